@@ -1,0 +1,253 @@
+"""Device metadata: shapes and a parser that takes whatever comes.
+
+The account's roles decide which properties are seen, so every key is optional and none is
+trusted to have its type. One bad device costs that device, one bad key that key.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+import hashlib
+import math
+from typing import Any
+
+from .errors import EnirisResponseError
+from .telemetry import is_name, is_queryable_field, is_tag_value
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInfo:
+    """A series as the metadata of a node announces it, with the fields that it may carry."""
+
+    database: str
+    retention_policy: str
+    measurement: str
+    tags: tuple[tuple[str, str], ...]
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """What `info` tells of a node's hardware; powers in W, capacity in Wh."""
+
+    manufacturer: str | None = None
+    model: str | None = None
+    serial_number: str | None = None
+    firmware_version: str | None = None
+    nominal_power: float | None = None
+    capacity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A node. `node_id` is its identity; the numeric `id` changes when a node is made anew."""
+
+    node_id: str
+    id: int | None = None
+    node_type: str | None = None
+    name: str | None = None
+    last_update: str | None = None
+    parents: tuple[str, ...] = ()
+    """Node ids in the node's own words; empty where it does not say."""
+    children: tuple[str, ...] = ()
+    series: tuple[SeriesInfo, ...] = ()
+    info: DeviceInfo = DeviceInfo()
+    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All properties, as received."""
+    editable: frozenset[str] = frozenset()
+    """Names of the properties that the account may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceList:
+    """An answer to a device query."""
+
+    devices: list[Device]
+    skipped: int = 0
+    """Devices that could not be used: no node id, or not an object at all."""
+    skip_hash: str | None = None
+    """To be sent with the next query; None where it cannot be computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A company that the account works for."""
+
+    id: int
+    name: str | None = None
+    uuid: str | None = None
+
+
+def parse_devices(body: Any) -> DeviceList:
+    """Parse `{"device": […]}`; raises `EnirisResponseError` where that frame is missing."""
+    entries = _list_in(body, "device")
+    devices: list[Device] = []
+    for entry in entries:
+        device = _parse_device(entry)
+        if device is not None:
+            devices.append(device)
+    return DeviceList(devices, len(entries) - len(devices), skip_hash(entries))
+
+
+def skip_hash(devices: Sequence[Any]) -> str | None:
+    """Return base64 of the SHA-256 over the `lastUpdate` strings, sorted by `id`.
+
+    None where a device lacks one of the two, so that the next query asks for everything.
+    """
+    stamps: list[tuple[int, str]] = []
+    for device in devices:
+        if not isinstance(device, dict):
+            return None
+        number, stamp = device.get("id"), device.get("lastUpdate")
+        if (
+            not isinstance(number, int)
+            or isinstance(number, bool)
+            or not isinstance(stamp, str)
+        ):
+            return None
+        stamps.append((number, stamp))
+    digest = hashlib.sha256("".join(stamp for _, stamp in sorted(stamps)).encode())
+    return base64.b64encode(digest.digest()).decode()
+
+
+def parse_companies(body: Any) -> list[Company]:
+    """Parse `{"company": […]}`, leaving out what has no id."""
+    return [
+        Company(number, _text(entry.get("name")), _text(entry.get("uuid")))
+        for entry in _list_in(body, "company")
+        if isinstance(entry, dict) and (number := _integer(entry.get("id"))) is not None
+    ]
+
+
+def _list_in(body: Any, key: str) -> list[Any]:
+    entries = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(entries, list):
+        raise EnirisResponseError(f"the answer holds no list named {key!r}")
+    return entries
+
+
+def _parse_device(entry: Any) -> Device | None:
+    if not isinstance(entry, dict):
+        return None
+    properties = entry.get("properties")
+    if not isinstance(properties, dict):
+        return None
+    node_id = _text(properties.get("nodeId"))
+    if node_id is None:
+        return None
+    return Device(
+        node_id=node_id,
+        id=_integer(entry.get("id")),
+        node_type=_text(properties.get("nodeType")),
+        name=_text(properties.get("name")),
+        last_update=_text(entry.get("lastUpdate")),
+        parents=_texts(properties.get("nodeParentsIds")),
+        children=_texts(properties.get("nodeChildrenIds")),
+        series=_parse_all_series(properties.get("nodeInfluxSeries")),
+        info=_parse_info(properties.get("info")),
+        properties=properties,
+        editable=_parse_editable(entry.get("userRights")),
+    )
+
+
+def _parse_all_series(value: Any) -> tuple[SeriesInfo, ...]:
+    """Return the series that can be asked for; one that is listed twice has both lists' fields."""
+    merged: dict[SeriesInfo, dict[str, None]] = {}
+    for entry in value if isinstance(value, list) else ():
+        if not isinstance(entry, dict):
+            continue
+        database = _name(entry.get("database"))
+        retention_policy = _name(entry.get("retentionPolicy"))
+        measurement = _name(entry.get("measurement"))
+        tags = entry.get("tags")
+        fields = entry.get("fields")
+        if (
+            database is None
+            or retention_policy is None
+            or measurement is None
+            or not isinstance(tags, dict)
+            or not isinstance(fields, list)
+        ):
+            continue
+        usable_tags = {
+            key: value
+            for key, value in tags.items()
+            if key and isinstance(value, str) and is_tag_value(value)
+        }
+        # A tag left out would select the series of other nodes too
+        if not usable_tags or len(usable_tags) != len(tags):
+            continue
+        series = SeriesInfo(
+            database,
+            retention_policy,
+            measurement,
+            tuple(sorted(usable_tags.items())),
+            (),
+        )
+        merged.setdefault(series, {}).update(
+            dict.fromkeys(
+                name
+                for name in fields
+                if isinstance(name, str) and is_queryable_field(name)
+            )
+        )
+    return tuple(
+        replace(series, fields=tuple(fields))
+        for series, fields in merged.items()
+        if fields
+    )
+
+
+def _parse_info(value: Any) -> DeviceInfo:
+    if not isinstance(value, dict):
+        return DeviceInfo()
+    driver = value.get("protocolDriverParameters")
+    return DeviceInfo(
+        manufacturer=_text(value.get("manufacturer")),
+        model=_text(value.get("model")),
+        serial_number=_text(value.get("serialNumber")),
+        firmware_version=_text(
+            driver.get("firmwareVersion") if isinstance(driver, dict) else None
+        ),
+        nominal_power=_number(value.get("nomPower_W")),
+        capacity=_number(value.get("capacity_Wh")),
+    )
+
+
+def _parse_editable(rights: Any) -> frozenset[str]:
+    editabilities = (
+        rights.get("propertyEditabilities") if isinstance(rights, dict) else None
+    )
+    if not isinstance(editabilities, dict):
+        return frozenset()
+    return frozenset(name for name, value in editabilities.items() if value is True)
+
+
+def _text(value: Any) -> str | None:
+    """Return a string that says something; a number is taken as its digits."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    return value.strip() or None
+
+
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) and is_name(value) else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        return ()
+    texts = (_text(item) for item in value if isinstance(item, str))
+    return tuple(dict.fromkeys(text for text in texts if text is not None))
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None

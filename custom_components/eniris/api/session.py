@@ -1,0 +1,273 @@
+"""`Session`: one account's calls to the api and ingress hosts, with its tokens kept fresh."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+import logging
+import time
+from typing import Any, Final
+
+import aiohttp
+
+from .auth import Authentication, RefreshToken
+from .devices import Company, Device, DeviceList, parse_companies, parse_devices
+from .errors import (
+    EnirisError,
+    EnirisResponseError,
+    MethodNotAllowedError,
+    NotFoundError,
+    ReauthenticationRequiredError,
+    UnauthorizedError,
+)
+from .telemetry import (
+    QUERIES_PER_REQUEST,
+    QueryCost,
+    TelemetryAnswer,
+    TelemetryQuery,
+    parse_cost,
+    parse_statements,
+)
+from .transport import Answer, Hosts, send
+from .write import Point, WireFormat, WriteTarget, encode
+
+_LOGGER = logging.getLogger(__name__)
+
+ACCESS_TOKEN_REUSE: Final = 3.75 * 60
+"""Seconds for which an access token is reused; it lives 5 minutes."""
+
+RENEW_AFTER: Final = 24 * 3600
+"""Age in seconds at which a refresh token is exchanged for a new one; it lives 14 days."""
+
+_RENEW_RETRY: Final = 3600
+_TELEMETRY_TIMEOUT: Final = 60.0
+
+
+class Session:
+    """Everything that an account may ask of the Eniris cloud.
+
+    Every call raises the exceptions of `errors`; `ReauthenticationRequiredError` from any of
+    them means that only a new log-in helps. Calls may be made concurrently.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        refresh_token: RefreshToken,
+        hosts: Hosts | None = None,
+        *,
+        on_refresh_token: Callable[[RefreshToken], None] | None = None,
+    ) -> None:
+        """Act for the account of `refresh_token`, over `http`, which is the caller's to close.
+
+        `on_refresh_token` is told of every new refresh token at once, so that it can be stored.
+        """
+        self._http = http
+        self._hosts = hosts or Hosts()
+        self._authentication = Authentication(http, self._hosts)
+        self._refresh_token = refresh_token
+        self._on_refresh_token = on_refresh_token
+        self._access_token: str | None = None
+        self._access_token_at = 0.0
+        self._renew_not_before = 0.0
+        self._lock = asyncio.Lock()
+
+    @property
+    def refresh_token(self) -> RefreshToken:
+        """The refresh token in force."""
+        return self._refresh_token
+
+    async def validate(self) -> int:
+        """Return the account's user id."""
+        return await self._authentication.validate(self._refresh_token)
+
+    async def logout(self) -> None:
+        """End the session: its refresh token is worth nothing afterwards."""
+        async with self._lock:
+            self._access_token = None
+            await self._authentication.logout(self._refresh_token)
+
+    async def access_token(self, *, stale: str | None = None) -> str:
+        """Return an access token that is valid for a minute at least, and is not `stale`.
+
+        However many callers wait, one request is under way.
+        """
+        async with self._lock:
+            fresh = time.monotonic() - self._access_token_at < ACCESS_TOKEN_REUSE
+            if self._access_token and fresh and self._access_token != stale:
+                return self._access_token
+            await self._renew_refresh_token()
+            self._access_token = None
+            asked_at = time.monotonic()
+            self._access_token = await self._authentication.access_token(
+                self._refresh_token
+            )
+            self._access_token_at = asked_at
+            return self._access_token
+
+    async def _renew_refresh_token(self) -> None:
+        """Exchange a refresh token that is a day old, which is early enough to fail at it."""
+        if (
+            self._refresh_token.age < RENEW_AFTER
+            or time.monotonic() < self._renew_not_before
+        ):
+            return
+        try:
+            renewed = await self._authentication.renew(self._refresh_token)
+        except ReauthenticationRequiredError:
+            raise
+        except EnirisError as err:
+            self._renew_not_before = time.monotonic() + _RENEW_RETRY
+            _LOGGER.debug("The refresh token was not renewed, later again: %s", err)
+            return
+        self._refresh_token = renewed
+        if self._on_refresh_token is not None:
+            self._on_refresh_token(renewed)
+
+    async def query_devices(
+        self,
+        *,
+        skip_hash: str | None = None,
+        fields: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, Sequence[Any]] | None = None,
+    ) -> DeviceList | None:
+        """Return the metadata of the account's devices, or None where `skip_hash` still matches."""
+        body: dict[str, Any] = {}
+        if skip_hash is not None:
+            body["skipHash"] = skip_hash
+        if fields is not None:
+            body["fields"] = list(fields)
+        if filter is not None:
+            body["filter"] = dict(filter)
+        if conditions is not None:
+            body["conditions"] = {key: list(value) for key, value in conditions.items()}
+        answer = await self._api(
+            "POST", "/v1/device/query", json=body, expected=(200, 204)
+        )
+        return None if answer.status == 204 else parse_devices(answer.json())
+
+    async def companies(self) -> list[Company]:
+        """Return the companies that the account works for."""
+        return parse_companies((await self._api("GET", "/v1/company")).json())
+
+    async def update_device(
+        self,
+        device_id: int,
+        properties: Mapping[str, Any],
+        *,
+        mode: str = "merge",
+        if_unmodified_since: str | None = None,
+    ) -> Device | None:
+        """Change properties of a device, by recursive merge unless `mode` is "legacy".
+
+        A server that does not know the PUT (404, 405) is asked once more with the older POST.
+        Returns the changed device, or None where the answer shows one without a node id.
+        Raises `PreconditionFailedError` where the device changed after `if_unmodified_since`,
+        an ISO 8601 time.
+        """
+        kwargs: dict[str, Any] = {
+            "params": {"mode": mode},
+            "json": {"properties": dict(properties)},
+            "headers": (
+                {"If-Unmodified-Since": if_unmodified_since}
+                if if_unmodified_since
+                else None
+            ),
+        }
+        path = f"/v1/device/{device_id}"
+        try:
+            answer = await self._api("PUT", path, **kwargs)
+        except (NotFoundError, MethodNotAllowedError):
+            answer = await self._api("POST", path, **kwargs)
+        return _single_device(answer)
+
+    async def patch_device(
+        self, device_id: int, operations: Sequence[Mapping[str, Any]]
+    ) -> Device | None:
+        """Change a device by RFC 6902 operations; raises `UnprocessableError` where one fails."""
+        answer = await self._api(
+            "PATCH",
+            f"/v1/device/{device_id}",
+            json=[dict(operation) for operation in operations],
+        )
+        return _single_device(answer)
+
+    async def query_telemetry(
+        self, queries: Sequence[TelemetryQuery]
+    ) -> TelemetryAnswer:
+        """Return one result per query, in order; a failing one never spoils the others.
+
+        More than 1000 queries go as several requests, one after the other; the cost is
+        their sum.
+        """
+        answer = TelemetryAnswer([], QueryCost())
+        for start in range(0, len(queries), QUERIES_PER_REQUEST):
+            chunk = queries[start : start + QUERIES_PER_REQUEST]
+            response = await self._api(
+                "POST",
+                "/v1/telemetry/query",
+                json=[query.as_json() for query in chunk],
+                timeout=_TELEMETRY_TIMEOUT,
+            )
+            answer.results.extend(parse_statements(response.json(), len(chunk)))
+            answer.cost = answer.cost.plus(parse_cost(response.headers))
+            answer.requests += 1
+        return answer
+
+    async def write_telemetry(
+        self,
+        target: WriteTarget,
+        points: Sequence[Point],
+        *,
+        wire_format: WireFormat = WireFormat.JSON,
+    ) -> int:
+        """Store `points` and return the number of bytes sent; all are stored when it returns.
+
+        Raises the status' exception where the service refused them, all of them then.
+        """
+        body = await encode(points, wire_format)
+        await self._call(
+            "POST",
+            f"{self._hosts.ingress}/v1/telemetry",
+            params=target.as_params(wire_format),
+            data=body.data,
+            headers=body.headers,
+            expected=(204,),
+            timeout=_TELEMETRY_TIMEOUT,
+        )
+        return len(body.data)
+
+    async def _api(self, method: str, path: str, **kwargs: Any) -> Answer:
+        return await self._call(method, f"{self._hosts.api}{path}", **kwargs)
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        expected: Collection[int] = (200,),
+        **kwargs: Any,
+    ) -> Answer:
+        """Send with an access token; a 401 buys one new token and one repeat."""
+        token = await self.access_token()
+        try:
+            return await send(
+                self._http, method, url, bearer=token, expected=expected, **kwargs
+            )
+        except UnauthorizedError:
+            token = await self.access_token(stale=token)
+        try:
+            return await send(
+                self._http, method, url, bearer=token, expected=expected, **kwargs
+            )
+        except UnauthorizedError as err:
+            raise ReauthenticationRequiredError(
+                err.status, err.message, error=err.error, retry_after=err.retry_after
+            ) from err
+
+
+def _single_device(answer: Answer) -> Device | None:
+    body = answer.json()
+    if not isinstance(body, dict) or "device" not in body:
+        raise EnirisResponseError("the answer holds no device")
+    devices = parse_devices({"device": [body["device"]]}).devices
+    return devices[0] if devices else None

@@ -1,0 +1,336 @@
+"""Telemetry queries: how one is said, and what comes back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+import math
+import re
+from typing import Any, Final
+
+from .errors import EnirisQueryError, EnirisResponseError
+
+QUERIES_PER_REQUEST: Final = 1000
+FIELDS_PER_QUERY: Final = 100
+
+type FieldValue = float | int | bool | str
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9_\-]+")
+_FIELD: Final = re.compile(r"[a-zA-Z0-9_ \-+*/.²³%()]+")
+_TAG_VALUE: Final = re.compile(r"[\x20-\x7e\xa0-\xff]+")
+
+
+def is_name(text: str) -> bool:
+    """Tell whether the query language takes `text` as database, policy or measurement."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_queryable_field(text: str) -> bool:
+    """Tell whether the query language takes `text` as a field's name."""
+    return _FIELD.fullmatch(text) is not None
+
+
+def is_tag_value(text: str) -> bool:
+    """Tell whether the query language takes `text` as a tag's value: printable Latin-1."""
+    return _TAG_VALUE.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseNamespace:
+    """An InfluxDB 1 namespace."""
+
+    database: str
+    retention_policy: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return the API's form."""
+        return {
+            "version": "1",
+            "database": self.database,
+            "retentionPolicy": self.retention_policy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BucketNamespace:
+    """An InfluxDB 2 namespace."""
+
+    organization: str
+    bucket: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return the API's form."""
+        return {
+            "version": "2",
+            "organization": self.organization,
+            "bucket": self.bucket,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class IoxNamespace:
+    """An InfluxDB IOx namespace."""
+
+    value: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return the API's form."""
+        return {"version": "IOx", "value": self.value}
+
+
+type Namespace = DatabaseNamespace | BucketNamespace | IoxNamespace
+
+
+class AggregateFunction(StrEnum):
+    """What the service computes over a time range."""
+
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+    MEAN = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One value computed from all values of a field in the time range."""
+
+    field: str
+    function: AggregateFunction
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryQuery:
+    """The rows of one series, from `start` (inclusive) to `end` (exclusive), both aware.
+
+    Raises `EnirisQueryError` for what the API would answer with a 400 to the whole request.
+    """
+
+    namespace: Namespace
+    measurement: str
+    tags: Mapping[str, str]
+    select: Sequence[str | Aggregate]
+    start: datetime | None = None
+    end: datetime | None = None
+    descending: bool = False
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the rules that the API page gives for names, tags and numbers."""
+        fields = [item if isinstance(item, str) else item.field for item in self.select]
+        if not 1 <= len(fields) <= FIELDS_PER_QUERY:
+            raise EnirisQueryError(f"a query selects 1 to {FIELDS_PER_QUERY} fields")
+        for name in fields:
+            if not is_queryable_field(name):
+                raise EnirisQueryError(f"{name!r} cannot be asked for as a field")
+        namespace = self.namespace.as_json()
+        for name in (
+            self.measurement,
+            *(namespace[key] for key in namespace if key != "version"),
+        ):
+            if not is_name(name):
+                raise EnirisQueryError(f"{name!r} is not a valid name")
+        if not self.tags:
+            raise EnirisQueryError("a query names at least one tag")
+        for value in self.tags.values():
+            if not is_tag_value(value):
+                raise EnirisQueryError(f"{value!r} cannot be asked for as a tag value")
+        if self.limit is not None and self.limit < 1:
+            raise EnirisQueryError("the limit is at least 1")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the API's form; times as Unix milliseconds."""
+        where: dict[str, Any] = {"tags": dict(self.tags)}
+        times = [
+            {"operator": operator, "value": _milliseconds(moment)}
+            for operator, moment in ((">=", self.start), ("<", self.end))
+            if moment is not None
+        ]
+        if times:
+            where["time"] = times
+        query: dict[str, Any] = {
+            "select": [
+                item
+                if isinstance(item, str)
+                else {"field": item.field, "function": item.function.value}
+                for item in self.select
+            ],
+            "from": {
+                "namespace": self.namespace.as_json(),
+                "measurement": self.measurement,
+            },
+            "where": where,
+            "orderBy": "DESC" if self.descending else "ASC",
+        }
+        if self.limit is not None:
+            query["limit"] = self.limit
+        return query
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instant; null values are left out."""
+
+    time: datetime
+    values: dict[str, FieldValue]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSeries:
+    """The rows of one series, in the order in which they came."""
+
+    name: str
+    tags: Mapping[str, str]
+    rows: list[Row]
+
+    def newest(self) -> dict[str, tuple[datetime, FieldValue]]:
+        """Return time and value of each field's newest value, whatever the rows' order."""
+        newest: dict[str, tuple[datetime, FieldValue]] = {}
+        for row in self.rows:
+            for name, value in row.values.items():
+                if name not in newest or row.time > newest[name][0]:
+                    newest[name] = (row.time, value)
+        return newest
+
+
+@dataclass(frozen=True, slots=True)
+class StatementResult:
+    """What one query brought: series, or `error`, or neither where it matched no data."""
+
+    series: list[ResultSeries]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryCost:
+    """What the rate limit's headers tell, in tokens; None where the server does not say."""
+
+    cost: float | None = None
+    remaining: float | None = None
+    used: float | None = None
+
+    def plus(self, later: "QueryCost") -> "QueryCost":
+        """Return the cost of both requests and the bucket's level after the later one."""
+        known = [cost for cost in (self.cost, later.cost) if cost is not None]
+        return QueryCost(sum(known) if known else None, later.remaining, later.used)
+
+
+@dataclass(slots=True)
+class TelemetryAnswer:
+    """Results in the order of the queries, and what they cost."""
+
+    results: list[StatementResult]
+    cost: QueryCost
+    requests: int = 0
+
+
+def parse_cost(headers: Mapping[str, str]) -> QueryCost:
+    """Read the rate limit's headers; a malformed one counts as absent."""
+    return QueryCost(
+        *(
+            _header_number(headers.get(f"X-RateLimit-{name}"))
+            for name in ("Cost", "Remaining", "Used")
+        )
+    )
+
+
+def parse_statements(body: Any, expected: int) -> list[StatementResult]:
+    """Return one result per statement; a malformed one becomes an error of its own.
+
+    Raises `EnirisResponseError` where the answer as a whole does not fit the request.
+    """
+    statements = [body] if isinstance(body, dict) else body
+    if not isinstance(statements, list) or len(statements) != expected:
+        raise EnirisResponseError(
+            f"the answer does not hold one result for each of {expected} queries"
+        )
+    return [_parse_statement(statement) for statement in statements]
+
+
+def _parse_statement(statement: Any) -> StatementResult:
+    if not isinstance(statement, dict):
+        return StatementResult([], "the result is not an object")
+    error = statement.get("error")
+    if error is not None:
+        return StatementResult([], error if isinstance(error, str) else "unknown error")
+    entries = statement.get("series")
+    if entries is None:
+        return StatementResult([])
+    if not isinstance(entries, list):
+        return StatementResult([], "the result holds no list of series")
+    parsed = [_parse_series(entry) for entry in entries]
+    series = [item for item in parsed if item is not None]
+    if parsed and not series:
+        return StatementResult([], "no series of the result could be read")
+    return StatementResult(series)
+
+
+def _parse_series(entry: Any) -> ResultSeries | None:
+    if not isinstance(entry, dict):
+        return None
+    columns, values = entry.get("columns"), entry.get("values")
+    if (
+        not isinstance(columns, list)
+        or not isinstance(values, list)
+        or "time" not in columns
+    ):
+        return None
+    time_index = columns.index("time")
+    rows: list[Row] = []
+    for line in values:
+        if not isinstance(line, list) or len(line) != len(columns):
+            continue
+        moment = parse_time(line[time_index])
+        if moment is None:
+            continue
+        rows.append(
+            Row(
+                moment,
+                {
+                    column: value
+                    for column, value in zip(columns, line, strict=True)
+                    if column != "time" and isinstance(column, str) and _is_value(value)
+                },
+            )
+        )
+    tags = entry.get("tags")
+    name = entry.get("name")
+    return ResultSeries(
+        name if isinstance(name, str) else "",
+        {key: value for key, value in tags.items() if isinstance(value, str)}
+        if isinstance(tags, dict)
+        else {},
+        rows,
+    )
+
+
+def parse_time(value: Any) -> datetime | None:
+    """Return an aware time from ISO 8601 (up to 9 digits of a second) or Unix milliseconds."""
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return (
+                moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            )
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+def _is_value(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int | str)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _header_number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
