@@ -1,1 +1,158 @@
-"""Eniris SmartgridOne."""
+"""Eniris SmartgridOne: an account's nodes as devices, and chosen entities to its telemetry."""
+
+from pathlib import Path
+
+from homeassistant.const import (
+    EVENT_HOMEASSISTANT_FINAL_WRITE,
+    EVENT_HOMEASSISTANT_STOP,
+    Platform,
+)
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryNotReady
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.device_registry import DeviceEntry
+from homeassistant.helpers.storage import STORAGE_DIR
+
+from .account import account_hosts, fingerprint, stored_token, token_data
+from .api import EnirisError, RefreshToken, Session
+from .const import DOMAIN, LOGGER, SUBENTRY_EXPORT
+from .data import EnirisConfigEntry, EnirisData
+from .exporting.config import Export
+from .exporting.exporter import Exporter
+from .exporting.outbox import Outbox, OutboxError, delete_outbox, outbox_path
+from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
+from .importing.devices import account_identifier, async_register_nodes
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+PLATFORMS = [Platform.SENSOR]
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bool:
+    """Set up an account.
+
+    An unreachable service or a dead token is no reason to fail: the export has to take samples
+    all the same, and the import recovers by itself or by a re-authentication.
+    """
+
+    @callback
+    def store_refresh_token(token: RefreshToken) -> None:
+        hass.config_entries.async_update_entry(
+            entry, data={**entry.data, **token_data(token)}
+        )
+
+    session = Session(
+        async_get_clientsession(hass),
+        stored_token(entry),
+        account_hosts(entry.data),
+        on_refresh_token=store_refresh_token,
+    )
+    exporter = Exporter(
+        hass,
+        session,
+        Outbox(_outbox_path(hass, entry)),
+        [
+            Export.from_subentry(subentry)
+            for subentry in entry.subentries.values()
+            if subentry.subentry_type == SUBENTRY_EXPORT
+        ],
+        lambda: entry.async_start_reauth(hass),
+    )
+    try:
+        await exporter.async_start(entry)
+    except OutboxError as err:
+        raise ConfigEntryNotReady(
+            translation_domain=DOMAIN,
+            translation_key="outbox_failed",
+            translation_placeholders={"error": str(err)},
+        ) from err
+    # Run at an unload and at a set-up that fails further on alike
+    entry.async_on_unload(exporter.async_stop)
+    nodes = NodeCoordinator(hass, entry, session)
+    telemetry = TelemetryCoordinator(hass, entry, session, nodes)
+    entry.runtime_data = EnirisData(session, nodes, telemetry, exporter)
+    _async_stop_with_home_assistant(hass, entry)
+    _async_reload_on_change(entry)
+
+    @callback
+    def register_nodes() -> None:
+        async_register_nodes(hass, entry, nodes.data.by_id)
+
+    await nodes.async_refresh()
+    register_nodes()
+    entry.async_on_unload(nodes.async_add_listener(register_nodes))
+    await telemetry.async_refresh()
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bool:
+    """Unload an account; what could not be uploaded in time waits on disk."""
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
+    """Log the account out, and delete what waited to be uploaded."""
+    await hass.async_add_executor_job(delete_outbox, _outbox_path(hass, entry))
+    session = Session(
+        async_get_clientsession(hass), stored_token(entry), account_hosts(entry.data)
+    )
+    try:
+        await session.logout()
+    except EnirisError as err:
+        LOGGER.warning(
+            "%s was removed, but could not be logged out (%s); its token ends by itself"
+            " within 14 days",
+            entry.title,
+            err,
+        )
+
+
+async def async_remove_config_entry_device(
+    hass: HomeAssistant, entry: EnirisConfigEntry, device: DeviceEntry
+) -> bool:
+    """Let the user delete the device of a node that the account does not list any more."""
+    kept = {(DOMAIN, node_id) for node_id in entry.runtime_data.nodes.data.by_id}
+    kept.add(account_identifier(entry))
+    return not kept & device.identifiers
+
+
+def _outbox_path(hass: HomeAssistant, entry: EnirisConfigEntry) -> Path:
+    return outbox_path(Path(hass.config.path(STORAGE_DIR)), entry.entry_id)
+
+
+@callback
+def _async_stop_with_home_assistant(
+    hass: HomeAssistant, entry: EnirisConfigEntry
+) -> None:
+    """Upload when Home Assistant begins to stop, close when it has almost stopped.
+
+    Home Assistant does not unload entries when it stops. Between the two, samples are still taken.
+    """
+    exporter = entry.runtime_data.exporter
+
+    async def last_upload(_event: Event) -> None:
+        await exporter.async_last_upload()
+
+    async def stop(_event: Event) -> None:
+        await exporter.async_stop()
+
+    entry.async_on_unload(
+        hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, last_upload)
+    )
+    entry.async_on_unload(
+        hass.bus.async_listen_once(EVENT_HOMEASSISTANT_FINAL_WRITE, stop)
+    )
+
+
+@callback
+def _async_reload_on_change(entry: EnirisConfigEntry) -> None:
+    """Reload when anything changed but the refresh token, which the session renews daily."""
+    loaded_with = fingerprint(entry)
+
+    async def updated(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
+        if fingerprint(entry) != loaded_with:
+            hass.config_entries.async_schedule_reload(entry.entry_id)
+
+    entry.async_on_unload(entry.add_update_listener(updated))

@@ -49,7 +49,8 @@ class Device:
     last_update: str | None = None
     parents: tuple[str, ...] = ()
     """Node ids in the node's own words; empty where it does not say."""
-    children: tuple[str, ...] = ()
+    children: tuple[str, ...] | None = None
+    """Node ids in the node's own words; None where it keeps no list."""
     series: tuple[SeriesInfo, ...] = ()
     info: DeviceInfo = DeviceInfo()
     properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -142,7 +143,11 @@ def _parse_device(entry: Any) -> Device | None:
         name=_text(properties.get("name")),
         last_update=_text(entry.get("lastUpdate")),
         parents=_texts(properties.get("nodeParentsIds")),
-        children=_texts(properties.get("nodeChildrenIds")),
+        children=(
+            _texts(children)
+            if isinstance(children := properties.get("nodeChildrenIds"), list)
+            else None
+        ),
         series=_parse_all_series(properties.get("nodeInfluxSeries")),
         info=_parse_info(properties.get("info")),
         properties=properties,

@@ -1,0 +1,85 @@
+"""An account's stored data: addresses, tokens, and what makes it another account's."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from yarl import URL
+
+from homeassistant.config_entries import ConfigEntry
+
+from .api import Hosts, RefreshToken
+from .const import (
+    CONF_API_URL,
+    CONF_AUTHENTICATION_URL,
+    CONF_INGRESS_URL,
+    CONF_REFRESH_TOKEN,
+    CONF_REFRESH_TOKEN_ISSUED,
+)
+
+
+def account_hosts(data: Mapping[str, Any]) -> Hosts:
+    """Return the three base addresses of an entry's data or of the form."""
+    return Hosts(
+        data[CONF_AUTHENTICATION_URL], data[CONF_API_URL], data[CONF_INGRESS_URL]
+    )
+
+
+def stored_token(entry: ConfigEntry[Any]) -> RefreshToken:
+    """Return the refresh token that an entry keeps."""
+    return RefreshToken(
+        entry.data[CONF_REFRESH_TOKEN], entry.data[CONF_REFRESH_TOKEN_ISSUED]
+    )
+
+
+def token_data(token: RefreshToken) -> dict[str, Any]:
+    """Return the form in which an entry keeps a refresh token."""
+    return {
+        CONF_REFRESH_TOKEN: token.value,
+        CONF_REFRESH_TOKEN_ISSUED: token.issued_at,
+    }
+
+
+def fingerprint(entry: ConfigEntry[Any]) -> tuple[Any, ...]:
+    """Return all of an entry that asks for a reload when it changes: not the token."""
+    return (
+        account_hosts(entry.data),
+        entry.title,
+        dict(entry.options),
+        {
+            id_: (subentry.title, dict(subentry.data))
+            for id_, subentry in entry.subentries.items()
+        },
+    )
+
+
+def address_problem(address: str) -> str | None:
+    """Return what is wrong with a base address, as a translation key, or None.
+
+    Only a loopback host may be spoken to in plain text: everything carries tokens.
+    """
+    try:
+        url = URL(address)
+        host = url.host
+    except ValueError:
+        return "invalid_url"
+    if (
+        url.scheme not in ("http", "https")
+        or not host
+        or url.user is not None
+        or url.query_string
+        or url.fragment
+    ):
+        return "invalid_url"
+    if url.scheme == "http" and not _is_loopback(host):
+        return "https_required"
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

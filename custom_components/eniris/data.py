@@ -1,0 +1,22 @@
+"""What a loaded config entry has at run time."""
+
+from dataclasses import dataclass
+
+from homeassistant.config_entries import ConfigEntry
+
+from .api import Session
+from .exporting.exporter import Exporter
+from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
+
+
+@dataclass(frozen=True, slots=True)
+class EnirisData:
+    """The account's session and the two flows that share it."""
+
+    session: Session
+    nodes: NodeCoordinator
+    telemetry: TelemetryCoordinator
+    exporter: Exporter
+
+
+type EnirisConfigEntry = ConfigEntry[EnirisData]

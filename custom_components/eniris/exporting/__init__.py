@@ -1,0 +1,1 @@
+"""Home Assistant → cloud: exports, sampler, outbox and sender."""

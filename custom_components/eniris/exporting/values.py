@@ -1,0 +1,175 @@
+"""From a state to a value: its type, and its unit by the end of the field's name.
+
+Numbers are always floats, since the service fixes a field's type by its first write.
+"""
+
+from dataclasses import dataclass
+import math
+import re
+from typing import Final
+
+from homeassistant.components.sensor import SensorDeviceClass
+from homeassistant.const import (
+    ATTR_DEVICE_CLASS,
+    ATTR_UNIT_OF_MEASUREMENT,
+    PERCENTAGE,
+    STATE_OFF,
+    STATE_ON,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
+    UnitOfElectricCurrent,
+    UnitOfElectricPotential,
+    UnitOfEnergy,
+    UnitOfFrequency,
+    UnitOfPower,
+    UnitOfReactivePower,
+    UnitOfTime,
+)
+from homeassistant.core import State, split_entity_id
+from homeassistant.util.unit_conversion import (
+    BaseUnitConverter,
+    DurationConverter,
+    ElectricCurrentConverter,
+    ElectricPotentialConverter,
+    EnergyConverter,
+    PowerConverter,
+    UnitlessRatioConverter,
+)
+
+from ..api import FieldValue
+
+_ON_OFF_DOMAINS: Final = {
+    "automation",
+    "binary_sensor",
+    "fan",
+    "group",
+    "humidifier",
+    "input_boolean",
+    "light",
+    "remote",
+    "schedule",
+    "script",
+    "siren",
+    "switch",
+    "update",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldUnit:
+    """A unit that a field's name can end in, and what brings other units to it."""
+
+    unit: str | None
+    converter: type[BaseUnitConverter] | None = None
+
+    def convert(self, value: float, unit: str | None) -> float | None:
+        """Return `value` of `unit` in this unit, None where there is no way to it.
+
+        A value without a unit is taken to be in the right one.
+        """
+        if unit is None or unit == self.unit:
+            return value
+        if self.converter is None or not self.reaches(unit):
+            return None
+        return self.converter.convert(value, unit, self.unit)
+
+    def reaches(self, unit: str | None) -> bool:
+        """Tell whether a value of `unit` can be brought to this unit."""
+        return (
+            unit is None
+            or unit == self.unit
+            or (self.converter is not None and unit in self.converter.VALID_UNITS)
+        )
+
+
+_UNITS: Final = {
+    "W": FieldUnit(UnitOfPower.WATT, PowerConverter),
+    "Wh": FieldUnit(UnitOfEnergy.WATT_HOUR, EnergyConverter),
+    "VAr": FieldUnit(UnitOfReactivePower.VOLT_AMPERE_REACTIVE),
+    "A": FieldUnit(UnitOfElectricCurrent.AMPERE, ElectricCurrentConverter),
+    "V": FieldUnit(UnitOfElectricPotential.VOLT, ElectricPotentialConverter),
+    "Hz": FieldUnit(UnitOfFrequency.HERTZ),
+    "s": FieldUnit(UnitOfTime.SECONDS, DurationConverter),
+    "frac": FieldUnit(None, UnitlessRatioConverter),
+}
+
+_SUGGESTIONS: Final[dict[str, str]] = {
+    SensorDeviceClass.POWER: "actualPowerTot_W",
+    SensorDeviceClass.ENERGY: "importedAbsEnergyTot_Wh",
+    SensorDeviceClass.REACTIVE_POWER: "reacPowerTot_VAr",
+    SensorDeviceClass.VOLTAGE: "voltageL1N_V",
+    SensorDeviceClass.CURRENT: "currentL1_A",
+    SensorDeviceClass.FREQUENCY: "frequency_Hz",
+    SensorDeviceClass.POWER_FACTOR: "powerFactorTot",
+    SensorDeviceClass.BATTERY: "stateOfCharge_frac",
+}
+
+
+def field_unit(field: str) -> FieldUnit | None:
+    """Return the unit that a field's name ends in, None for a name without one."""
+    name, separator, suffix = field.rpartition("_")
+    return _UNITS.get(suffix) if name and separator else None
+
+
+def state_to_value(state: State, field: str) -> FieldValue | None:
+    """Return what `state` means as a value of `field`, None where it means nothing.
+
+    Nothing are unknown and unavailable, numbers that are not finite, units that cannot be brought
+    to the field's, and words where the field's name asks for a number.
+    """
+    if state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+        return None
+    if split_entity_id(state.entity_id)[0] in _ON_OFF_DOMAINS and state.state in (
+        STATE_ON,
+        STATE_OFF,
+    ):
+        return state.state == STATE_ON
+    unit = field_unit(field)
+    try:
+        number = float(state.state)
+    except ValueError:
+        return state.state if unit is None and state.state else None
+    if not math.isfinite(number):
+        return None
+    if unit is None:
+        return number
+    converted = unit.convert(number, state.attributes.get(ATTR_UNIT_OF_MEASUREMENT))
+    return converted if converted is not None and math.isfinite(converted) else None
+
+
+def suggest_field(state: State | None, entity_id: str, taken: set[str]) -> str:
+    """Return a field name for an entity, in Eniris' style, that is not yet taken."""
+    attributes = {} if state is None else state.attributes
+    suggestion = _SUGGESTIONS.get(attributes.get(ATTR_DEVICE_CLASS) or "")
+    if suggestion is not None and suggestion not in taken:
+        return suggestion
+    suffix = (
+        suggestion.rpartition("_")[2]
+        if suggestion is not None and "_" in suggestion
+        else _suffix(attributes.get(ATTR_UNIT_OF_MEASUREMENT))
+    )
+    base = _camel_case(split_entity_id(entity_id)[1])
+    number = 1
+    while True:
+        name = f"{base}{number if number > 1 else ''}{f'_{suffix}' if suffix else ''}"
+        if name not in taken:
+            return name
+        number += 1
+
+
+def _suffix(unit: str | None) -> str | None:
+    if unit is None:
+        return None
+    if unit == PERCENTAGE:
+        return "frac"
+    return next(
+        (suffix for suffix, field in _UNITS.items() if field.reaches(unit)), None
+    )
+
+
+def _camel_case(object_id: str) -> str:
+    """Return `demo_p1_power` as `demoP1Power`; never empty, never with a leading `_`."""
+    words = [word for word in re.split(r"[^a-zA-Z0-9]+", object_id) if word]
+    if not words:
+        return "value"
+    return words[0] + "".join(word[0].upper() + word[1:] for word in words[1:])

@@ -1,0 +1,1 @@
+"""Cloud → Home Assistant: the node tree, the field catalogue and the coordinators."""

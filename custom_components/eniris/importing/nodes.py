@@ -1,0 +1,104 @@
+"""The tree of nodes, made of metadata in which parents and children need not agree."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ..api import Device
+
+SITE_NODE_TYPE: Final = "smartgridControllerSite"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node worth a device, and the node id of the nearest one above it (None: the account)."""
+
+    device: Device
+    parent_id: str | None
+
+    @property
+    def id(self) -> str:
+        """The node's identity."""
+        return self.device.node_id
+
+    @property
+    def is_site(self) -> bool:
+        """Whether other nodes belong to it as to a place."""
+        return self.device.node_type == SITE_NODE_TYPE
+
+
+def build_nodes(devices: Iterable[Device]) -> dict[str, Node]:
+    """Return the nodes by id, each after the one above it.
+
+    Sites are nodes in any case, others where they carry data; what hangs below an infrastructure
+    node without data moves up to the next that has some. A cycle hangs below the account.
+    """
+    by_id = _newest_by_id(devices)
+    parents = _parents(by_id)
+    shown = {
+        node_id
+        for node_id, device in by_id.items()
+        if device.series or device.node_type == SITE_NODE_TYPE
+    }
+    above = {node_id: _nearest(node_id, parents, shown) for node_id in by_id}
+    nodes: dict[str, Node] = {}
+    for node_id in by_id:
+        chain = []
+        while node_id in shown and node_id not in nodes and node_id not in chain:
+            chain.append(node_id)
+            next_id = above[node_id]
+            if next_id is None:
+                break
+            node_id = next_id
+        for link in reversed(chain):
+            parent_id = above[link]
+            nodes[link] = Node(by_id[link], parent_id if parent_id in nodes else None)
+    return nodes
+
+
+def _newest_by_id(devices: Iterable[Device]) -> dict[str, Device]:
+    """Return one device per node id: of duplicates the one that was changed last."""
+    by_id: dict[str, Device] = {}
+    for device in devices:
+        other = by_id.get(device.node_id)
+        if other is None or (device.last_update or "") > (other.last_update or ""):
+            by_id[device.node_id] = device
+    return by_id
+
+
+def _parents(by_id: dict[str, Device]) -> dict[str, list[str]]:
+    """Return each node's parents. Where both sides keep a list, the parent's decides."""
+    parents: dict[str, list[str]] = {}
+    for node_id, device in by_id.items():
+        parents[node_id] = [
+            parent_id
+            for parent_id in device.parents
+            if (parent := by_id.get(parent_id)) is not None
+            and (parent.children is None or node_id in parent.children)
+        ]
+    for parent_id, device in by_id.items():
+        for child_id in device.children or ():
+            if child_id in parents and parent_id not in parents[child_id]:
+                parents[child_id].append(parent_id)
+    return parents
+
+
+def _nearest(
+    node_id: str, parents: dict[str, list[str]], shown: set[str]
+) -> str | None:
+    """Return the closest shown node above `node_id`, breadth first, other than itself."""
+    seen = {node_id}
+    level = [node_id]
+    while level:
+        above = [
+            parent_id
+            for child_id in level
+            for parent_id in parents[child_id]
+            if parent_id not in seen
+        ]
+        for parent_id in above:
+            if parent_id in shown:
+                return parent_id
+        seen.update(above)
+        level = list(dict.fromkeys(above))
+    return None

@@ -1,0 +1,124 @@
+"""What all tests share: a simulator on a loopback socket, and an account that is set up with it."""
+
+from collections.abc import AsyncIterator, Iterator
+import logging
+import re
+from typing import Any
+
+from homeassistant.config_entries import SOURCE_USER
+from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+import pytest
+
+from custom_components.eniris.const import (
+    CONF_ADVANCED,
+    CONF_API_URL,
+    CONF_AUTHENTICATION_URL,
+    CONF_INGRESS_URL,
+    DOMAIN,
+)
+from custom_components.eniris.data import EnirisConfigEntry
+from simulator.server import Simulator
+from simulator.world import HomeWorld
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark of tests that provoke a warning of ours."""
+    config.addinivalue_line(
+        "markers",
+        "expected_log(regex): a warning or error of ours that the test provokes",
+    )
+
+
+@pytest.fixture(autouse=True)
+def custom_integrations(request: pytest.FixtureRequest) -> None:
+    """Let Home Assistant find the integration, in the tests that have a Home Assistant."""
+    if "hass" in request.fixturenames:
+        request.getfixturevalue("enable_custom_integrations")
+
+
+@pytest.fixture(autouse=True)
+def no_log_of_ours(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Fail on a warning or error of ours, deprecation notices included, that is not expected."""
+    yield
+    expected = [
+        re.compile(mark.args[0]) for mark in request.node.iter_markers("expected_log")
+    ]
+    records = [
+        record
+        for when in ("setup", "call")
+        for record in caplog.get_records(when)  # type: ignore[arg-type]
+        if record.levelno >= logging.WARNING and is_ours(record)
+    ]
+    messages = [record.getMessage() for record in records]
+    for pattern in expected:
+        assert any(pattern.search(message) for message in messages), (
+            f"{pattern.pattern!r} was not logged"
+        )
+    unexpected = [
+        message
+        for message in messages
+        if not any(pattern.search(message) for pattern in expected)
+    ]
+    assert not unexpected
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    """Tell whether a log record is about this integration."""
+    text = record.getMessage()
+    return (
+        "eniris" in record.name
+        or "eniris" in text
+        or "eniris" in (record.exc_text or "")
+    ) and "custom integration eniris which has not been tested" not in text
+
+
+@pytest.fixture
+def world() -> HomeWorld:
+    """Return the world that the simulator shows."""
+    return HomeWorld(seed=1)
+
+
+@pytest.fixture
+async def simulator(socket_enabled: None, world: HomeWorld) -> AsyncIterator[Simulator]:
+    """Return a running simulator."""
+    async with Simulator(world, tier="unlimited") as running:
+        yield running
+
+
+@pytest.fixture
+def user_input(simulator: Simulator) -> dict[str, Any]:
+    """Return what a user types into the first form."""
+    return {
+        CONF_USERNAME: "demo@example.com",
+        CONF_PASSWORD: "demo",
+        CONF_ADVANCED: {
+            CONF_AUTHENTICATION_URL: simulator.url,
+            CONF_API_URL: simulator.url,
+            CONF_INGRESS_URL: simulator.url,
+        },
+    }
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, user_input: dict[str, Any]) -> EnirisConfigEntry:
+    """Return an account that was set up through the form."""
+    return await set_up_account(hass, user_input)
+
+
+async def set_up_account(
+    hass: HomeAssistant, user_input: dict[str, Any]
+) -> EnirisConfigEntry:
+    """Walk the form as a user with a plain account does."""
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], user_input
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY, result
+    await hass.async_block_till_done()
+    return result["result"]
