@@ -1,5 +1,6 @@
 """Eniris SmartgridOne: an account's nodes as devices, and chosen entities to its telemetry."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from homeassistant.const import (
@@ -16,11 +17,21 @@ from homeassistant.helpers.storage import STORAGE_DIR
 
 from .account import account_hosts, fingerprint, stored_token, token_data
 from .api import EnirisError, RefreshToken, Session
-from .const import DOMAIN, LOGGER, SUBENTRY_EXPORT
+from .const import (
+    CONF_AGE_LIMIT,
+    CONF_OUTBOX,
+    CONF_SIZE_LIMIT,
+    DEFAULT_AGE_LIMIT,
+    DEFAULT_SIZE_LIMIT,
+    DOMAIN,
+    LOGGER,
+    SUBENTRY_EXPORT,
+)
 from .data import EnirisConfigEntry, EnirisData
 from .exporting.config import Export
 from .exporting.exporter import Exporter
-from .exporting.outbox import Outbox, OutboxError, delete_outbox, outbox_path
+from .exporting.issues import Issues
+from .exporting.outbox import Limits, Outbox, OutboxError, delete_outbox, outbox_path
 from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
 from .importing.devices import account_identifier, async_register_nodes
 
@@ -57,10 +68,12 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
             for subentry in entry.subentries.values()
             if subentry.subentry_type == SUBENTRY_EXPORT
         ],
+        _outbox_limits(entry),
+        Issues(hass, entry.entry_id, entry.title),
         lambda: entry.async_start_reauth(hass),
     )
     try:
-        await exporter.async_start(entry)
+        await exporter.async_start()
     except OutboxError as err:
         raise ConfigEntryNotReady(
             translation_domain=DOMAIN,
@@ -120,6 +133,14 @@ async def async_remove_config_entry_device(
 
 def _outbox_path(hass: HomeAssistant, entry: EnirisConfigEntry) -> Path:
     return outbox_path(Path(hass.config.path(STORAGE_DIR)), entry.entry_id)
+
+
+def _outbox_limits(entry: EnirisConfigEntry) -> Limits:
+    options = entry.options.get(CONF_OUTBOX, {})
+    return Limits(
+        int(options.get(CONF_SIZE_LIMIT, DEFAULT_SIZE_LIMIT)) * 1024 * 1024,
+        timedelta(days=options.get(CONF_AGE_LIMIT, DEFAULT_AGE_LIMIT)),
+    )
 
 
 @callback

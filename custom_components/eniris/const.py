@@ -28,3 +28,21 @@ CONF_FIELD: Final = "field"
 
 DEVICE_INTERVAL: Final = timedelta(minutes=15)
 TELEMETRY_INTERVAL: Final = timedelta(seconds=60)
+
+CONF_ATTRIBUTE: Final = "attribute"
+CONF_ENABLED: Final = "enabled"
+CONF_MODE: Final = "mode"
+CONF_SHORTEST: Final = "shortest"
+CONF_INTERVAL: Final = "interval"
+CONF_AGGREGATE: Final = "aggregate"
+CONF_HEARTBEAT: Final = "heartbeat"
+
+CONF_OUTBOX: Final = "outbox"
+CONF_SIZE_LIMIT: Final = "size_limit"
+CONF_AGE_LIMIT: Final = "age_limit"
+
+DEFAULT_SIZE_LIMIT: Final = 1024
+"""MiB on disk; enough for some ten million samples."""
+
+DEFAULT_AGE_LIMIT: Final = 0
+"""Days; zero keeps samples of any age."""

@@ -3,7 +3,7 @@
 `HomeWorld` is one well-kept home, `FleetWorld` many sites with the disorder of real metadata.
 """
 
+from .fleet import FleetWorld
+from .home import HomeWorld
 
-
-
-
+__all__ = ["FleetWorld", "HomeWorld"]

@@ -11,7 +11,7 @@ and no sum of them ever drifts.
 from enum import IntEnum
 from functools import cache, lru_cache
 from itertools import accumulate, repeat
-from math import asin, cos, exp, pi, radians, sin, sqrt, tau
+from math import asin, cos, exp, radians, sin, sqrt, tau
 from operator import add, mul, sub
 from random import Random
 from typing import NamedTuple
@@ -55,8 +55,7 @@ class Habit(IntEnum):
 
     WORK = 0
     WORK_THEN_CHARGE_CAR = 1
-    SATURDAY = 2
-    SUNDAY = 3
+    WEEKEND = 2
 
 
 class Kind(NamedTuple):
@@ -133,6 +132,15 @@ class _Load(NamedTuple):
     car: list[int]
     car_states: bytes
     all: list[int]
+    totals: tuple[int, int, int]
+
+
+class _Heat(NamedTuple):
+    """The heat pump's power and its mode."""
+
+    watts: list[int]
+    modes: bytes
+    total: int
 
 
 class _Sun(NamedTuple):
@@ -141,8 +149,9 @@ class _Sun(NamedTuple):
     east: list[int]
     west: list[int]
     all: list[int]
-    night: list[int]
-    """1 while neither produces."""
+    standby: list[int]
+    """What an inverter with a battery draws itself while neither produces."""
+    totals: tuple[int, int]
 
 
 class Patterns:
@@ -157,6 +166,7 @@ class Patterns:
             noise.append(0.8 * noise[-1] + random.uniform(-1.0, 1.0))
         self._noise = noise
         self.sun = cache(self._sun)
+        self.rest = cache(self._rest)
         self.load = cache(self._load)
         self.heat = cache(self._heat)
         # All totals are needed for one counter and are small; of minutes only a few days are
@@ -166,95 +176,119 @@ class Patterns:
 
     def _totals(self, kind: Kind, household: Household) -> tuple[int, ...]:
         """Return the joules of a whole day, in the order of `Flows`."""
-        return tuple(60 * sum(column) for column in self._columns(kind, household))
+        sun = self.sun(kind.month, kind.sky)
+        heat = self.heat(kind.month, kind.sky is Sky.CLEAR, household.heat_pump)
+        load = self.load(kind.month, kind.habit, household.car)
+        *battery, grid = self._settle(kind, household)
+        imported = sum([watts for watts in grid if watts > 0])
+        watts = (
+            *(*sun.totals, heat.total, *load.totals, *map(sum, battery)),
+            *(imported, imported - sum(grid)),
+        )
+        return tuple(60 * total for total in watts)
 
     def _day(self, kind: Kind, household: Household) -> Day:
         """Return the day of `kind` in `household`."""
-        columns = self._columns(kind, household)
-        running = (
-            accumulate(map(mul, column, repeat(60)), initial=0) for column in columns
-        )
-        _, heat_modes = self.heat(kind.month, kind.sky, household.heat_pump)
+        sun = self.sun(kind.month, kind.sky)
+        heat = self.heat(kind.month, kind.sky is Sky.CLEAR, household.heat_pump)
         load = self.load(kind.month, kind.habit, household.car)
-        return Day(
-            watts=list(zip(*columns, strict=True)),
-            joules=list(zip(*running, strict=True)),
-            car_states=load.car_states,
-            heat_modes=heat_modes,
+        *battery, grid = self._settle(kind, household)
+        imported = [max(0, watts) for watts in grid]
+        exported = list(map(sub, imported, grid))
+        columns = (
+            *(sun.east, sun.west, heat.watts, load.car, load.kitchen, load.rest),
+            *(*battery, imported, exported),
         )
+        running = [
+            accumulate(map(mul, column, repeat(60)), initial=0) for column in columns
+        ]
+        watts = list(zip(*columns, strict=True))
+        return Day(watts, list(zip(*running, strict=True)), load.car_states, heat.modes)
 
-    def _columns(self, kind: Kind, household: Household) -> tuple[list[int], ...]:
-        """Return the watts of a day, a list of minutes for each of `Flows`."""
+    def _settle(self, kind: Kind, household: Household) -> tuple[list[int], ...]:
+        """Return the watts of standby, charge, discharge and the grid that they leave."""
         month, sky, habit = kind
         sun = self.sun(month, sky)
-        heat, _ = self.heat(month, sky, household.heat_pump)
+        heat = self.heat(month, sky is Sky.CLEAR, household.heat_pump)
         load = self.load(month, habit, household.car)
-        grid = list(map(sub, map(add, load.all, heat), sun.all))
-        standby = charge = discharge = _ZEROS
-        if household.battery:
-            charge, discharge = _run_battery(grid)
-            standby = [
-                STANDBY_W if dark and not drawn else 0
-                for dark, drawn in zip(sun.night, discharge, strict=True)
-            ]
-            stored = map(sub, charge, discharge)
-            grid = list(map(add, map(add, grid, standby), stored))
-        imported = [watts if watts > 0 else 0 for watts in grid]
-        exported = list(map(sub, imported, grid))
-        return (
-            *(sun.east, sun.west, heat, load.car, load.kitchen, load.rest),
-            *(standby, charge, discharge, imported, exported),
-        )
+        grid = [
+            drawn + warming - light
+            for drawn, warming, light in zip(load.all, heat.watts, sun.all, strict=True)
+        ]
+        if not household.battery:
+            return _ZEROS, _ZEROS, _ZEROS, grid
+        standby = sun.standby
+        if min(grid) > -10:
+            return standby, _ZEROS, _ZEROS, list(map(add, grid, standby))
+        charge, discharge = _run_battery(grid)
+        standby = [
+            0 if drawn else idle for idle, drawn in zip(standby, discharge, strict=True)
+        ]
+        grid = [
+            watts + idle + into - out
+            for watts, idle, into, out in zip(
+                grid, standby, charge, discharge, strict=True
+            )
+        ]
+        return standby, charge, discharge, grid
 
     def _random(self, *purpose: object) -> Random:
         return Random(f"{self._seed}/{'/'.join(map(str, purpose))}")
 
     def _sun(self, month: int, sky: Sky) -> _Sun:
-        clear_east, clear_west = _clear_sky(month)
-        veil = self._veil(month, sky)
-        east = list(map(int, map(mul, clear_east, veil)))
-        west = list(map(int, map(mul, clear_west, veil)))
+        sunrise, clear_east, clear_west = _clear_sky(month)
+        veil = self._veil(month, sky, len(clear_east))
+        night = [0] * sunrise, [0] * (MINUTES - sunrise - len(veil))
+        east, west = (
+            [*night[0], *map(int, map(mul, clear, veil)), *night[1]]
+            for clear in (clear_east, clear_west)
+        )
         together = list(map(add, east, west))
-        return _Sun(east, west, together, [not watts for watts in together])
+        standby = [0 if watts else STANDBY_W for watts in together]
+        return _Sun(east, west, together, standby, (sum(east), sum(west)))
 
     def _load(self, month: int, habit: Habit, car: bool) -> _Load:
-        rest = self._rest(month, habit)
+        rest = self.rest(month, habit is Habit.WEEKEND)
         kitchen = self._kitchen(month, habit)
         watts, states = self._car(month, habit) if car else (_ZEROS, _IDLE)
         together = list(map(add, map(add, rest, kitchen), watts))
-        return _Load(rest, kitchen, watts, states, together)
+        totals = sum(watts), sum(kitchen), sum(rest)
+        return _Load(rest, kitchen, watts, states, together, totals)
 
-    def _veil(self, month: int, sky: Sky) -> list[float]:
+    def _veil(self, month: int, sky: Sky, minutes: int) -> list[float]:
         """Return the share of a clear sky's light that comes through."""
         random = self._random("sky", month, sky)
         veil: list[float] = []
         if sky is Sky.CLEAR:
             clarity = random.uniform(0.94, 1.0)
-            return [clarity + 0.004 * wobble for wobble in self._noise]
-        cover = random.uniform(0.22, 0.36)
-        while len(veil) < MINUTES:
+            return [clarity + 0.004 * wobble for wobble in self._noise[:minutes]]
+        cover = random.uniform(0.16, 0.34)
+        while len(veil) < minutes:
             if sky is Sky.OVERCAST:
                 cover = min(0.55, max(0.1, cover + random.uniform(-0.05, 0.05)))
                 veil += [cover] * random.randrange(4, 9)
             else:
-                veil += [random.uniform(0.9, 1.05)] * random.randrange(3, 26)
+                veil += [random.uniform(0.9, 1.05)] * int(3 + 50 * random.random() ** 2)
                 edge = random.uniform(0.25, 0.6)
-                veil += [(edge + 1) / 2, *[edge] * random.randrange(2, 18)]
-        del veil[MINUTES:]
-        return [share + 0.006 * wobble for share, wobble in zip(veil, self._noise, strict=True)]
+                veil += [(edge + 1) / 2, *[edge] * int(2 + 25 * random.random() ** 2)]
+        del veil[minutes:]
+        return [
+            share + 0.006 * wobble
+            for share, wobble in zip(veil, self._noise, strict=False)
+        ]
 
-    def _rest(self, month: int, habit: Habit) -> list[int]:
+    def _rest(self, month: int, weekend: bool) -> list[int]:
         """Return lights, electronics, fridge: what no meter of its own sees."""
-        random = self._random("rest", month, habit)
+        random = self._random("rest", month, weekend)
         shift = random.randrange(MINUTES)
         noise = self._noise[shift:] + self._noise[:shift]
         # Lamps burn longer and people stay inside in winter
         winter = 0.5 + 0.5 * cos(tau * (month - 1) / 12)
         dawn = _dawn_local(month)
-        day = _presence(habit)
+        day = _presence(weekend)
         day = day[dawn:] + day[:dawn]
         watts = [
-            int(185 + (330 + 160 * winter) * level + 11 * wobble)
+            int(215 + (520 + 160 * winter) * level + 11 * wobble)
             for level, wobble in zip(day, noise, strict=True)
         ]
         for start in range(random.randrange(30), MINUTES - 14, 41):
@@ -275,8 +309,10 @@ class Patterns:
                     watts[at] += power
                 minute += minutes
 
-        hob = tuple((random.choice((420, 900, 1750)), random.randrange(2, 7)) for _ in range(9))
-        if habit in (Habit.WORK, Habit.WORK_THEN_CHARGE_CAR):
+        hob = tuple(
+            (random.choice((420, 900, 1750)), random.randrange(2, 7)) for _ in range(9)
+        )
+        if habit is not Habit.WEEKEND:
             run(6.8, 12, (2080, 3), (0, 6), (1250, 2))
             run(18.3, 20, *hob)
             run(19.1, 10, (1900, 2))
@@ -291,11 +327,10 @@ class Patterns:
             run(20.9, 25, (60, 5), (2010, 17), (70, 38), (1990, 14), (45, 22))
         return watts
 
-    def _heat(self, month: int, sky: Sky, fitted: bool) -> tuple[list[int], bytes]:
-        """Return the heat pump's power and its mode."""
+    def _heat(self, month: int, clear: bool, fitted: bool) -> _Heat:
         if not fitted:
-            return _ZEROS, _IDLE
-        random = self._random("heat", month, sky)
+            return _Heat(_ZEROS, _IDLE, 0)
+        random = self._random("heat", month, clear)
         watts = [16] * MINUTES
         modes = bytearray(MINUTES)
 
@@ -307,22 +342,22 @@ class Patterns:
                 modes[minute] = mode
 
         # Nothing to heat with a bright sun in the windows, in spring and in autumn
-        need = HEATING_NEED[month - 1] * (0.85 if sky is Sky.CLEAR else 1.0)
+        need = HEATING_NEED[month - 1] * (0.85 if clear else 1.0)
         start = 20
         while need and start < MINUTES - 30:
             period = random.randrange(58, 84)
             run(
                 start,
-                int(period * (0.2 + 0.65 * need)),
-                int(1500 + 700 * need + random.uniform(-60, 60)),
+                int(period * (0.15 + 0.45 * need)),
+                int(1300 + 600 * need + random.uniform(-60, 60)),
                 HeatMode.HEATING,
             )
             start += period
         dawn = _dawn_local(month)
         for local in (5.8, 13.4):
             start = int(60 * local) - dawn + random.randrange(-10, 11)
-            run(start, int(24 + 14 * need), 2450, HeatMode.HOT_WATER)
-        return watts, bytes(modes)
+            run(start, int(20 + 12 * need), 2050, HeatMode.HOT_WATER)
+        return _Heat(watts, bytes(modes), sum(watts))
 
     def _car(self, month: int, habit: Habit) -> tuple[list[int], bytes]:
         """Return the charge point's power and what it sees of the car."""
@@ -334,7 +369,7 @@ class Patterns:
             arrival = int(60 * 18.1) - dawn + random.randrange(-20, 21)
             start, power = arrival + 12, 11_040
             full = start + random.randrange(105, 165)
-        elif habit is Habit.SATURDAY:
+        elif habit is Habit.WEEKEND:
             # At leisure, with the sun
             arrival = int(60 * 10.7) - dawn + random.randrange(-25, 26)
             start, power = arrival + 5, 4_140
@@ -359,36 +394,37 @@ _SLIP = [(minute * 37) % 53 % 31 - 12 for minute in range(MINUTES)]
 def _run_battery(net: list[int]) -> tuple[list[int], list[int]]:
     """Return the watts of charge and discharge for a day with this load minus sun.
 
+    There must be a minute with a surplus.
+
     The controller stores only what the hours until the next dawn will draw: that is how a
     forecasting controller works, and it brings the battery to its reserve at the seam of the days.
     """
-    if min(net) > -10:
-        return _ZEROS, _ZEROS
+    # Nothing is stored before the first surplus, and little goes on after the last one
+    surplus = [minute for minute, watts in enumerate(net) if watts <= -10]
+    first, last = surplus[0], surplus[-1]
     # A controller that follows the meter leaves a few watts on it, now import, now export
     wish = [
-        0 if watts < 50 else watts - slip if watts < BATTERY_POWER_W else BATTERY_POWER_W
-        for watts, slip in zip(net, _SLIP, strict=True)
+        min(watts - slip, BATTERY_POWER_W) if watts >= 50 else 0
+        for watts, slip in zip(net[first:], _SLIP, strict=False)
     ]
-    # What will still be drawn when each minute is over, in watt-minutes
+    # What will still be drawn after the minute, in watt-minutes
     later = sum(wish)
     charge, discharge = [0] * MINUTES, [0] * MINUTES
     ceiling = int((BATTERY_CEILING - BATTERY_RESERVE) * BATTERY_CAPACITY_WH * 60)
     stored = 0
-    for minute, watts in enumerate(net):
-        if drawn := wish[minute]:
+    for minute, drawn in enumerate(wish, first):
+        if drawn:
             later -= drawn
             if stored:
-                drawn = min(drawn, stored)
-                discharge[minute] = drawn
-                stored -= drawn
-        elif watts <= -10:
-            room = (later if later < ceiling else ceiling) - stored
+                given = min(drawn, stored)
+                discharge[minute] = given
+                stored -= given
+            elif minute > last:
+                break
+        elif net[minute] <= -10:
+            room = min(later, ceiling) - stored
             if room >= 9:
-                steps = -watts // 10
-                if steps > BATTERY_POWER_W // 10:
-                    steps = BATTERY_POWER_W // 10
-                if steps > room // 9:
-                    steps = room // 9
+                steps = min(-net[minute] // 10, BATTERY_POWER_W // 10, room // 9)
                 charge[minute] = 10 * steps
                 stored += 9 * steps
     return charge, discharge
@@ -403,12 +439,12 @@ def _dawn_local(month: int) -> int:
 
 
 @cache
-def _presence(habit: Habit) -> list[float]:
+def _presence(weekend: bool) -> list[float]:
     """Return how busy the house is (0–1) by minute of the local day."""
     peaks = (
-        ((7.2, 0.8, 0.55), (13.0, 3.0, 0.12), (19.6, 2.0, 1.0))
-        if habit in (Habit.WORK, Habit.WORK_THEN_CHARGE_CAR)
-        else ((9.6, 1.2, 0.5), (13.5, 2.6, 0.45), (20.0, 2.1, 1.0))
+        ((9.6, 1.2, 0.5), (13.5, 2.6, 0.45), (20.6, 2.3, 1.0))
+        if weekend
+        else ((7.2, 0.8, 0.55), (13.0, 3.0, 0.12), (20.3, 2.2, 1.0))
     )
     return [
         sum(
@@ -430,27 +466,28 @@ def _hour_angles() -> list[tuple[float, float]]:
 
 
 @cache
-def _clear_sky(month: int) -> tuple[list[float], list[float]]:
-    """Return the watts of a south-eastern and a south-western string under a clear sky."""
+def _clear_sky(month: int) -> tuple[int, list[float], list[float]]:
+    """Return the minute of sunrise, and from it on the watts of both strings under a clear sky."""
     declination = asin(0.398 * sin(tau * (30.4 * (month - 1) + 15 - 80) / 365))
     sin_lat, cos_lat = sin(LATITUDE), cos(LATITUDE)
     sin_dec, cos_dec = sin(declination), cos(declination)
     across = sin(TILT) * sqrt(0.5)
     upward = cos(TILT)
-    east_watts, west_watts = [0.0] * MINUTES, [0.0] * MINUTES
+    peak = 0.86 * STRING_PEAK_W
+    sunrise = 0
+    east_watts: list[float] = []
+    west_watts: list[float] = []
     for minute, (sin_hour, cos_hour) in enumerate(_hour_angles()):
         height = sin_lat * sin_dec + cos_lat * cos_dec * cos_hour
         if height <= 0.0:
             continue
-        east = -cos_dec * sin_hour
+        if not east_watts:
+            sunrise = minute
+        east = -cos_dec * sin_hour * across
         south = sin_lat * cos_dec * cos_hour - cos_lat * sin_dec
-        direct = 0.98 * exp(-0.14 / (height + 0.03))
+        direct = 1.02 * exp(-0.2 / (height + 0.03))
         diffuse = 0.10 * sqrt(height)
         facing = south * across + height * upward
-        east_watts[minute] = STRING_PEAK_W * 0.86 * (
-            direct * max(0.0, facing + east * across) + diffuse
-        )
-        west_watts[minute] = STRING_PEAK_W * 0.86 * (
-            direct * max(0.0, facing - east * across) + diffuse
-        )
-    return east_watts, west_watts
+        east_watts.append(peak * (direct * max(0.0, facing + east) + diffuse))
+        west_watts.append(peak * (direct * max(0.0, facing - east) + diffuse))
+    return sunrise, east_watts, west_watts

@@ -1,8 +1,10 @@
-"""`Export`: what a config subentry says about which entities become which fields."""
+"""`Export`: what a config subentry says about which entities become which fields, and when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final, Self
 
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
@@ -10,15 +12,58 @@ from homeassistant.helpers import entity_registry as er
 
 from ..api import WriteTarget
 from ..const import (
+    CONF_AGGREGATE,
+    CONF_ATTRIBUTE,
     CONF_COLLECTOR,
     CONF_DATABASE,
+    CONF_ENABLED,
     CONF_ENTITY,
     CONF_FIELD,
     CONF_FIELDS,
+    CONF_HEARTBEAT,
+    CONF_INTERVAL,
     CONF_MEASUREMENT,
+    CONF_MODE,
     CONF_RETENTION_POLICY,
+    CONF_SHORTEST,
     CONF_TAGS,
 )
+
+DEFAULT_INTERVAL: Final = 60
+"""Seconds between two values under a retention policy that is not named here."""
+
+DEFAULT_INTERVALS: Final = {"rp_one_s": 1, "rp_one_m": 60}
+
+
+class Mode(StrEnum):
+    """What makes a sample."""
+
+    CHANGE = "change"
+    INTERVAL = "interval"
+
+
+class Aggregate(StrEnum):
+    """What one sample says of an interval."""
+
+    LAST = "last"
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """When samples are taken.
+
+    `shortest`: between two samples of changes. `interval`: aligned to the clock. `heartbeat`: after
+    this time an unchanged value is sent again; zero means never on change, and at each interval.
+    """
+
+    mode: Mode = Mode.CHANGE
+    shortest: timedelta = timedelta()
+    interval: timedelta = timedelta(seconds=DEFAULT_INTERVAL)
+    aggregate: Aggregate = Aggregate.LAST
+    heartbeat: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +77,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class ExportedField:
-    """One entity that becomes one field; `entity` is a registry id or, without one, an entity id."""
+    """One entity, or an attribute of it, that becomes one field.
+
+    `entity` is a registry id or, for an entity without one, an entity id.
+    """
 
     entity: str
     field: str
+    attribute: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +95,8 @@ class Export:
     title: str
     series: Series
     fields: tuple[ExportedField, ...]
+    when: When
+    enabled: bool
 
     @classmethod
     def from_subentry(cls, subentry: ConfigSubentry) -> Self:
@@ -58,20 +109,33 @@ class Export:
         return cls(
             id=id,
             title=title,
-            series=Series(
-                WriteTarget(
-                    data[CONF_COLLECTOR],
-                    data[CONF_DATABASE],
-                    data[CONF_RETENTION_POLICY],
-                ),
-                data[CONF_MEASUREMENT],
-                tuple(sorted(data[CONF_TAGS].items())),
-            ),
+            series=parse_series(data),
             fields=tuple(
-                ExportedField(row[CONF_ENTITY], row[CONF_FIELD])
+                ExportedField(
+                    row[CONF_ENTITY], row[CONF_FIELD], row.get(CONF_ATTRIBUTE)
+                )
                 for row in data[CONF_FIELDS]
             ),
+            when=When(
+                Mode(data.get(CONF_MODE, Mode.CHANGE)),
+                timedelta(seconds=data.get(CONF_SHORTEST, 0)),
+                timedelta(seconds=data.get(CONF_INTERVAL, DEFAULT_INTERVAL)),
+                Aggregate(data.get(CONF_AGGREGATE, Aggregate.LAST)),
+                timedelta(seconds=data.get(CONF_HEARTBEAT, 0)),
+            ),
+            enabled=data.get(CONF_ENABLED, True),
         )
+
+
+def parse_series(data: Mapping[str, Any]) -> Series:
+    """Return the series that the data of a subentry names."""
+    return Series(
+        WriteTarget(
+            data[CONF_COLLECTOR], data[CONF_DATABASE], data[CONF_RETENTION_POLICY]
+        ),
+        data[CONF_MEASUREMENT],
+        tuple(sorted(data[CONF_TAGS].items())),
+    )
 
 
 @callback

@@ -1,17 +1,44 @@
 """`Exporter`: sampler, outbox and sender of one account, started and stopped together."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+import logging
+from typing import Final
 
-from homeassistant.config_entries import ConfigEntry
-from homeassistant.core import HomeAssistant
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.util import dt as dt_util
 
 from ..api import Session
 from .config import Export
-from .outbox import Outbox
+from .issues import Issues
+from .outbox import Figures, Limits, Outbox, OutboxError, Sample
 from .sampler import Sampler
 from .sender import Sender
+
+_LOGGER = logging.getLogger(__name__)
+
+FLUSH_INTERVAL: Final = timedelta(seconds=1)
+"""At most this long, and the time of one commit, is a sample in memory alone."""
+
+UPLOAD_INTERVAL: Final = timedelta(seconds=5)
+"""Between two looks into the outbox."""
+
+STATUS_INTERVAL: Final = timedelta(seconds=30)
+"""Between two looks at the figures, which would else fill the recorder."""
+
+ACTION: Final = "action"
+"""The export id of points that an action pushes; no subentry has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportStatus:
+    """How an export is doing."""
+
+    figures: Figures = field(default_factory=Figures)
+    problem: str | None = None
+    """What keeps its values from being stored, None while all goes well."""
 
 
 class Exporter:
@@ -23,34 +50,171 @@ class Exporter:
         session: Session,
         outbox: Outbox,
         exports: Sequence[Export],
+        limits: Limits,
+        issues: Issues,
         on_reauthenticate: Callable[[], None],
     ) -> None:
         """Carry out `exports` over `session`, by way of `outbox`."""
         self._hass = hass
-        self._upload_task: asyncio.Task[None] | None = None
-        self.outbox = outbox
-        self.sampler = Sampler(hass, exports, outbox)
-        self.sender = Sender(session, outbox, on_reauthenticate)
+        self._limits = limits
+        self._issues = issues
+        self._outbox = outbox
+        self._sampler = Sampler(hass, exports, outbox, issues)
+        self._sender = Sender(hass, session, outbox, issues, on_reauthenticate)
+        self._exports = {export.id: export for export in exports}
+        self._enabled = {export.id: export.enabled for export in exports}
+        self._status: dict[str, ExportStatus] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._unsubscribe: list[CALLBACK_TYPE] = []
+        self._stopping = False
+        self._stopped = False
+        self._dropped = 0
+        self._limit_problem: str | None = None
 
-    async def async_start(self, entry: ConfigEntry[Any]) -> None:
+    @property
+    def exports(self) -> dict[str, Export]:
+        """The exports by id."""
+        return self._exports
+
+    async def async_start(self) -> None:
         """Open the outbox and begin; raises `OutboxError` where there can be none."""
-        await self.outbox.open()
-        self.sampler.async_start()
-        self._upload_task = entry.async_create_background_task(
-            self._hass, self.sender.run(), name="eniris sender"
-        )
+        await self._outbox.open()
+        self._sampler.async_start()
+        self._unsubscribe = [
+            async_track_time_interval(
+                self._hass, job, interval, name=name, cancel_on_shutdown=True
+            )
+            for job, interval, name in (
+                (self._async_flush, FLUSH_INTERVAL, "eniris outbox"),
+                (self._async_upload, UPLOAD_INTERVAL, "eniris upload"),
+                (self._async_refresh, STATUS_INTERVAL, "eniris export status"),
+            )
+        ]
+        await self.async_refresh()
 
     async def async_last_upload(self) -> None:
         """Upload what can be uploaded in a few seconds; sampling goes on."""
-        await self.sampler.async_flush()
-        if self._upload_task is not None:
-            self._upload_task.cancel()
-            await asyncio.gather(self._upload_task, return_exceptions=True)
-            self._upload_task = None
-            await self.sender.last_upload()
+        if self._stopping:
+            return
+        self._stopping = True
+        self._sampler.async_advance()
+        await self._sampler.async_flush()
+        await self._sender.stop()
 
     async def async_stop(self) -> None:
         """Stop for good: upload what goes quickly, and keep the rest on disk."""
+        if self._stopped:
+            return
+        self._stopped = True
         await self.async_last_upload()
-        await self.sampler.async_stop()
-        await self.outbox.close()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self._unsubscribe = []
+        self._issues.withdraw_all()
+        await self._sampler.async_stop()
+        await self._outbox.close()
+
+    async def _async_flush(self, _now: datetime) -> None:
+        self._sampler.async_advance()
+        await self._sampler.async_flush()
+
+    async def _async_upload(self, _now: datetime) -> None:
+        if not self._stopping:
+            await self._sender.start_uploads()
+
+    async def _async_refresh(self, _now: datetime) -> None:
+        await self._enforce_limits()
+        await self.async_refresh()
+
+    async def _enforce_limits(self) -> None:
+        try:
+            dropped, relaxed = await self._outbox.enforce(
+                self._limits, dt_util.utcnow()
+            )
+        except OutboxError as err:
+            _LOGGER.debug("The outbox' limits were not looked at, later again: %s", err)
+            return
+        if dropped:
+            if not self._dropped:
+                _LOGGER.warning(
+                    "The outbox has reached its limit: the oldest values are dropped"
+                )
+            self._dropped += dropped
+            self._issues.limit_reached(self._dropped)
+            self._limit_problem = (
+                f"outbox limit reached, {self._dropped} values dropped"
+            )
+        elif self._dropped and relaxed:
+            self._dropped = 0
+            self._limit_problem = None
+            self._issues.limit_respected()
+
+    async def async_refresh(self) -> None:
+        """Look at the figures, and tell who listens if they changed."""
+        if self._stopped:
+            return
+        try:
+            figures = await self._outbox.figures()
+            damaged = await self._outbox.damaged_files()
+        except OutboxError as err:
+            _LOGGER.debug("The figures of the outbox are not to be had: %s", err)
+            return
+        if damaged:
+            self._issues.outbox_damaged(damaged[-1])
+        else:
+            self._issues.outbox_sound()
+        status = {
+            export.id: ExportStatus(
+                figures.get(export.id, Figures()), self._problem(export)
+            )
+            for export in self._exports.values()
+        }
+        if status != self._status:
+            self._status = status
+            for listener in self._listeners:
+                listener()
+
+    def _problem(self, export: Export) -> str | None:
+        if self._sampler.problem is not None:
+            return f"values cannot be put on disk: {self._sampler.problem}"
+        if self._sender.reauthentication_needed:
+            return "log in again"
+        return self._sender.problem(export.series.target) or self._limit_problem
+
+    def status(self, export_id: str) -> ExportStatus:
+        """Return how an export is doing, as it was last looked at."""
+        return self._status.get(export_id, ExportStatus())
+
+    @callback
+    def async_add_listener(self, listener: Callable[[], None]) -> CALLBACK_TYPE:
+        """Call `listener` when a status changed, until the returned function is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def is_enabled(self, export_id: str) -> bool:
+        """Tell whether an export collects values."""
+        return self._enabled[export_id]
+
+    @callback
+    def async_enable(self, export_id: str, enabled: bool) -> None:
+        """Collect the values of an export, or collect nothing of it. What waits goes up anyway."""
+        if self._enabled[export_id] != enabled:
+            self._enabled[export_id] = enabled
+            self._sampler.async_enable(export_id, enabled)
+
+    async def async_push(self, samples: Sequence[Sample]) -> None:
+        """Put samples on disk; raises `OutboxError` where that fails."""
+        await self._outbox.add(samples)
+
+    async def async_upload_now(self) -> str | None:
+        """Upload everything that waits; return what stood in the way, None where nothing did."""
+        self._sampler.async_advance()
+        await self._sampler.async_flush()
+        problem = await self._sender.upload_now()
+        await self.async_refresh()
+        return "log in again" if self._sender.reauthentication_needed else problem
+
+    @property
+    def outbox(self) -> Outbox:
+        """The outbox, for whoever looks at rejects or figures."""
+        return self._outbox

@@ -5,10 +5,11 @@ one that the service refuses takes no other with it.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 import functools
 import json
@@ -41,39 +42,51 @@ CREATE TABLE series (
     tags TEXT NOT NULL,
     UNIQUE (target_id, measurement, tags)
 );
+CREATE TABLE export (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    uploaded INTEGER NOT NULL DEFAULT 0,
+    rejected INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0,
+    last_upload REAL
+);
 CREATE TABLE sample (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     target_id INTEGER NOT NULL REFERENCES target (id),
     series_id INTEGER NOT NULL REFERENCES series (id),
+    export_id INTEGER NOT NULL REFERENCES export (id),
     time_us INTEGER NOT NULL,
     field TEXT NOT NULL,
     value NOT NULL
 );
 CREATE INDEX sample_by_target ON sample (target_id, id);
 CREATE TABLE reject (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     series_id INTEGER NOT NULL REFERENCES series (id),
+    export_id INTEGER NOT NULL REFERENCES export (id),
     time_us INTEGER NOT NULL,
     field TEXT NOT NULL,
     value NOT NULL,
     reason TEXT NOT NULL
 );
-CREATE TABLE total (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
-INSERT INTO total VALUES ('uploaded', 0), ('rejected', 0);
 """
 
 BATCH_POINTS: Final = 5000
 BATCH_BYTES: Final = 1024 * 1024
 REJECTS_KEPT: Final = 1000
 
-_SIDE_FILES: Final = ("-wal", "-shm")
+_DROP_AT_ONCE: Final = 5000
+_VACUUM_PAGES: Final = 256
+_SIDE_FILES: Final = ("", "-wal", "-shm")
+_DAMAGED: Final = "damaged"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Sample(NamedTuple):
-    """One value of one field of a series at an aware time."""
+    """One value of one field of a series at an aware time, taken for an export."""
 
+    export_id: str
     series: Series
     time: datetime
     field: str
@@ -85,6 +98,7 @@ class StoredSample:
     """A sample as it waits, with the id by which it is deleted."""
 
     id: int
+    export_id: str
     measurement: str
     tags: tuple[tuple[str, str], ...]
     time: datetime
@@ -93,12 +107,33 @@ class StoredSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """What the outbox has seen since it was made, and what waits."""
+class Reject:
+    """A sample that the service refused for good, and why."""
 
-    waiting: int
-    uploaded: int
-    rejected: int
+    target: WriteTarget
+    sample: StoredSample
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What became of an export's samples since the outbox was made, and what waits."""
+
+    waiting: int = 0
+    uploaded: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    oldest: datetime | None = None
+    """The time of the sample that has waited longest."""
+    last_upload: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the outbox may grow to: bytes on disk, and the age of a sample (zero: any)."""
+
+    size: int
+    age: timedelta = timedelta()
 
 
 class OutboxError(Exception):
@@ -111,9 +146,9 @@ def outbox_path(storage: Path, entry_id: str) -> Path:
 
 
 def delete_outbox(path: Path) -> None:
-    """Delete an outbox that is closed, with all that SQLite keeps beside it. Blocks."""
-    for suffix in ("", *_SIDE_FILES):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    """Delete an outbox that is closed, and all that was set aside of it. Blocks."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink(missing_ok=True)
 
 
 class Outbox:
@@ -124,6 +159,8 @@ class Outbox:
         self._path = path
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="eniris-outbox")
         self._connection: sqlite3.Connection | None = None
+        # Known to the outbox' thread alone; counting rows would take longer the more wait
+        self._waiting: defaultdict[str, int] = defaultdict(int)
 
     async def open(self) -> None:
         """Open the file; one that cannot be used is set aside and a fresh one begun."""
@@ -131,10 +168,12 @@ class Outbox:
 
     async def close(self) -> None:
         """Close the file and end the thread."""
-        await self._run(self._close)
-        await asyncio.get_running_loop().run_in_executor(
-            None, functools.partial(self._executor.shutdown, wait=True)
-        )
+        try:
+            await self._run(self._close)
+        finally:
+            await asyncio.get_running_loop().run_in_executor(
+                None, functools.partial(self._executor.shutdown, wait=True)
+            )
 
     async def add(self, samples: Sequence[Sample]) -> None:
         """Put samples on disk, all or none."""
@@ -145,21 +184,56 @@ class Outbox:
         """Return the targets that samples wait for."""
         return await self._run(self._targets)
 
-    async def oldest(self, target: WriteTarget) -> list[StoredSample]:
-        """Return what makes one request: the oldest samples within the limits of a batch."""
-        return await self._run(self._oldest, target)
+    async def newest_id(self, target: WriteTarget) -> int:
+        """Return the id of the sample that was added last, 0 where none waits."""
+        return await self._run(self._newest_id, target)
+
+    async def batch(
+        self,
+        target: WriteTarget,
+        *,
+        after_id: int = 0,
+        until_id: int | None = None,
+        limit: int | None = None,
+        size: int = BATCH_BYTES,
+    ) -> list[StoredSample]:
+        """Return what makes one request: the oldest samples within the limits of a batch.
+
+        Only samples with ids above `after_id` and up to `until_id`, `limit` of them and `size`
+        bytes of JSON at most.
+        """
+        return await self._run(self._batch, target, after_id, until_id, limit, size)
 
     async def delete_uploaded(self, samples: Sequence[StoredSample]) -> None:
         """Forget samples that the service has stored."""
-        await self._run(self._delete_uploaded, samples)
+        await self._run(self._delete_uploaded, samples, time.time())
 
     async def reject(self, sample: StoredSample, reason: str) -> None:
         """Set a sample aside that the service refuses for good, with its reason."""
         await self._run(self._reject, sample, reason)
 
-    async def totals(self) -> Totals:
-        """Return the figures of the whole outbox."""
-        return await self._run(self._totals)
+    async def rejects(self) -> list[Reject]:
+        """Return what is set aside, the newest first."""
+        return await self._run(self._rejects)
+
+    async def discard_rejects(self) -> int:
+        """Forget what is set aside, and return how many that were."""
+        return await self._run(self._discard_rejects)
+
+    async def figures(self) -> dict[str, Figures]:
+        """Return the figures of every export that ever had a sample, by its id."""
+        return await self._run(self._figures)
+
+    async def enforce(self, limits: Limits, now: datetime) -> tuple[int, bool]:
+        """Drop the oldest samples beyond `limits`.
+
+        Return how many were dropped, and whether the outbox is well below its size again.
+        """
+        return await self._run(self._enforce, limits, now)
+
+    async def damaged_files(self) -> list[str]:
+        """Return the names of the files that were set aside and still exist."""
+        return await self._run(self._damaged_files)
 
     async def _run[**P, R](
         self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -184,20 +258,34 @@ class Outbox:
         except sqlite3.DatabaseError as err:
             if isinstance(err, sqlite3.OperationalError):
                 raise
-            aside = self._path.with_name(
-                f"{self._path.name}.{int(time.time())}.damaged"
-            )
-            for suffix in ("", *_SIDE_FILES):
-                damaged = self._path.with_name(self._path.name + suffix)
-                if damaged.exists():
-                    damaged.replace(aside.with_name(aside.name + suffix))
-            _LOGGER.error(
-                "The outbox %s cannot be read (%s); it was kept as %s and a new one begun",
-                self._path,
-                err,
-                aside.name,
-            )
+            self._set_aside(err)
             self._connection = _connect(self._path)
+        self._waiting.update(
+            self._db.execute(
+                "SELECT export.name, count(*) FROM sample"
+                " JOIN export ON export.id = export_id GROUP BY export_id"
+            ).fetchall()
+        )
+
+    def _set_aside(self, err: sqlite3.DatabaseError) -> None:
+        aside = f"{self._path.name}.{_DAMAGED}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        for suffix in _SIDE_FILES:
+            file = self._path.with_name(f"{self._path.name}{suffix}")
+            if file.exists():
+                file.replace(self._path.with_name(f"{aside}{suffix}"))
+        _LOGGER.error(
+            "The outbox %s cannot be read (%s); it was kept as %s and a new one begun",
+            self._path.name,
+            err,
+            aside,
+        )
+
+    def _damaged_files(self) -> list[str]:
+        return sorted(
+            file.name
+            for file in self._path.parent.glob(f"{self._path.name}.{_DAMAGED}-*")
+            if not file.name.endswith(_SIDE_FILES[1:])
+        )
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -205,24 +293,34 @@ class Outbox:
             self._connection = None
 
     def _add(self, samples: Iterable[Sample]) -> None:
+        counts: defaultdict[str, int] = defaultdict(int)
         with self._db as db:
-            ids: dict[Series, tuple[int, int]] = {}
+            series_ids: dict[Series, tuple[int, int]] = {}
+            export_ids: dict[str, int] = {}
+            rows = []
             for sample in samples:
-                if sample.series not in ids:
-                    ids[sample.series] = _series_ids(db, sample.series)
-            db.executemany(
-                "INSERT INTO sample (target_id, series_id, time_us, field, value)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (
+                if sample.series not in series_ids:
+                    series_ids[sample.series] = _series_ids(db, sample.series)
+                if sample.export_id not in export_ids:
+                    export_ids[sample.export_id] = _export_id(db, sample.export_id)
+                counts[sample.export_id] += 1
+                rows.append(
                     (
-                        *ids[sample.series],
+                        *series_ids[sample.series],
+                        export_ids[sample.export_id],
                         (sample.time - _EPOCH) // _MICROSECOND,
                         sample.field,
                         sample.value,
                     )
-                    for sample in samples
-                ),
+                )
+            db.executemany(
+                "INSERT INTO sample"
+                " (target_id, series_id, export_id, time_us, field, value)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
             )
+        for export_id, count in counts.items():
+            self._waiting[export_id] += count
 
     def _targets(self) -> list[WriteTarget]:
         rows = self._db.execute(
@@ -231,62 +329,110 @@ class Outbox:
         )
         return [WriteTarget(*row) for row in rows]
 
-    def _oldest(self, target: WriteTarget) -> list[StoredSample]:
+    def _target_id(self, target: WriteTarget) -> int:
+        row = self._db.execute(
+            "SELECT id FROM target"
+            " WHERE collector = ? AND database = ? AND retention_policy = ?",
+            (target.collector, target.database, target.retention_policy),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _newest_id(self, target: WriteTarget) -> int:
+        (newest,) = self._db.execute(
+            "SELECT max(id) FROM sample WHERE target_id = ?", (self._target_id(target),)
+        ).fetchone()
+        return newest or 0
+
+    def _batch(
+        self,
+        target: WriteTarget,
+        after_id: int,
+        until_id: int | None,
+        limit: int | None,
+        max_size: int,
+    ) -> list[StoredSample]:
         samples: list[StoredSample] = []
         points: set[tuple[int, int]] = set()
         size = 0
         tags: dict[str, tuple[tuple[str, str], ...]] = {}
         with closing(
             self._db.execute(
-                "SELECT sample.id, series_id, measurement, tags, time_us, field, value"
-                " FROM sample JOIN series ON series.id = series_id"
-                " WHERE sample.target_id = (SELECT id FROM target"
-                " WHERE collector = ? AND database = ? AND retention_policy = ?)"
-                " ORDER BY sample.id",
-                (target.collector, target.database, target.retention_policy),
+                "SELECT sample.id, export.name, series_id, measurement, tags, time_us,"
+                " field, value FROM sample"
+                " JOIN series ON series.id = series_id"
+                " JOIN export ON export.id = export_id"
+                " WHERE sample.target_id = ? AND sample.id > ? AND sample.id <= ?"
+                " ORDER BY sample.id LIMIT ?",
+                (
+                    self._target_id(target),
+                    after_id,
+                    2**62 if until_id is None else until_id,
+                    -1 if limit is None else limit,
+                ),
             )
         ) as rows:
-            for id_, series_id, measurement, tag_text, time_us, field, value in rows:
+            for (
+                id_,
+                export_id,
+                series_id,
+                measurement,
+                tag_text,
+                time_us,
+                field,
+                value,
+            ) in rows:
                 if (series_id, time_us) not in points:
                     if len(points) == BATCH_POINTS:
                         break
                     points.add((series_id, time_us))
                     size += len(measurement) + len(tag_text) + 80
                 size += len(field) + (len(value) if isinstance(value, str) else 20) + 6
-                if samples and size > BATCH_BYTES:
+                if samples and size > max_size:
                     break
                 if tag_text not in tags:
-                    tags[tag_text] = tuple(
-                        (key, text) for key, text in json.loads(tag_text)
-                    )
+                    tags[tag_text] = _parse_tags(tag_text)
                 samples.append(
                     StoredSample(
                         id_,
+                        export_id,
                         measurement,
                         tags[tag_text],
                         _EPOCH + time_us * _MICROSECOND,
                         field,
-                        # SQLite has no booleans; nothing else is stored as an integer
-                        bool(value) if isinstance(value, int) else value,
+                        _parse_value(value),
                     )
                 )
         return samples
 
-    def _delete_uploaded(self, samples: Sequence[StoredSample]) -> None:
+    def _delete_uploaded(self, samples: Sequence[StoredSample], now: float) -> None:
+        counts: defaultdict[str, int] = defaultdict(int)
+        for sample in samples:
+            counts[sample.export_id] += 1
         with self._db as db:
             db.executemany(
-                "DELETE FROM sample WHERE id = ?", ((sample.id,) for sample in samples)
+                "DELETE FROM sample WHERE id = ?", [(sample.id,) for sample in samples]
             )
-            db.execute(
-                "UPDATE total SET number = number + ? WHERE name = 'uploaded'",
-                (len(samples),),
+            db.executemany(
+                "UPDATE export SET uploaded = uploaded + ?, last_upload = ?"
+                " WHERE name = ?",
+                [(count, now, export_id) for export_id, count in counts.items()],
             )
+        for export_id, count in counts.items():
+            self._waiting[export_id] -= count
+        self._give_space_back()
+
+    def _give_space_back(self) -> None:
+        """Shrink the file a little after a backlog, so that no single step takes long."""
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        if free > _VACUUM_PAGES:
+            self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
 
     def _reject(self, sample: StoredSample, reason: str) -> None:
         with self._db as db:
             db.execute(
-                "INSERT INTO reject (series_id, time_us, field, value, reason)"
-                " SELECT series_id, time_us, field, value, ? FROM sample WHERE id = ?",
+                "INSERT INTO reject (series_id, export_id, time_us, field, value, reason)"
+                " SELECT series_id, export_id, time_us, field, value, ?"
+                " FROM sample WHERE id = ?",
                 (reason, sample.id),
             )
             db.execute("DELETE FROM sample WHERE id = ?", (sample.id,))
@@ -294,12 +440,125 @@ class Outbox:
                 "DELETE FROM reject WHERE id <= (SELECT max(id) FROM reject) - ?",
                 (REJECTS_KEPT,),
             )
-            db.execute("UPDATE total SET number = number + 1 WHERE name = 'rejected'")
+            db.execute(
+                "UPDATE export SET rejected = rejected + 1 WHERE name = ?",
+                (sample.export_id,),
+            )
+        self._waiting[sample.export_id] -= 1
 
-    def _totals(self) -> Totals:
-        numbers = dict(self._db.execute("SELECT name, number FROM total").fetchall())
-        (waiting,) = self._db.execute("SELECT count(*) FROM sample").fetchone()
-        return Totals(waiting, numbers["uploaded"], numbers["rejected"])
+    def _rejects(self) -> list[Reject]:
+        rows = self._db.execute(
+            "SELECT collector, database, retention_policy, reject.id, export.name,"
+            " measurement, tags, time_us, field, value, reason FROM reject"
+            " JOIN export ON export.id = export_id JOIN series ON series.id = series_id"
+            " JOIN target ON target.id = target_id ORDER BY reject.id DESC"
+        )
+        return [
+            Reject(
+                WriteTarget(*row[:3]),
+                StoredSample(
+                    row[3],
+                    row[4],
+                    row[5],
+                    _parse_tags(row[6]),
+                    _EPOCH + row[7] * _MICROSECOND,
+                    row[8],
+                    _parse_value(row[9]),
+                ),
+                row[10],
+            )
+            for row in rows
+        ]
+
+    def _discard_rejects(self) -> int:
+        with self._db as db:
+            return db.execute("DELETE FROM reject").rowcount
+
+    def _figures(self) -> dict[str, Figures]:
+        figures = {}
+        for name, uploaded, rejected, dropped, last_upload in self._db.execute(
+            "SELECT name, uploaded, rejected, dropped, last_upload FROM export"
+        ).fetchall():
+            figures[name] = Figures(
+                waiting=self._waiting[name],
+                uploaded=uploaded,
+                rejected=rejected,
+                dropped=dropped,
+                last_upload=(
+                    None
+                    if last_upload is None
+                    else datetime.fromtimestamp(last_upload, UTC)
+                ),
+            )
+            if self._waiting[name]:
+                row = self._db.execute(
+                    "SELECT time_us FROM sample WHERE export_id ="
+                    " (SELECT id FROM export WHERE name = ?) ORDER BY id LIMIT 1",
+                    (name,),
+                ).fetchone()
+                if row is not None:
+                    figures[name] = replace(
+                        figures[name], oldest=_EPOCH + row[0] * _MICROSECOND
+                    )
+        return figures
+
+    def _size(self) -> int:
+        """Return the bytes in use; freed pages are used again before the file grows."""
+        (page_size,) = self._db.execute("PRAGMA page_size").fetchone()
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        return int(page_size * (pages - free))
+
+    def _enforce(self, limits: Limits, now: datetime) -> tuple[int, bool]:
+        dropped = 0
+        if limits.age:
+            dropped += self._drop_older((now - limits.age - _EPOCH) // _MICROSECOND)
+        while self._size() > limits.size:
+            count = self._drop_oldest()
+            if not count:
+                break
+            dropped += count
+        return dropped, self._size() < limits.size * 0.8
+
+    def _drop_oldest(self) -> int:
+        row = self._db.execute(
+            "SELECT id FROM sample ORDER BY id LIMIT 1 OFFSET ?", (_DROP_AT_ONCE,)
+        ).fetchone()
+        return self._drop("id <= ?", 2**62 if row is None else row[0])
+
+    def _drop_older(self, time_us: int) -> int:
+        """Drop samples by age. The oldest were added first, so that no index is needed."""
+        dropped = 0
+        while True:
+            row = self._db.execute(
+                "SELECT time_us, id FROM sample ORDER BY id LIMIT 1"
+            ).fetchone()
+            if row is None or row[0] >= time_us:
+                return dropped
+            dropped += self._drop(
+                "id < (SELECT ifnull(min(id), 1 << 62) FROM"
+                " (SELECT id, time_us FROM sample ORDER BY id LIMIT 5000)"
+                " WHERE time_us >= ?) AND id <= (SELECT min(id) FROM sample) + 5000",
+                time_us,
+            )
+
+    def _drop(self, condition: str, argument: int) -> int:
+        """Delete the samples that fulfil a condition of ours, and count them."""
+        with self._db as db:
+            rows = db.execute(
+                "SELECT export.name, count(*) FROM sample"  # noqa: S608
+                " JOIN export ON export.id = export_id"
+                f" WHERE sample.{condition} GROUP BY export_id",
+                (argument,),
+            ).fetchall()
+            db.execute(f"DELETE FROM sample WHERE {condition}", (argument,))  # noqa: S608
+            db.executemany(
+                "UPDATE export SET dropped = dropped + ? WHERE name = ?",
+                [(count, name) for name, count in rows],
+            )
+        for name, count in rows:
+            self._waiting[name] -= count
+        return sum(count for _, count in rows)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -312,6 +571,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, SCHEMA_VERSION):
             raise sqlite3.DatabaseError(f"unknown version {version}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         # In write-ahead mode a power cut then costs the last commits at most, never the file
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -319,7 +579,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
-        connection.execute("SELECT count(*) FROM total").fetchone()
+        connection.execute("SELECT count(*) FROM export").fetchone()
     except sqlite3.Error:
         connection.close()
         raise
@@ -350,6 +610,21 @@ def _series_ids(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
         (target_id, series.measurement, tags),
     ).fetchone()
     return target_id, series_id
+
+
+def _export_id(db: sqlite3.Connection, name: str) -> int:
+    db.execute("INSERT OR IGNORE INTO export (name) VALUES (?)", (name,))
+    (id_,) = db.execute("SELECT id FROM export WHERE name = ?", (name,)).fetchone()
+    return int(id_)
+
+
+def _parse_tags(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, value in json.loads(text))
+
+
+def _parse_value(value: float | str) -> FieldValue:
+    """SQLite has no booleans, and nothing else is stored as an integer."""
+    return bool(value) if isinstance(value, int) else value
 
 
 def merge_points(samples: Iterable[StoredSample]) -> list[Point]:

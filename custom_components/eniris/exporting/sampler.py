@@ -1,11 +1,12 @@
 """The sampler: state changes of the followed entities become samples, and reach the disk."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 import logging
-from typing import Final
 
+from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT
 from homeassistant.core import (
     CALLBACK_TYPE,
     Event,
@@ -15,126 +16,166 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.event import (
-    async_track_state_change_event,
-    async_track_time_interval,
-)
+from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.util import dt as dt_util
 
-from .config import Export, Series, async_entity_id
+from ..api import FieldValue
+from .config import Export, ExportedField, async_entity_id
+from .issues import Issues
 from .outbox import Outbox, OutboxError, Sample
-from .values import state_to_value
+from .trackers import Tracker, make_tracker
+from .values import raw_value, to_value
 
 _LOGGER = logging.getLogger(__name__)
 
-FLUSH_INTERVAL: Final = timedelta(seconds=1)
-"""At most this long, and the time of one commit, is a sample in memory alone."""
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A field of an export, with the tracker of its values."""
+
+    export: Export
+    exported: ExportedField
+    tracker: Tracker
+
+    def observe(self, state: State | None, time: datetime) -> None:
+        value = to_value(state, self.exported.field, self.exported.attribute)
+        self.tracker.observe(time, value)
 
 
 class Sampler:
     """Follows the entities of all exports. Does next to nothing per event: one conversion."""
 
     def __init__(
-        self, hass: HomeAssistant, exports: Sequence[Export], outbox: Outbox
+        self,
+        hass: HomeAssistant,
+        exports: Sequence[Export],
+        outbox: Outbox,
+        issues: Issues,
     ) -> None:
         """Put what `exports` ask for into `outbox`."""
         self._hass = hass
-        self._exports = exports
         self._outbox = outbox
-        self._fields: dict[str, list[tuple[Series, str]]] = {}
+        self._issues = issues
+        self._followed = [
+            _Followed(export, exported, self._make_tracker(export, exported.field))
+            for export in exports
+            for exported in export.fields
+        ]
+        self._disabled = {export.id for export in exports if not export.enabled}
+        self._by_entity: dict[str, list[_Followed]] = {}
+        self._gone: list[_Followed] = []
         self._pending: list[Sample] = []
         self._unsubscribe_states: CALLBACK_TYPE | None = None
-        self._unsubscribe: list[CALLBACK_TYPE] = []
-        self._outbox_failing = False
+        self._unsubscribe_registry: CALLBACK_TYPE | None = None
+        self.problem: str | None = None
+        """Why samples cannot be put on disk, None while they can."""
+
+    def _make_tracker(self, export: Export, field: str) -> Tracker:
+        def emit(time: datetime, value: FieldValue) -> None:
+            self._pending.append(Sample(export.id, export.series, time, field, value))
+
+        return make_tracker(export.when, emit)
 
     @callback
     def async_start(self) -> None:
         """Follow the entities from now on, beginning with the states that they have."""
         self._async_follow()
-        self._unsubscribe = [
-            self._hass.bus.async_listen(
-                er.EVENT_ENTITY_REGISTRY_UPDATED, self._async_registry_updated
-            ),
-            async_track_time_interval(
-                self._hass,
-                self._async_flush_on_time,
-                FLUSH_INTERVAL,
-                name="eniris outbox",
-            ),
-        ]
+        self._unsubscribe_registry = self._hass.bus.async_listen(
+            er.EVENT_ENTITY_REGISTRY_UPDATED, self._async_registry_updated
+        )
 
     async def async_stop(self) -> None:
         """Follow nothing any more, and put on disk what is still in memory."""
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
-        self._unsubscribe = []
-        if self._unsubscribe_states is not None:
-            self._unsubscribe_states()
-            self._unsubscribe_states = None
+        for unsubscribe in (self._unsubscribe_registry, self._unsubscribe_states):
+            if unsubscribe is not None:
+                unsubscribe()
+        self._unsubscribe_registry = self._unsubscribe_states = None
         await self.async_flush()
+
+    @callback
+    def async_enable(self, export_id: str, enabled: bool) -> None:
+        """Collect the values of an export, or collect nothing of it."""
+        if enabled:
+            self._disabled.discard(export_id)
+        else:
+            self._disabled.add(export_id)
+        now = dt_util.utcnow()
+        for entity_id, all_followed in self._by_entity.items():
+            state = self._hass.states.get(entity_id) if enabled else None
+            for followed in all_followed:
+                if followed.export.id == export_id:
+                    followed.observe(state, now)
 
     @callback
     def _async_follow(self) -> None:
         """Subscribe to the entity ids that the exports' references stand for at present."""
-        fields: defaultdict[str, list[tuple[Series, str]]] = defaultdict(list)
-        for export in self._exports:
-            for exported in export.fields:
-                entity_id = async_entity_id(self._hass, exported.entity)
-                if entity_id is None:
-                    _LOGGER.warning(
-                        "Export %s: the entity of field %s does not exist any more",
-                        export.title,
-                        exported.field,
-                    )
-                    continue
-                fields[entity_id].append((export.series, exported.field))
-        new = fields.keys() - self._fields.keys()
-        self._fields = dict(fields)
+        by_entity: defaultdict[str, list[_Followed]] = defaultdict(list)
+        self._gone = []
+        for followed in self._followed:
+            entity_id = async_entity_id(self._hass, followed.exported.entity)
+            if entity_id is None:
+                self._gone.append(followed)
+                self._issues.entity_gone(followed.export, followed.exported.field)
+            else:
+                by_entity[entity_id].append(followed)
+                self._issues.entity_back(followed.export, followed.exported.field)
+        new = by_entity.keys() - self._by_entity.keys()
+        self._by_entity = dict(by_entity)
         if self._unsubscribe_states is not None:
             self._unsubscribe_states()
         self._unsubscribe_states = async_track_state_change_event(
-            self._hass, self._fields, self._async_state_changed
+            self._hass, self._by_entity, self._async_state_changed
         )
         # What changed while nobody listened is caught up; a state that was sampled
         # before keeps its time, and the service overwrites equal points
         for entity_id in new:
             if (state := self._hass.states.get(entity_id)) is not None:
-                self._async_sample(state)
+                for followed in self._active(entity_id):
+                    followed.observe(state, state.last_updated)
+
+    def _active(self, entity_id: str) -> Iterable[_Followed]:
+        for followed in self._by_entity.get(entity_id, ()):
+            if followed.export.id not in self._disabled:
+                yield followed
 
     @callback
     def _async_registry_updated(
         self, event: Event[er.EventEntityRegistryUpdatedData]
     ) -> None:
-        """Follow a renamed entity under its new name, and none that was removed."""
+        """Follow a renamed entity under its new name, and one that came back."""
         data = event.data
-        if data["action"] == "create" or (
-            data["action"] == "update" and "old_entity_id" not in data
-        ):
-            return
-        if data.get("old_entity_id", data["entity_id"]) in self._fields:
+        if data["action"] == "create":
+            concerns_us = bool(self._gone)
+        elif data["action"] == "remove":
+            concerns_us = data["entity_id"] in self._by_entity
+        else:
+            concerns_us = data.get("old_entity_id") in self._by_entity
+        if concerns_us:
             self._async_follow()
 
     @callback
     def _async_state_changed(self, event: Event[EventStateChangedData]) -> None:
         new, old = event.data["new_state"], event.data["old_state"]
-        # Attributes alone change nothing, but for the unit
-        if new is None or (
-            old is not None
-            and new.state == old.state
-            and new.attributes.get("unit_of_measurement")
-            == old.attributes.get("unit_of_measurement")
-        ):
-            return
-        self._async_sample(new)
+        time = event.time_fired if new is None else new.last_updated
+        for followed in self._active(event.data["entity_id"]):
+            attribute = followed.exported.attribute
+            # A change of something else is none of this field, but for the unit
+            if (
+                new is None
+                or old is None
+                or raw_value(new, attribute) != raw_value(old, attribute)
+                or new.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+                != old.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+            ):
+                followed.observe(new, time)
 
     @callback
-    def _async_sample(self, state: State) -> None:
-        for series, field in self._fields.get(state.entity_id, ()):
-            value = state_to_value(state, field)
-            if value is not None:
-                self._pending.append(Sample(series, state.last_updated, field, value))
-
-    async def _async_flush_on_time(self, _now: datetime) -> None:
-        await self.async_flush()
+    def async_advance(self) -> None:
+        """Take the samples that the time which has passed asks for."""
+        now = dt_util.utcnow()
+        for followed in self._followed:
+            if followed.export.id not in self._disabled:
+                followed.tracker.advance(now)
 
     async def async_flush(self) -> None:
         """Put all samples in memory on disk; while that fails they stay in memory."""
@@ -145,14 +186,14 @@ class Sampler:
             await self._outbox.add(samples)
         except OutboxError as err:
             self._pending = samples + self._pending
-            if not self._outbox_failing:
-                self._outbox_failing = True
+            if self.problem is None:
                 _LOGGER.error(
                     "Samples cannot be put on disk (%s). They are kept in memory and"
                     " would be lost if Home Assistant stopped now; free some space",
                     err,
                 )
+            self.problem = str(err)
             return
-        if self._outbox_failing:
-            self._outbox_failing = False
+        if self.problem is not None:
+            self.problem = None
             _LOGGER.warning("Samples can be put on disk again; none was lost")

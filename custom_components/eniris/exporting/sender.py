@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 import logging
 import random
 import time
 from typing import Final
+
+from homeassistant.core import HomeAssistant, callback
 
 from ..api import (
     BadRequestError,
@@ -22,14 +24,13 @@ from ..api import (
     ReauthenticationRequiredError,
     Session,
     UnprocessableError,
+    WireFormat,
     WriteTarget,
 )
-from .outbox import Outbox, OutboxError, StoredSample, merge_points
+from .issues import Issues
+from .outbox import BATCH_BYTES, Outbox, OutboxError, StoredSample, merge_points
 
 _LOGGER = logging.getLogger(__name__)
-
-UPLOAD_INTERVAL: Final = 5.0
-"""Seconds between two looks into the outbox."""
 
 LAST_UPLOAD: Final = 5.0
 """Seconds that a last upload may take when Home Assistant stops."""
@@ -39,11 +40,16 @@ _RETRY_LONGEST: Final = 300.0
 _PAUSE_FIRST: Final = 60.0
 _PAUSE_LONGEST: Final = 3600.0
 
-_BAD_POINT: Final = (
+_CAREFUL_GROWTH: Final = 16
+_SMALLEST_SIZE: Final = 1024
+
+_MERGED_AT_ONCE: Final = 200
+"""Samples below which a thread costs more than the work."""
+
+_BAD_SAMPLE: Final = (
     BadRequestError,
     ConflictError,
     UnprocessableError,
-    PayloadTooLargeError,
     EnirisQueryError,
 )
 _PAUSED: Final = (ForbiddenError, NotFoundError)
@@ -54,6 +60,7 @@ class Outcome(Enum):
 
     STORED = auto()
     REFUSED = auto()
+    TOO_LARGE = auto()
     LATER = auto()
 
 
@@ -64,80 +71,141 @@ class TargetState:
     failures: int = 0
     not_before: float = 0.0
     problem: str | None = None
-    """The server's last refusal in words, None while all goes well."""
+    """Why the last request did not succeed, in the server's words; None when it did."""
+    refusal: EnirisError | None = None
+    """The last refusal of samples."""
+    careful: int | None = None
+    """The most samples of a request after one was refused; grows until it does not matter."""
+    size: int = BATCH_BYTES
+    """The most bytes of a request, which a server that says 413 makes smaller."""
+    refused_fields: set[tuple[str, str]] = field(default_factory=set)
+    """Measurement and field of what was refused, until one of the same is stored."""
 
 
 class Sender:
     """Uploads what waits, target by target: one that fails does not hold up another."""
 
     def __init__(
-        self, session: Session, outbox: Outbox, on_reauthenticate: Callable[[], None]
+        self,
+        hass: HomeAssistant,
+        session: Session,
+        outbox: Outbox,
+        issues: Issues,
+        on_reauthenticate: Callable[[], None],
+        *,
+        wire_format: WireFormat = WireFormat.JSON,
     ) -> None:
         """Send over `session`; tell `on_reauthenticate` when only a new log-in helps."""
+        self._hass = hass
         self._session = session
         self._outbox = outbox
+        self._issues = issues
         self._on_reauthenticate = on_reauthenticate
-        self._dead = False
+        self._wire_format = wire_format
         self._targets: dict[WriteTarget, TargetState] = {}
         self._uploads: dict[WriteTarget, asyncio.Task[None]] = {}
+        self._starting = asyncio.Lock()
+        self.reauthentication_needed = False
 
-    @property
-    def targets(self) -> dict[WriteTarget, TargetState]:
-        """The targets that were tried since the start."""
-        return self._targets
+    def problem(self, target: WriteTarget) -> str | None:
+        """Return why a target's samples are not stored at present, None while they are."""
+        state = self._targets.get(target)
+        return None if state is None else state.problem
 
-    async def run(self) -> None:
-        """Look into the outbox every few seconds, until cancelled."""
-        try:
-            while True:
-                await self._start_uploads()
-                await asyncio.sleep(UPLOAD_INTERVAL)
-        finally:
-            for task in self._uploads.values():
-                task.cancel()
-            await asyncio.gather(*self._uploads.values(), return_exceptions=True)
+    async def start_uploads(self) -> None:
+        """Begin an upload for every target that samples wait for and that may be tried."""
+        if self.reauthentication_needed:
+            return
+        async with self._starting:
+            try:
+                targets = await self._outbox.targets()
+            except OutboxError as err:
+                _LOGGER.debug("The outbox cannot be read, later again: %s", err)
+                return
+            now = time.monotonic()
+            for target in targets:
+                state = self._targets.setdefault(target, TargetState())
+                if target not in self._uploads and state.not_before <= now:
+                    self._start(target, state)
 
-    async def last_upload(self) -> None:
-        """Try once more everything that is not known to fail, within a few seconds."""
+    @callback
+    def _start(self, target: WriteTarget, state: TargetState) -> None:
+        task = self._hass.async_create_background_task(
+            self._upload(target, state), f"eniris upload to {target.database}"
+        )
+        self._uploads[target] = task
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._uploads.pop(target, None)
+            if not task.cancelled() and (err := task.exception()) is not None:
+                _LOGGER.error("An upload failed; it will be tried again", exc_info=err)
+
+        task.add_done_callback(done)
+
+    async def upload_now(self) -> str | None:
+        """Try everything at once, pauses or not; return the first problem met, or None."""
+        for state in self._targets.values():
+            state.not_before = 0.0
+        await self.start_uploads()
+        await self.finish()
+        return next((s.problem for s in self._targets.values() if s.problem), None)
+
+    async def finish(self) -> None:
+        """Wait for the uploads under way."""
+        await asyncio.gather(*self._uploads.values(), return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Try once more what is not known to fail, within a few seconds; then stop."""
         try:
             async with asyncio.timeout(LAST_UPLOAD):
-                await self._start_uploads()
-                await asyncio.gather(*self._uploads.values())
+                await self.finish()
+                await self.start_uploads()
+                await self.finish()
         except TimeoutError:
             _LOGGER.debug("The last upload was not finished; the rest stays on disk")
-
-    async def _start_uploads(self) -> None:
-        if self._dead:
-            return
-        try:
-            targets = await self._outbox.targets()
-        except OutboxError as err:
-            _LOGGER.debug("The outbox cannot be read, later again: %s", err)
-            return
-        now = time.monotonic()
-        self._uploads = {
-            target: task for target, task in self._uploads.items() if not task.done()
-        }
-        for target in targets:
-            state = self._targets.setdefault(target, TargetState())
-            if target not in self._uploads and state.not_before <= now:
-                task = asyncio.create_task(
-                    self._upload(target, state), name=f"eniris upload {target.database}"
-                )
-                task.add_done_callback(_log_failure)
-                self._uploads[target] = task
+        for task in self._uploads.values():
+            task.cancel()
+        await self.finish()
 
     async def _upload(self, target: WriteTarget, state: TargetState) -> None:
-        """Send the target's samples, oldest first, until none waits or one must wait."""
+        """Send the target's samples until none waits or one must wait.
+
+        The oldest go first. What is taken while a backlog goes up takes turns with it, so that it
+        never waits for more than one request.
+        """
         try:
-            while samples := await self._outbox.oldest(target):
-                outcome = await self._send(target, state, samples)
-                if outcome is Outcome.REFUSED:
-                    outcome = await self._isolate(target, state, samples)
-                if outcome is Outcome.LATER:
+            backlog_until = await self._outbox.newest_id(target)
+            while True:
+                sent = await self._send_next(target, state, 0, backlog_until)
+                if sent is None:
+                    return
+                live = await self._send_next(target, state, backlog_until, None)
+                if live is None or not (sent or live):
                     return
         except OutboxError as err:
             _LOGGER.debug("The outbox failed during an upload, later again: %s", err)
+
+    async def _send_next(
+        self,
+        target: WriteTarget,
+        state: TargetState,
+        after_id: int,
+        until_id: int | None,
+    ) -> int | None:
+        """Send one batch; return how many samples it had, None when the target must wait."""
+        samples = await self._outbox.batch(
+            target,
+            after_id=after_id,
+            until_id=until_id,
+            limit=state.careful,
+            size=state.size,
+        )
+        if not samples:
+            return 0
+        outcome = await self._send(target, state, samples)
+        if outcome is Outcome.REFUSED:
+            outcome = await self._isolate(target, state, samples)
+        return None if outcome is Outcome.LATER else len(samples)
 
     async def _isolate(
         self, target: WriteTarget, state: TargetState, samples: list[StoredSample]
@@ -146,63 +214,116 @@ class Sender:
 
         Each step sends the first half of what holds a bad one. Where that half is stored the bad
         one is in the other; where it is refused the other half is left to the next batch. So a
-        bad one among n costs log2(n) requests and one to hear the reason of it alone.
+        bad one among n costs log2(n) requests, and one to hear the reason of it alone. The next
+        batches begin small, since where one is bad others may be.
         """
+        refused_alone = len(samples) == 1
         while len(samples) > 1:
             half = samples[: len(samples) // 2]
             outcome = await self._send(target, state, half)
-            if outcome is Outcome.LATER:
+            if outcome in (Outcome.LATER, Outcome.TOO_LARGE):
                 return outcome
             samples = samples[len(half) :] if outcome is Outcome.STORED else half
-        outcome = await self._send(target, state, samples)
-        if outcome is Outcome.REFUSED:
-            reason = state.problem or "refused"
-            await self._outbox.reject(samples[0], reason)
-            _LOGGER.warning(
-                "Eniris refuses a value of field %s in %s at %s for good; it was set"
-                " aside, the others go on: %s",
-                samples[0].field,
-                samples[0].measurement,
-                samples[0].time.isoformat(),
+            refused_alone = outcome is Outcome.REFUSED and len(samples) == 1
+        state.careful = 1
+        if not refused_alone:
+            outcome = await self._send(target, state, samples)
+            if outcome is not Outcome.REFUSED:
+                return outcome
+        await self._reject(target, state, samples[0])
+        return Outcome.REFUSED
+
+    async def _reject(
+        self, target: WriteTarget, state: TargetState, sample: StoredSample
+    ) -> None:
+        reason = str(state.refusal)
+        await self._outbox.reject(sample, reason)
+        if isinstance(state.refusal, ConflictError) and state.refusal.says("type"):
+            self._issues.type_conflict(
+                target,
+                sample.measurement,
+                sample.field,
+                _TYPE_NAMES[type(sample.value)],
                 reason,
             )
-        return outcome
+        name = (sample.measurement, sample.field)
+        _LOGGER.log(
+            logging.DEBUG if name in state.refused_fields else logging.WARNING,
+            "Eniris refuses a value of field %s in %s at %s for good; it was set aside,"
+            " the others go on: %s",
+            sample.field,
+            sample.measurement,
+            sample.time.isoformat(),
+            reason,
+        )
+        state.refused_fields.add(name)
 
     async def _send(
         self, target: WriteTarget, state: TargetState, samples: list[StoredSample]
     ) -> Outcome:
         """Send one request and do as the API's table of statuses says."""
+        if len(samples) < _MERGED_AT_ONCE:
+            points = merge_points(samples)
+        else:
+            points = await self._hass.async_add_executor_job(merge_points, samples)
         try:
-            await self._session.write_telemetry(target, merge_points(samples))
+            await self._session.write_telemetry(
+                target, points, wire_format=self._wire_format
+            )
         except ReauthenticationRequiredError as err:
-            self._dead = True
+            self.reauthentication_needed = True
             state.problem = str(err)
             self._on_reauthenticate()
             return Outcome.LATER
-        except _BAD_POINT as err:
-            state.problem = str(err)
+        except PayloadTooLargeError as err:
+            state.refusal = err
+            if len(samples) == 1:
+                return Outcome.REFUSED
+            if state.size > _SMALLEST_SIZE:
+                state.size //= 2
+            else:
+                state.careful = 1
+            return Outcome.TOO_LARGE
+        except _BAD_SAMPLE as err:
+            state.refusal = err
             return Outcome.REFUSED
-        except _PAUSED as err:
-            self._postpone(target, state, err, _PAUSE_FIRST, _PAUSE_LONGEST)
-            return Outcome.LATER
+        except ForbiddenError as err:
+            self._issues.role_missing(target, str(err))
+            return self._postpone(target, state, err)
+        except NotFoundError as err:
+            self._issues.namespace_unknown(target, str(err))
+            return self._postpone(target, state, err)
         except EnirisError as err:
-            self._postpone(target, state, err, _RETRY_FIRST, _RETRY_LONGEST)
-            return Outcome.LATER
+            return self._postpone(target, state, err)
         await self._outbox.delete_uploaded(samples)
+        self._note_success(target, state, samples)
+        return Outcome.STORED
+
+    @callback
+    def _note_success(
+        self, target: WriteTarget, state: TargetState, samples: list[StoredSample]
+    ) -> None:
         if state.failures:
             _LOGGER.info("Uploads to %s work again", target.database)
         state.failures, state.not_before, state.problem = 0, 0.0, None
-        return Outcome.STORED
+        if state.careful is not None and len(samples) >= state.careful:
+            grown = state.careful * _CAREFUL_GROWTH
+            state.careful = None if grown >= _CAREFUL_GROWTH**4 else grown
+        self._issues.target_works(target)
+        if state.refused_fields:
+            stored = {(sample.measurement, sample.field) for sample in samples}
+            for measurement, name in state.refused_fields & stored:
+                self._issues.field_stored(target, measurement, name)
+            state.refused_fields -= stored
 
+    @callback
     def _postpone(
-        self,
-        target: WriteTarget,
-        state: TargetState,
-        err: EnirisError,
-        first: float,
-        longest: float,
-    ) -> None:
+        self, target: WriteTarget, state: TargetState, err: EnirisError
+    ) -> Outcome:
         """Try again later, ever later; one log line for the whole outage."""
+        paused = isinstance(err, _PAUSED)
+        first = _PAUSE_FIRST if paused else _RETRY_FIRST
+        longest = _PAUSE_LONGEST if paused else _RETRY_LONGEST
         wait = min(longest, first * 2.0 ** min(state.failures, 16))
         wait *= random.uniform(0.8, 1.2)  # noqa: S311
         if isinstance(err, EnirisStatusError) and err.retry_after is not None:
@@ -220,8 +341,7 @@ class Sender:
                 err,
             )
         state.failures += 1
+        return Outcome.LATER
 
 
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (err := task.exception()) is not None:
-        _LOGGER.error("An upload failed; it will be tried again", exc_info=err)
+_TYPE_NAMES: Final = {bool: "boolean", float: "float", int: "integer", str: "string"}

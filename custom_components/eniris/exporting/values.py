@@ -6,7 +6,7 @@ Numbers are always floats, since the service fixes a field's type by its first w
 from dataclasses import dataclass
 import math
 import re
-from typing import Final
+from typing import Any, Final
 
 from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.const import (
@@ -111,27 +111,43 @@ def field_unit(field: str) -> FieldUnit | None:
     return _UNITS.get(suffix) if name and separator else None
 
 
-def state_to_value(state: State, field: str) -> FieldValue | None:
-    """Return what `state` means as a value of `field`, None where it means nothing.
-
-    Nothing are unknown and unavailable, numbers that are not finite, units that cannot be brought
-    to the field's, and words where the field's name asks for a number.
-    """
-    if state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+def raw_value(state: State | None, attribute: str | None) -> Any:
+    """Return what a field is made of: the state, or an attribute of it."""
+    if state is None:
         return None
-    if split_entity_id(state.entity_id)[0] in _ON_OFF_DOMAINS and state.state in (
-        STATE_ON,
-        STATE_OFF,
+    return state.state if attribute is None else state.attributes.get(attribute)
+
+
+def to_value(
+    state: State | None, field: str, attribute: str | None = None
+) -> FieldValue | None:
+    """Return what `state`, or an attribute of it, means as a value of `field`.
+
+    None where it means nothing: unknown and unavailable, numbers that are not finite, units that
+    cannot be brought to the field's, and words where the field's name asks for a number. An
+    attribute has no unit of its own and is taken to be in the field's.
+    """
+    if state is None or state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+        return None
+    raw = raw_value(state, attribute)
+    if isinstance(raw, bool):
+        return raw
+    if (
+        attribute is None
+        and raw in (STATE_ON, STATE_OFF)
+        and split_entity_id(state.entity_id)[0] in _ON_OFF_DOMAINS
     ):
-        return state.state == STATE_ON
+        return bool(raw == STATE_ON)
     unit = field_unit(field)
+    if not isinstance(raw, str | int | float):
+        return None
     try:
-        number = float(state.state)
-    except ValueError:
-        return state.state if unit is None and state.state else None
+        number = float(raw)
+    except (ValueError, OverflowError):
+        return str(raw) if unit is None and raw else None
     if not math.isfinite(number):
         return None
-    if unit is None:
+    if unit is None or attribute is not None:
         return number
     converted = unit.convert(number, state.attributes.get(ATTR_UNIT_OF_MEASUREMENT))
     return converted if converted is not None and math.isfinite(converted) else None

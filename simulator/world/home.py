@@ -1,0 +1,95 @@
+"""One home with everything: solar panels, battery, car, heat pump."""
+
+from collections.abc import Sequence
+import time
+from typing import Any
+
+from .metered import MeteredWorld
+from .plant import Calendar, Plant
+from .profile import Household, Patterns
+from .site import Plate, Site, SiteBuilder, kitchen
+
+_SERIAL = "SGC2211-004187"
+
+
+class HomeWorld(MeteredWorld):
+    """A detached house in Belgium with one controller, and metadata without a flaw."""
+
+    CONTROLLER = _SERIAL
+    SITE = f"{_SERIAL}_site_0"
+    SWITCHBOARD = f"{_SERIAL}_switchboard_0"
+    GRID_METER = "metrova_em340_MV34019287"
+    HYBRID_INVERTER = "solvento_hy10t_SV10T2208417"
+    BATTERY = f"{HYBRID_INVERTER}_battery"
+    STRING_EAST = f"{HYBRID_INVERTER}_string_1"
+    STRING_WEST = f"{HYBRID_INVERTER}_string_2"
+    EV_CHARGER = "laadwijs_duo11_LW11-77120"
+    HEAT_PUMP = "thermidor_aw8_TA8-30551"
+    KITCHEN_METER = "metrova_em110_MV11055102"
+    DATABASE = "sgc2211004187"
+
+    def __init__(self, seed: int = 1) -> None:
+        """Furnish the house; `seed` decides on weather and habits."""
+        household = Household()
+        site = Site(_SERIAL, Plant(Patterns(seed), Calendar(seed), household))
+        builder = SiteBuilder(
+            site, household, database=self.DATABASE, ids=range(37_142, 37_200)
+        )
+        builder.controller_and_site(
+            "Home", Plate("Eniris", "SmartgridOne", _SERIAL, "2.14.3")
+        )
+        builder.grid_meter(
+            self.GRID_METER,
+            "Grid meter",
+            self.SITE,
+            Plate("Metrova", "EM340", "MV34019287", "1.9"),
+        )
+        inverter = Plate(
+            "Solvento", "HY-10T", "SV10T2208417", "5.02.11", power_w=10_000
+        )
+        builder.hybrid_inverter(
+            self.HYBRID_INVERTER, "Hybrid inverter", self.SITE, inverter
+        )
+        builder.battery(
+            self.BATTERY,
+            "Battery",
+            self.HYBRID_INVERTER,
+            Plate("Solvento", "LFP Stack 10", "SVB2208-9913", "1.31"),
+        )
+        builder.strings(
+            {1: self.STRING_EAST, 2: self.STRING_WEST}.__getitem__,
+            self.HYBRID_INVERTER,
+            inverter.serial,
+            2,
+        )
+        builder.add("switchboard", self.SWITCHBOARD, "Main switchboard", self.SITE)
+        builder.ev_charger(
+            self.EV_CHARGER,
+            "Charge point",
+            self.SWITCHBOARD,
+            Plate("Laadwijs", "Duo 11", "LW11-77120", "3.4.0", power_w=11_040),
+        )
+        builder.heat_pump(
+            self.HEAT_PUMP,
+            "Heat pump",
+            self.SWITCHBOARD,
+            Plate("Thermidor", "AW-8", "TA8-30551", "0.98b", power_w=2_500),
+        )
+        builder.submeter(
+            self.KITCHEN_METER,
+            "Kitchen and laundry",
+            self.SWITCHBOARD,
+            Plate("Metrova", "EM110", "MV11055102", "1.2"),
+            flow=kitchen,
+        )
+        super().__init__([site], time.time)
+
+    def companies(self) -> Sequence[dict[str, Any]]:
+        """Return the installer."""
+        return [
+            {
+                "id": 1204,
+                "uuid": "0c4f2a5e-7d3b-4e0c-9a57-4a1f2b9d6e11",
+                "name": "Zonnedak Installaties",
+            }
+        ]
