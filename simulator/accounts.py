@@ -86,7 +86,13 @@ def demo_accounts() -> Accounts:
             Account("demo@example.com", 1001, "demo"),
             Account("totp@example.com", 1002, "demo", totp_secret=DEMO_TOTP_SECRET),
             Account("email@example.com", 1003, "demo", email_otp=True),
-            Account("both@example.com", 1004, "demo", totp_secret=DEMO_TOTP_SECRET, email_otp=True),
+            Account(
+                "both@example.com",
+                1004,
+                "demo",
+                totp_secret=DEMO_TOTP_SECRET,
+                email_otp=True,
+            ),
             Account("norole@example.com", 1005, "demo", roles=set()),
             Account("nopassword@example.com", 1006, None),
         )

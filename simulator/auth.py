@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 import hmac
-import json
 import re
 import secrets
-from typing import Any
 
 from aiohttp import web
 
 from .accounts import Account, Accounts
+from .answers import json_answer
 from .errors import ApiError, bad_request
 from .request_log import current_request
 from .shapes import as_object, as_str, json_body, only_query_keys
@@ -70,7 +69,9 @@ class Authority:
             raise ApiError(401, "No token was provided", code="NO_TOKEN_PROVIDED")
         scheme, _, text = header.partition(" ")
         if scheme != "Bearer" or not text:
-            raise bad_request("The Authorization header has to be of the form 'Bearer <token>'")
+            raise bad_request(
+                "The Authorization header has to be of the form 'Bearer <token>'"
+            )
         try:
             token = self.mint.read(text)
         except TokenRefusedError as err:
@@ -90,7 +91,9 @@ class AuthApi:
     emails: every code that was sent, oldest first.
     """
 
-    def __init__(self, authority: Authority, clock: Callable[[], datetime], switches: Switches) -> None:
+    def __init__(
+        self, authority: Authority, clock: Callable[[], datetime], switches: Switches
+    ) -> None:
         """Answer for the accounts of an authority."""
         self._authority = authority
         self._clock = clock
@@ -126,25 +129,42 @@ class AuthApi:
         `retryAfter`, even for the right password; 500 NO_PASSWORD_INFO.
         """
         only_query_keys(request)
-        body = as_object(await json_body(request), "The body", required=frozenset({"username", "password"}))
-        username = as_str(body["username"], "username", max_length=MAX_CREDENTIAL_LENGTH)
-        password = as_str(body["password"], "password", max_length=MAX_CREDENTIAL_LENGTH)
-        self._refuse_too_many(username, "TOO_MANY_FAILED_PASSWORD_CHECKS", self.limits.passwords)
+        body = as_object(
+            await json_body(request),
+            "The body",
+            required=frozenset({"username", "password"}),
+        )
+        username = as_str(
+            body["username"], "username", max_length=MAX_CREDENTIAL_LENGTH
+        )
+        password = as_str(
+            body["password"], "password", max_length=MAX_CREDENTIAL_LENGTH
+        )
+        self._refuse_too_many(
+            username, "TOO_MANY_FAILED_PASSWORD_CHECKS", self.limits.passwords
+        )
         account = self._authority.accounts.get(username)
         if account is not None and account.password is None:
-            raise ApiError(500, "There is no password information", code="NO_PASSWORD_INFO")
+            raise ApiError(
+                500, "There is no password information", code="NO_PASSWORD_INFO"
+            )
         if (
             account is None
             or account.password is None
             or not hmac.compare_digest(
-                password.encode("utf-8", "surrogatepass"), account.password.encode("utf-8", "surrogatepass")
+                password.encode("utf-8", "surrogatepass"),
+                account.password.encode("utf-8", "surrogatepass"),
             )
         ):
             self._count(username, "TOO_MANY_FAILED_PASSWORD_CHECKS")
-            raise ApiError(401, "User name or password is incorrect", code="PASSWORD_INCORRECT")
+            raise ApiError(
+                401, "User name or password is incorrect", code="PASSWORD_INCORRECT"
+            )
         self._forget(username, "TOO_MANY_FAILED_PASSWORD_CHECKS")
         current_request().user_id = account.user_id
-        return self._token(account, "partial" if account.has_second_factor else "refresh")
+        return self._token(
+            account, "partial" if account.has_second_factor else "refresh"
+        )
 
     async def access_token(self, request: web.Request) -> web.Response:
         """Exchange a refresh token for an access token; a partial token gets 401 with `2FA` in the message."""
@@ -162,7 +182,7 @@ class AuthApi:
         """Return `{"userId": int}` of a refresh token."""
         only_query_keys(request)
         account, _ = self._authority.require(request, "refresh")
-        return _json({"userId": account.user_id})
+        return json_answer({"userId": account.user_id})
 
     async def logout(self, request: web.Request) -> web.Response:
         """Put a refresh token on the deny list: 204; 401 where it was invalid already."""
@@ -178,8 +198,12 @@ class AuthApi:
         """
         account, code = await self._second_factor_code(request, "totp")
         if account.totp_secret is None:
-            raise ApiError(409, "No authenticator app is set up", code="TOTP_UNINITIALIZED")
-        self._refuse_too_many(account.username, "TOO_MANY_TOTP_CHECKS", self.limits.totp_checks)
+            raise ApiError(
+                409, "No authenticator app is set up", code="TOTP_UNINITIALIZED"
+            )
+        self._refuse_too_many(
+            account.username, "TOO_MANY_TOTP_CHECKS", self.limits.totp_checks
+        )
         if not totp_matches(account.totp_secret, code, self._clock()):
             self._count(account.username, "TOO_MANY_TOTP_CHECKS")
             raise ApiError(401, "The code is incorrect", code="TOTP_INCORRECT")
@@ -198,13 +222,22 @@ class AuthApi:
             raise bad_request("language has to be two letters")
         as_object(await json_body(request), "The body", required=frozenset())
         if not account.email_otp:
-            raise ApiError(409, "Codes by e-mail are not set up", code="EMAIL_OTP_UNINITIALIZED")
-        self._refuse_too_many(account.username, "TOO_MANY_OTP_EMAILS", self.limits.otp_emails)
+            raise ApiError(
+                409, "Codes by e-mail are not set up", code="EMAIL_OTP_UNINITIALIZED"
+            )
+        self._refuse_too_many(
+            account.username, "TOO_MANY_OTP_EMAILS", self.limits.otp_emails
+        )
         self._count(account.username, "TOO_MANY_OTP_EMAILS")
-        email = SentEmail(account.username, f"{secrets.randbelow(10**CODE_LENGTH):06d}", language, self._clock())
+        email = SentEmail(
+            account.username,
+            f"{secrets.randbelow(10**CODE_LENGTH):06d}",
+            language,
+            self._clock(),
+        )
         self.emails.append(email)
         self._active_codes[account.username] = email
-        return _json(None)
+        return json_answer(None)
 
     async def email_authenticate(self, request: web.Request) -> web.Response:
         """Exchange a partial token and an e-mailed code for the full set of tokens.
@@ -214,22 +247,36 @@ class AuthApi:
         """
         account, code = await self._second_factor_code(request, "otp")
         if not account.email_otp:
-            raise ApiError(409, "Codes by e-mail are not set up", code="EMAIL_OTP_UNINITIALIZED")
-        self._refuse_too_many(account.username, "TOO_MANY_EMAIL_OTP_CHECKS", self.limits.otp_checks)
+            raise ApiError(
+                409, "Codes by e-mail are not set up", code="EMAIL_OTP_UNINITIALIZED"
+            )
+        self._refuse_too_many(
+            account.username, "TOO_MANY_EMAIL_OTP_CHECKS", self.limits.otp_checks
+        )
         email = self._active_codes.get(account.username)
-        if email is None or self._clock() - email.sent >= timedelta(seconds=self.limits.email_code_s):
-            raise ApiError(409, "There is no code that could be used", code="EMAIL_OTP_INACTIVE")
-        if not hmac.compare_digest(email.code.encode(), code.encode("utf-8", "surrogatepass")):
+        if email is None or self._clock() - email.sent >= timedelta(
+            seconds=self.limits.email_code_s
+        ):
+            raise ApiError(
+                409, "There is no code that could be used", code="EMAIL_OTP_INACTIVE"
+            )
+        if not hmac.compare_digest(
+            email.code.encode(), code.encode("utf-8", "surrogatepass")
+        ):
             self._count(account.username, "TOO_MANY_EMAIL_OTP_CHECKS")
             raise ApiError(401, "The code is incorrect", code="EMAIL_OTP_INCORRECT")
         del self._active_codes[account.username]
         self._forget(account.username, "TOO_MANY_EMAIL_OTP_CHECKS")
         return self._all_tokens(account)
 
-    async def _second_factor_code(self, request: web.Request, key: str) -> tuple[Account, str]:
+    async def _second_factor_code(
+        self, request: web.Request, key: str
+    ) -> tuple[Account, str]:
         only_query_keys(request)
         account, _ = self._authority.require(request, "partial")
-        body = as_object(await json_body(request), "The body", required=frozenset({key}))
+        body = as_object(
+            await json_body(request), "The body", required=frozenset({key})
+        )
         code = as_str(body[key], key)
         if len(code) != CODE_LENGTH:
             raise bad_request(f"{key} has to be {CODE_LENGTH} characters long")
@@ -241,7 +288,7 @@ class AuthApi:
 
     def _all_tokens(self, account: Account) -> web.Response:
         issue = self._authority.mint.issue
-        return _json(
+        return json_answer(
             {
                 "accessToken": issue("access", account.user_id),
                 "refreshToken": issue("refresh", account.user_id),
@@ -252,18 +299,20 @@ class AuthApi:
     def _refuse_too_many(self, username: str, code: str, limit: Attempts) -> None:
         now = self._clock()
         period = timedelta(seconds=limit.period_s)
-        recent = [when for when in self._attempts.get((username, code), ()) if now - when < period]
+        recent = [
+            when
+            for when in self._attempts.get((username, code), ())
+            if now - when < period
+        ]
         self._attempts[username, code] = recent
         if len(recent) >= limit.allowed:
             wait = (recent[-limit.allowed] + period - now).total_seconds()
-            raise ApiError(429, "Too many attempts", code=code, retry_after=max(1, round(wait)))
+            raise ApiError(
+                429, "Too many attempts", code=code, retry_after=max(1, round(wait))
+            )
 
     def _count(self, username: str, code: str) -> None:
         self._attempts.setdefault((username, code), []).append(self._clock())
 
     def _forget(self, username: str, code: str) -> None:
         self._attempts.pop((username, code), None)
-
-
-def _json(value: Any) -> web.Response:
-    return web.Response(text=json.dumps(value), content_type="application/json")

@@ -33,7 +33,11 @@ class ApiError(Exception):
 
     def body(self, *, code_in_error: bool) -> dict[str, Any]:
         """Return the JSON body."""
-        body: dict[str, Any] = {"statusCode": self.status, "error": reason(self.status), "message": self.detail}
+        body: dict[str, Any] = {
+            "statusCode": self.status,
+            "error": reason(self.status),
+            "message": self.detail,
+        }
         if self.code is not None and code_in_error:
             body["error"] = self.code
         elif self.code is not None:

@@ -1,7 +1,7 @@
 """Things that go wrong on purpose."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 import json
@@ -12,7 +12,16 @@ from aiohttp import web
 from .errors import ApiError, reason
 
 type FaultKind = Literal[
-    "status", "delay", "drop", "drop_after", "half_body", "garbage", "html", "json", "wrong_type", "empty"
+    "status",
+    "delay",
+    "drop",
+    "drop_after",
+    "half_body",
+    "garbage",
+    "html",
+    "json",
+    "wrong_type",
+    "empty",
 ]
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -62,7 +71,9 @@ class Fault:
             return False
         if any(char in self.path for char in "*?["):
             return fnmatchcase(path, self.path)
-        return path == self.path or (self.path.endswith("/") and path.startswith(self.path))
+        return path == self.path or (
+            self.path.endswith("/") and path.startswith(self.path)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fault for the control API."""
@@ -77,7 +88,7 @@ class Faults:
         self._faults: list[Fault] = []
         self._next_id = 1
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Fault]:
         """Go through the faults, those that are used up included."""
         return iter(self._faults)
 
@@ -97,7 +108,18 @@ class Faults:
         """Inject a fault; its attributes are those of `Fault`."""
         if fault not in KINDS:
             raise ValueError(f"no such fault: {fault}")
-        added = Fault(path, fault, method, status, message, retry_after, delay, times, body, self._next_id)
+        added = Fault(
+            path,
+            fault,
+            method,
+            status,
+            message,
+            retry_after,
+            delay,
+            times,
+            body,
+            self._next_id,
+        )
         self._next_id += 1
         self._faults.append(added)
         return added
@@ -129,7 +151,9 @@ def end_connection(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def strike(fault: Fault, request: web.Request, handler: Handler, stopping: asyncio.Event) -> web.StreamResponse:
+async def strike(
+    fault: Fault, request: web.Request, handler: Handler, stopping: asyncio.Event
+) -> web.StreamResponse:
     """Answer a request as the fault demands; `stopping` cuts a delay short."""
     if fault.delay > 0:
         try:
@@ -149,8 +173,17 @@ async def strike(fault: Fault, request: web.Request, handler: Handler, stopping:
         case "half_body":
             return await _half_body(request, await handler(request))
         case "status":
-            headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-            raise ApiError(fault.status or 500, fault.message, retry_after=fault.retry_after, headers=headers)
+            headers = (
+                {}
+                if fault.retry_after is None
+                else {"Retry-After": f"{fault.retry_after:g}"}
+            )
+            raise ApiError(
+                fault.status or 500,
+                fault.message,
+                retry_after=fault.retry_after,
+                headers=headers,
+            )
         case _:
             return _canned(fault)
 
@@ -167,10 +200,14 @@ def _canned(fault: Fault) -> web.Response:
         "wrong_type": b"42",
         "empty": b"",
     }
-    return web.Response(status=status, body=bodies[fault.fault], content_type="application/json")
+    return web.Response(
+        status=status, body=bodies[fault.fault], content_type="application/json"
+    )
 
 
-async def _half_body(request: web.Request, full: web.StreamResponse) -> web.StreamResponse:
+async def _half_body(
+    request: web.Request, full: web.StreamResponse
+) -> web.StreamResponse:
     body = full.body if isinstance(full, web.Response) else None
     if not isinstance(body, bytes | bytearray):
         return end_connection(request)

@@ -95,13 +95,23 @@ class RequestLog:
         self._with_body: deque[LoggedRequest] = deque()
 
     def open(
-        self, method: str, call: str, path: str, query: list[tuple[str, str]], headers: dict[str, str], remote: str
+        self,
+        *,
+        method: str,
+        call: str,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        remote: str,
     ) -> LoggedRequest:
         """Note a request that has come in and make it the current one of this task."""
         redacted = {
-            name: "(redacted)" if name.lower() == "authorization" else value for name, value in headers.items()
+            name: "(redacted)" if name.lower() == "authorization" else value
+            for name, value in headers.items()
         }
-        entry = LoggedRequest(self._clock(), method, call, path, query, redacted, remote)
+        entry = LoggedRequest(
+            self._clock(), method, call, path, query, redacted, remote
+        )
         self.requests.append(entry)
         _current.set(entry)
         return entry
@@ -126,7 +136,11 @@ class RequestLog:
         return counter.total() if status is None else counter[status]
 
     def find(
-        self, call: str | None = None, *, path: str | None = None, status: int | None = None
+        self,
+        call: str | None = None,
+        *,
+        path: str | None = None,
+        status: int | None = None,
     ) -> list[LoggedRequest]:
         """Return the logged requests that match, oldest first."""
         return [

@@ -24,7 +24,11 @@ def _distinct(pairs: list[tuple[str, Any]]) -> JsonObject:
 def parse_json(body: bytes) -> Any:
     """Parse JSON by the letter of RFC 8259; a number with a fraction or an exponent is a float, any other an int."""
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_distinct)
+        return json.loads(
+            body.decode("utf-8"),
+            parse_constant=_no_constant,
+            object_pairs_hook=_distinct,
+        )
     except (ValueError, RecursionError) as err:
         raise bad_request(f"The body is not valid JSON: {err}") from err
 
@@ -37,7 +41,13 @@ async def json_body(request: web.Request, *content_types: str) -> Any:
     return parse_json(await request.read())
 
 
-def as_object(value: Any, where: str, *, required: frozenset[str], optional: frozenset[str] = frozenset()) -> JsonObject:
+def as_object(
+    value: Any,
+    where: str,
+    *,
+    required: frozenset[str],
+    optional: frozenset[str] = frozenset(),
+) -> JsonObject:
     """Return an object that has all `required` keys and none beyond `optional`."""
     if not isinstance(value, dict):
         raise bad_request(f"{where} has to be an object")
@@ -62,6 +72,13 @@ def as_int(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise bad_request(f"{where} has to be an integer")
     return value
+
+
+def text_int(text: str, where: str) -> int:
+    """Return an integer that came as text, of a path or a query parameter."""
+    if not text.isascii() or not text.isdecimal():
+        raise bad_request(f"{where} has to be an integer")
+    return int(text)
 
 
 def as_bool(value: Any, where: str) -> bool:

@@ -51,7 +51,9 @@ def _decode(text: str) -> bytes:
 class TokenMint:
     """Issues tokens and tells good from bad."""
 
-    def __init__(self, clock: Callable[[], datetime], secret: bytes | None = None) -> None:
+    def __init__(
+        self, clock: Callable[[], datetime], secret: bytes | None = None
+    ) -> None:
         """Sign with `secret`; without one no token outlives this mint."""
         self._clock = clock
         self._secret = secret or secrets.token_bytes(32)
@@ -62,7 +64,9 @@ class TokenMint:
     def issue(self, kind: TokenKind, user_id: int) -> str:
         """Return a new token."""
         self._issued += 1
-        payload = json.dumps([kind, user_id, self._now_ms(), self._issued, secrets.token_hex(8)]).encode()
+        payload = json.dumps(
+            [kind, user_id, self._now_ms(), self._issued, secrets.token_hex(8)]
+        ).encode()
         return f"{_encode(payload)}.{_encode(self._signature(payload))}"
 
     def read(self, text: str) -> Token:
@@ -76,9 +80,13 @@ class TokenMint:
             raise TokenRefusedError("invalid signature")
         kind, user_id, issued_ms, number, jti = json.loads(payload)
         token = Token(cast("TokenKind", kind), user_id, issued_ms, number, jti)
-        if self._now_ms() >= issued_ms + LIFETIMES[token.kind] // timedelta(milliseconds=1):
+        if self._now_ms() >= issued_ms + LIFETIMES[token.kind] // timedelta(
+            milliseconds=1
+        ):
             raise TokenRefusedError("token expired")
-        if jti in self._denied or number <= self._revoked_up_to.get((user_id, token.kind), 0):
+        if jti in self._denied or number <= self._revoked_up_to.get(
+            (user_id, token.kind), 0
+        ):
             raise TokenRefusedError("token revoked")
         return token
 

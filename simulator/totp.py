@@ -20,4 +20,10 @@ def totp(secret: str, when: datetime, *, step: int = 0) -> str:
 
 def totp_matches(secret: str, code: str, when: datetime) -> bool:
     """Tell whether a code is that of the present, the previous or the next interval."""
-    return any(hmac.compare_digest(totp(secret, when, step=step).encode(), code.encode()) for step in (-1, 0, 1))
+    return any(
+        hmac.compare_digest(
+            totp(secret, when, step=step).encode(),
+            code.encode("utf-8", "surrogatepass"),
+        )
+        for step in (-1, 0, 1)
+    )

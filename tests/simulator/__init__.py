@@ -1,0 +1,1 @@
+"""Tests of the simulator: that it refuses what the service refuses."""
