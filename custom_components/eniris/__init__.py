@@ -14,6 +14,7 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
+from homeassistant.helpers.typing import ConfigType
 
 from .account import account_hosts, fingerprint, stored_token, token_data
 from .api import EnirisError, RefreshToken, Session
@@ -28,16 +29,29 @@ from .const import (
     SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry, EnirisData
+from .export_entity import async_register_exports
 from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
 from .exporting.outbox import Limits, Outbox, OutboxError, delete_outbox, outbox_path
 from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
 from .importing.devices import account_identifier, async_register_nodes
+from .services import async_setup_services
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
-PLATFORMS = [Platform.SENSOR]
+PLATFORMS = [
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.SENSOR,
+    Platform.SWITCH,
+]
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the actions."""
+    async_setup_services(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bool:
@@ -94,6 +108,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
 
     await nodes.async_refresh()
     register_nodes()
+    async_register_exports(hass, entry)
     entry.async_on_unload(nodes.async_add_listener(register_nodes))
     await telemetry.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)

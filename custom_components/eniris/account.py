@@ -12,6 +12,7 @@ from .api import Hosts, RefreshToken
 from .const import (
     CONF_API_URL,
     CONF_AUTHENTICATION_URL,
+    CONF_ENABLED,
     CONF_INGRESS_URL,
     CONF_REFRESH_TOKEN,
     CONF_REFRESH_TOKEN_ISSUED,
@@ -41,13 +42,16 @@ def token_data(token: RefreshToken) -> dict[str, Any]:
 
 
 def fingerprint(entry: ConfigEntry[Any]) -> tuple[Any, ...]:
-    """Return all of an entry that asks for a reload when it changes: not the token."""
+    """Return all of an entry that asks for a reload when it changes.
+
+    Not the token, which the session renews, nor whether an export is enabled, which is a switch.
+    """
     return (
         account_hosts(entry.data),
         entry.title,
         dict(entry.options),
         {
-            id_: (subentry.title, dict(subentry.data))
+            id_: (subentry.title, {**subentry.data, CONF_ENABLED: None})
             for id_, subentry in entry.subentries.items()
         },
     )
@@ -67,8 +71,9 @@ def address_problem(address: str) -> str | None:
         url.scheme not in ("http", "https")
         or not host
         or url.user is not None
-        or url.query_string
-        or url.fragment
+        or url.password is not None
+        # Paths are appended; a question mark would take them for its own even with nothing behind it
+        or any(sign in "?#" or sign.isspace() for sign in address)
     ):
         return "invalid_url"
     if url.scheme == "http" and not _is_loopback(host):

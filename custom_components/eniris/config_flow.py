@@ -26,6 +26,7 @@ from .account import account_hosts, address_problem, token_data
 from .api import (
     CREDENTIAL_LIMIT,
     Authentication,
+    BadRequestError,
     ConflictError,
     EnirisConnectionError,
     EnirisError,
@@ -35,6 +36,7 @@ from .api import (
     PartialToken,
     RateLimitedError,
     RefreshToken,
+    ServerError,
     UnauthorizedError,
 )
 from .const import (
@@ -48,6 +50,7 @@ from .const import (
     SUBENTRY_EXPORT,
 )
 from .export_flow import ExportSubentryFlow
+from .options_flow import EnirisOptionsFlow
 
 _PASSWORD = TextSelector(
     TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="current-password")
@@ -101,6 +104,7 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
         self._addresses: dict[str, str] = {}
         self._partial: PartialToken | None = None
         self._factors = [_TOTP, _EMAIL_OTP]
+        self._code_sent = False
         self._placeholders: dict[str, str] = {}
 
     @classmethod
@@ -110,6 +114,12 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> dict[str, type[ConfigSubentryFlow]]:
         """Return the kinds of things that can be added to an account."""
         return {SUBENTRY_EXPORT: ExportSubentryFlow}
+
+    @staticmethod
+    @callback
+    def async_get_options_flow(config_entry: ConfigEntry[Any]) -> EnirisOptionsFlow:
+        """Return the options of an account."""
+        return EnirisOptionsFlow()
 
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
@@ -190,15 +200,19 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Have a code e-mailed, and ask for it."""
         errors: dict[str, str] = {}
-        if user_input is None and self._partial is not None:
+        if not self._code_sent and self._partial is not None:
+            # No code can have come yet; what was typed is the wish to try again
+            user_input = None
             try:
                 await self._authentication.request_email_otp(
                     self._partial, self.hass.config.language[:2]
                 )
+                self._code_sent = True
             except ConflictError:
                 return await self._factor_missing(_EMAIL_OTP)
             except RateLimitedError as err:
                 # The code of an earlier e-mail may still be good
+                self._code_sent = True
                 errors["base"] = "too_many_emails"
                 self._placeholders = _placeholders(err)
             except EnirisError as err:
@@ -217,7 +231,7 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
             )
             try:
                 return await self._finish(await authenticate(self._partial, code))
-            except UnauthorizedError:
+            except (BadRequestError, UnauthorizedError):
                 errors[CONF_CODE] = "invalid_code"
             except ConflictError as err:
                 if not err.says("INACTIVE"):
@@ -282,7 +296,8 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _finish(self, token: RefreshToken) -> ConfigFlowResult:
         """Create or update the entry of the account that `token` stands for."""
         user_id = await self._authentication.validate(token)
-        await self.async_set_unique_id(str(user_id))
+        # A re-authentication that waits for the user is no reason to refuse
+        await self.async_set_unique_id(str(user_id), raise_on_progress=False)
         try:
             if self.source == SOURCE_REAUTH:
                 self._abort_if_unique_id_mismatch(reason="wrong_account")
@@ -323,6 +338,7 @@ _ERROR_KEYS: tuple[tuple[type[EnirisError], str], ...] = (
     (RateLimitedError, "rate_limited"),
     (NoPasswordError, "no_password"),
     (EnirisConnectionError, "cannot_connect"),
+    (ServerError, "cannot_connect"),
     (EnirisResponseError, "unexpected_answer"),
     (EnirisError, "refused"),
 )

@@ -15,6 +15,9 @@ CONF_REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105
 CONF_REFRESH_TOKEN_ISSUED: Final = "refresh_token_issued"  # noqa: S105
 CONF_CODE: Final = "code"
 
+ATTR_CONFIG_ENTRY_ID: Final = "config_entry_id"
+ATTR_POINTS: Final = "points"
+
 SUBENTRY_EXPORT: Final = "export"
 CONF_COLLECTOR: Final = "collector"
 CONF_DATABASE: Final = "database"
@@ -30,6 +33,7 @@ DEVICE_INTERVAL: Final = timedelta(minutes=15)
 TELEMETRY_INTERVAL: Final = timedelta(seconds=60)
 
 CONF_ATTRIBUTE: Final = "attribute"
+CONF_ATTRIBUTES: Final = "attributes"
 CONF_ENABLED: Final = "enabled"
 CONF_MODE: Final = "mode"
 CONF_SHORTEST: Final = "shortest"

@@ -1,6 +1,6 @@
-"""The `export` subentry flow: where to, which entities, as which fields."""
+"""The `export` subentry flow: where to, which entities, as which fields, when; then a trial."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import voluptuous as vol
@@ -13,30 +13,69 @@ from homeassistant.config_entries import (
     SubentryFlowResult,
 )
 from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, CONF_NAME
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
+    BooleanSelector,
     EntitySelector,
     EntitySelectorConfig,
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
     TextSelector,
-    TextSelectorConfig,
 )
+from homeassistant.util import dt as dt_util
 
+from .account import account_hosts, stored_token
+from .api import (
+    BadRequestError,
+    ConflictError,
+    EnirisError,
+    EnirisQueryError,
+    EnirisStatusError,
+    FieldValue,
+    ForbiddenError,
+    NotFoundError,
+    PayloadTooLargeError,
+    Point,
+    ReauthenticationRequiredError,
+    SeriesInfo,
+    Session,
+    UnprocessableError,
+)
 from .const import (
+    CONF_AGGREGATE,
+    CONF_ATTRIBUTE,
+    CONF_ATTRIBUTES,
     CONF_COLLECTOR,
     CONF_DATABASE,
     CONF_ENTITIES,
     CONF_ENTITY,
     CONF_FIELD,
     CONF_FIELDS,
+    CONF_HEARTBEAT,
+    CONF_INTERVAL,
     CONF_MEASUREMENT,
+    CONF_MODE,
     CONF_RETENTION_POLICY,
+    CONF_SHORTEST,
     CONF_TAGS,
+    DOMAIN,
     SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry
-from .exporting.config import Export, async_entity_id, async_entity_reference
+from .exporting.config import (
+    DEFAULT_INTERVAL,
+    DEFAULT_INTERVALS,
+    Aggregate,
+    Mode,
+    async_entity_id,
+    async_entity_reference,
+    parse_series,
+)
 from .exporting.names import (
     MEASUREMENTS,
     RETENTION_POLICIES,
@@ -44,20 +83,57 @@ from .exporting.names import (
     namespace_problem,
     parse_tags,
 )
-from .exporting.values import field_unit, suggest_field
+from .exporting.values import field_unit, suggest_field, to_value
 
 _DOMAINS = [
     "binary_sensor",
+    "climate",
     "counter",
+    "cover",
+    "device_tracker",
+    "event",
+    "fan",
+    "humidifier",
     "input_boolean",
+    "input_datetime",
     "input_number",
     "input_select",
     "input_text",
+    "light",
+    "lock",
     "number",
+    "person",
+    "schedule",
     "select",
     "sensor",
+    "sun",
     "switch",
+    "text",
+    "timer",
+    "update",
+    "vacuum",
+    "valve",
+    "water_heater",
+    "weather",
 ]
+
+_STATE = "state"
+"""The choice that stands for the state itself; no attribute has this name."""
+
+_REFUSED_FIELDS = (
+    BadRequestError,
+    ConflictError,
+    EnirisQueryError,
+    PayloadTooLargeError,
+    UnprocessableError,
+)
+
+_SECONDS = NumberSelectorConfig(
+    min=0, max=86_400, step="any", mode=NumberSelectorMode.BOX, unit_of_measurement="s"
+)
+_WHOLE_SECONDS = NumberSelectorConfig(
+    min=1, max=86_400, step=1, mode=NumberSelectorMode.BOX, unit_of_measurement="s"
+)
 
 
 class ExportSubentryFlow(ConfigSubentryFlow):
@@ -67,6 +143,9 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Start with nothing chosen."""
         self._data: dict[str, Any] = {}
         self._fields: dict[str, str] = {}
+        self._attributes: dict[str, str | None] = {}
+        self._placeholders: dict[str, str] = {"error": ""}
+        self._errors: dict[str, str] = {}
 
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
@@ -78,23 +157,28 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Begin with what the export does today."""
-        if user_input is None:
+        if user_input is None and not self._data:
             subentry = self._get_reconfigure_subentry()
             self._data = {CONF_NAME: subentry.title, **subentry.data}
             for row in subentry.data[CONF_FIELDS]:
                 entity_id = async_entity_id(self.hass, row[CONF_ENTITY])
                 if entity_id is not None:
                     self._fields[entity_id] = row[CONF_FIELD]
+                    self._attributes[entity_id] = row.get(CONF_ATTRIBUTE)
         return await self._where("reconfigure", user_input)
 
     async def _where(
         self, step_id: str, user_input: dict[str, Any] | None
     ) -> SubentryFlowResult:
-        errors: dict[str, str] = {}
+        errors = self._take_errors()
         if user_input is not None:
+            user_input = {
+                key: value.strip() if isinstance(value, str) else value
+                for key, value in user_input.items()
+            }
             tags, tag_problem = parse_tags(user_input[CONF_TAGS])
             problems = {
-                CONF_NAME: None if user_input[CONF_NAME].strip() else "empty",
+                CONF_NAME: None if user_input[CONF_NAME] else "empty",
                 CONF_COLLECTOR: namespace_problem(user_input[CONF_COLLECTOR]),
                 CONF_DATABASE: namespace_problem(user_input[CONF_DATABASE]),
                 CONF_RETENTION_POLICY: namespace_problem(
@@ -113,6 +197,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 self._where_schema(), user_input or self._shown_data()
             ),
             errors=errors,
+            description_placeholders=self._placeholders,
         )
 
     def _shown_data(self) -> Mapping[str, Any]:
@@ -130,29 +215,38 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         }
 
     def _where_schema(self) -> vol.Schema:
-        series = [
-            series for node in self._loaded_nodes() for series in node.device.series
-        ]
+        """Return the first form, with suggestions from what the account's own series use."""
+        series = self._known_series()
+        databases = sorted({item.database for item in series})
+        measurements = sorted({item.measurement for item in series})
+        policies = sorted({item.retention_policy for item in series})
+        tags = sorted({f"{key}={value}" for item in series for key, value in item.tags})
         return vol.Schema(
             {
                 vol.Required(CONF_NAME): TextSelector(),
-                vol.Required(CONF_COLLECTOR): TextSelector(),
-                vol.Required(CONF_DATABASE): _suggestions(
-                    sorted({item.database for item in series})
+                vol.Required(CONF_COLLECTOR): _suggestions(
+                    [f"{database}-ingress" for database in databases]
                 ),
-                vol.Required(CONF_RETENTION_POLICY): _suggestions(RETENTION_POLICIES),
-                vol.Required(CONF_MEASUREMENT): _suggestions(MEASUREMENTS),
-                vol.Required(CONF_TAGS): TextSelector(
-                    TextSelectorConfig(multiple=True)
+                vol.Required(CONF_DATABASE): _suggestions(databases),
+                vol.Required(CONF_RETENTION_POLICY): _suggestions(
+                    [*RETENTION_POLICIES, *policies]
                 ),
+                vol.Required(CONF_MEASUREMENT): _suggestions(
+                    [*measurements, *MEASUREMENTS]
+                ),
+                vol.Required(CONF_TAGS): _suggestions(tags, multiple=True),
             }
         )
 
-    def _loaded_nodes(self) -> list[Any]:
+    def _known_series(self) -> list[SeriesInfo]:
         entry = self._entry
         if entry.state is not ConfigEntryState.LOADED:
             return []
-        return list(entry.runtime_data.nodes.data.by_id.values())
+        return [
+            series
+            for node in entry.runtime_data.nodes.data.by_id.values()
+            for series in node.device.series
+        ]
 
     @property
     def _entry(self) -> EnirisConfigEntry:
@@ -167,11 +261,13 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Ask which entities."""
         errors: dict[str, str] = {}
         if user_input is not None:
-            self._fields = {
-                entity_id: self._fields.get(entity_id, "")
-                for entity_id in user_input[CONF_ENTITIES]
-            }
-            if self._fields:
+            chosen = user_input[CONF_ENTITIES]
+            if chosen:
+                self._fields = {id_: self._fields.get(id_, "") for id_ in chosen}
+                self._attributes = {id_: self._attributes.get(id_) for id_ in chosen}
+                if user_input[CONF_ATTRIBUTES]:
+                    return await self.async_step_attributes()
+                self._attributes = dict.fromkeys(chosen)
                 return await self.async_step_fields()
             errors[CONF_ENTITIES] = "no_entities"
         return self.async_show_form(
@@ -181,27 +277,68 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                     {
                         vol.Required(CONF_ENTITIES): EntitySelector(
                             EntitySelectorConfig(domain=_DOMAINS, multiple=True)
-                        )
+                        ),
+                        vol.Required(CONF_ATTRIBUTES, default=False): BooleanSelector(),
                     }
                 ),
-                {CONF_ENTITIES: list(self._fields)},
+                {
+                    CONF_ENTITIES: list(self._fields),
+                    CONF_ATTRIBUTES: any(self._attributes.values()),
+                },
             ),
             errors=errors,
+        )
+
+    async def async_step_attributes(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask whether an attribute is sent in place of the state."""
+        if user_input is not None:
+            self._attributes = {
+                entity_id: None if choice == _STATE else choice
+                for entity_id, choice in user_input.items()
+            }
+            return await self.async_step_fields()
+        return self.async_show_form(
+            step_id="attributes",
+            data_schema=vol.Schema(
+                {
+                    vol.Required(
+                        entity_id, default=self._attributes[entity_id] or _STATE
+                    ): self._attribute_selector(entity_id)
+                    for entity_id in self._fields
+                }
+            ),
+        )
+
+    def _attribute_selector(self, entity_id: str) -> SelectSelector:
+        state = self.hass.states.get(entity_id)
+        names = [] if state is None else sorted(state.attributes)
+        return SelectSelector(
+            SelectSelectorConfig(
+                options=[
+                    SelectOptionDict(value=name, label=name)
+                    for name in (_STATE, *names)
+                ],
+                translation_key="attribute",
+                custom_value=True,
+                mode=SelectSelectorMode.DROPDOWN,
+            )
         )
 
     async def async_step_fields(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Ask for the name of each entity's field."""
-        errors: dict[str, str] = {}
+        errors = self._take_errors()
         if user_input is not None:
             self._fields = {
                 entity_id: user_input[entity_id].strip() for entity_id in self._fields
             }
             errors = self._field_errors()
             if not errors:
-                return self._save()
-        else:
+                return await self.async_step_when()
+        elif not errors:
             self._suggest_fields()
         return self.async_show_form(
             step_id="fields",
@@ -212,6 +349,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 }
             ),
             errors=errors,
+            description_placeholders=self._placeholders,
         )
 
     def _suggest_fields(self) -> None:
@@ -220,8 +358,10 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         }
         for entity_id, field in self._fields.items():
             if not field:
-                state = self.hass.states.get(entity_id)
-                self._fields[entity_id] = suggest_field(state, entity_id, taken)
+                attribute = self._attributes[entity_id]
+                self._fields[entity_id] = suggest_field(
+                    self.hass.states.get(entity_id), entity_id, taken, attribute
+                )
                 taken.add(self._fields[entity_id])
 
     def _field_errors(self) -> dict[str, str]:
@@ -237,6 +377,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             elif (
                 state is not None
                 and unit is not None
+                and self._attributes[entity_id] is None
                 and not unit.reaches(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT))
             ):
                 errors[entity_id] = "unit_mismatch"
@@ -244,43 +385,250 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         return errors
 
     def _taken_elsewhere(self) -> set[str]:
-        """Return the fields of the chosen series that other exports write."""
+        """Return the fields of the chosen series that other exports write, of any account.
+
+        The collector is left out of the comparison: it is no part of a series.
+        """
         own_id = (
             self._get_reconfigure_subentry().subentry_id
             if self.source == SOURCE_RECONFIGURE
             else None
         )
-        here = Export.from_data("", "", {**self._data, CONF_FIELDS: []}).series
+        here = parse_series({**self._data, CONF_COLLECTOR: ""})
         return {
-            exported.field
-            for subentry in self._entry.subentries.values()
+            row[CONF_FIELD]
+            for entry in self.hass.config_entries.async_entries(DOMAIN)
+            for subentry in entry.subentries.values()
             if subentry.subentry_type == SUBENTRY_EXPORT
             and subentry.subentry_id != own_id
-            and (export := Export.from_subentry(subentry)).series == here
-            for exported in export.fields
+            and parse_series({**subentry.data, CONF_COLLECTOR: ""}) == here
+            for row in subentry.data[CONF_FIELDS]
         }
 
-    def _save(self) -> SubentryFlowResult:
-        title = self._data[CONF_NAME].strip()
+    async def async_step_when(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask what makes a value be sent."""
+        return self.async_show_menu(
+            step_id="when", menu_options=[Mode.CHANGE.value, Mode.INTERVAL.value]
+        )
+
+    async def async_step_change(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask how often changes are sent."""
+        if user_input is not None:
+            self._data |= {CONF_MODE: Mode.CHANGE.value, **user_input}
+            return await self.async_step_trial()
+        return self.async_show_form(
+            step_id="change",
+            data_schema=self.add_suggested_values_to_schema(
+                vol.Schema(
+                    {
+                        vol.Required(CONF_SHORTEST, default=0): NumberSelector(
+                            _SECONDS
+                        ),
+                        vol.Required(CONF_HEARTBEAT, default=0): NumberSelector(
+                            _SECONDS
+                        ),
+                    }
+                ),
+                self._data if self._data.get(CONF_MODE) == Mode.CHANGE else {},
+            ),
+        )
+
+    async def async_step_interval(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask for the interval and what is sent of it."""
+        if user_input is not None:
+            user_input[CONF_INTERVAL] = int(user_input[CONF_INTERVAL])
+            self._data |= {CONF_MODE: Mode.INTERVAL.value, **user_input}
+            return await self.async_step_trial()
+        interval = DEFAULT_INTERVALS.get(
+            self._data[CONF_RETENTION_POLICY], DEFAULT_INTERVAL
+        )
+        return self.async_show_form(
+            step_id="interval",
+            data_schema=self.add_suggested_values_to_schema(
+                vol.Schema(
+                    {
+                        vol.Required(CONF_INTERVAL, default=interval): NumberSelector(
+                            _WHOLE_SECONDS
+                        ),
+                        vol.Required(
+                            CONF_AGGREGATE, default=Aggregate.LAST.value
+                        ): SelectSelector(
+                            SelectSelectorConfig(
+                                options=[aggregate.value for aggregate in Aggregate],
+                                translation_key="aggregate",
+                                mode=SelectSelectorMode.LIST,
+                            )
+                        ),
+                        vol.Required(CONF_HEARTBEAT, default=0): NumberSelector(
+                            _SECONDS
+                        ),
+                    }
+                ),
+                self._data if self._data.get(CONF_MODE) == Mode.INTERVAL else {},
+            ),
+        )
+
+    async def async_step_trial(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Send the current values as one real write, and do as the server's answer says."""
+        values = self._current_values()
+        self._placeholders = {
+            "error": "",
+            "values": "\n".join(
+                f"- `{field}` = {value}" for field, value in values.items()
+            ),
+            "missing": ", ".join(
+                entity_id
+                for entity_id, field in self._fields.items()
+                if field not in values
+            )
+            or "–",
+        }
+        if not values:
+            return await self.async_step_nothing_to_send()
+        try:
+            await self._write(values)
+        except ReauthenticationRequiredError as err:
+            self._entry.async_start_reauth(self.hass)
+            return self._not_tested("unreachable", err)
+        except ForbiddenError as err:
+            return await self._back_to_where({"base": "role_missing"}, err)
+        except NotFoundError as err:
+            return await self._back_to_where(
+                dict.fromkeys(
+                    (CONF_DATABASE, CONF_RETENTION_POLICY), "namespace_unknown"
+                ),
+                err,
+            )
+        except _REFUSED_FIELDS as err:
+            return await self._back_to_fields(err)
+        except EnirisError as err:
+            return self._not_tested("unreachable", err)
+        return await self.async_step_written()
+
+    def _current_values(self) -> dict[str, FieldValue]:
+        values = {
+            field: to_value(
+                self.hass.states.get(entity_id), field, self._attributes[entity_id]
+            )
+            for entity_id, field in self._fields.items()
+        }
+        return {field: value for field, value in values.items() if value is not None}
+
+    async def _write(self, values: Mapping[str, FieldValue]) -> None:
+        entry = self._entry
+        session = (
+            entry.runtime_data.session
+            if entry.state is ConfigEntryState.LOADED
+            else Session(
+                async_get_clientsession(self.hass),
+                stored_token(entry),
+                account_hosts(entry.data),
+            )
+        )
+        series = parse_series(self._data)
+        await session.write_telemetry(
+            series.target,
+            [Point(series.measurement, dict(series.tags), dt_util.utcnow(), values)],
+        )
+
+    async def _back_to_where(
+        self, errors: dict[str, str], err: EnirisError
+    ) -> SubentryFlowResult:
+        self._errors = errors
+        self._placeholders = {"error": str(err)}
+        if self.source == SOURCE_RECONFIGURE:
+            return await self.async_step_reconfigure()
+        return await self.async_step_user()
+
+    async def _back_to_fields(self, err: EnirisError) -> SubentryFlowResult:
+        """Show the refusal at the field that the server names, else above all of them."""
+        key = "refused"
+        if isinstance(err, ConflictError):
+            key = "type_conflict" if err.says("type") else "time_range"
+        message = err.message if isinstance(err, EnirisStatusError) else str(err)
+        self._errors = {
+            entity_id: key
+            for entity_id, field in self._fields.items()
+            if key == "type_conflict" and field in message
+        } or {"base": key}
+        self._placeholders = {"error": str(err)}
+        return await self.async_step_fields()
+
+    def _not_tested(self, step_id: str, err: EnirisError) -> SubentryFlowResult:
+        return self.async_show_menu(
+            step_id=step_id,
+            menu_options=["trial", "save"],
+            description_placeholders={**self._placeholders, "error": str(err)},
+        )
+
+    async def async_step_nothing_to_send(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Tell that no entity has a value at present."""
+        return self.async_show_menu(
+            step_id="nothing_to_send",
+            menu_options=["trial", "save"],
+            description_placeholders=self._placeholders,
+        )
+
+    async def async_step_written(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Show what was written, then save."""
+        if user_input is not None:
+            return await self.async_step_save()
+        return self.async_show_form(
+            step_id="written",
+            data_schema=vol.Schema({}),
+            description_placeholders=self._placeholders,
+            last_step=True,
+        )
+
+    async def async_step_save(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Create the export, or change it."""
         data = {key: value for key, value in self._data.items() if key != CONF_NAME}
         data[CONF_FIELDS] = [
-            {
-                CONF_ENTITY: async_entity_reference(self.hass, entity_id),
-                CONF_FIELD: field,
-            }
+            self._field_row(entity_id, field)
             for entity_id, field in self._fields.items()
         ]
+        title = self._data[CONF_NAME]
         if self.source == SOURCE_RECONFIGURE:
             return self.async_update_and_abort(
                 self._entry, self._get_reconfigure_subentry(), title=title, data=data
             )
         return self.async_create_entry(title=title, data=data)
 
+    def _field_row(self, entity_id: str, field: str) -> dict[str, str]:
+        row = {
+            CONF_ENTITY: async_entity_reference(self.hass, entity_id),
+            CONF_FIELD: field,
+        }
+        attribute = self._attributes[entity_id]
+        return row if attribute is None else {**row, CONF_ATTRIBUTE: attribute}
 
-def _suggestions(options: list[str]) -> SelectSelector:
+    def _take_errors(self) -> dict[str, str]:
+        """Return, once, the errors that a later step has sent the user back with."""
+        errors, self._errors = self._errors, {}
+        return errors
+
+
+def _suggestions(options: Sequence[str], *, multiple: bool = False) -> SelectSelector:
     """Return a field that offers `options` and takes any text."""
     return SelectSelector(
         SelectSelectorConfig(
-            options=options, custom_value=True, mode=SelectSelectorMode.DROPDOWN
+            options=list(dict.fromkeys(options)),
+            custom_value=True,
+            multiple=multiple,
+            mode=SelectSelectorMode.DROPDOWN,
         )
     )

@@ -11,6 +11,7 @@ import time
 from typing import Any, Final
 
 import aiohttp
+import orjson
 
 from .errors import (
     EnirisResponseError,
@@ -25,7 +26,8 @@ CREDENTIAL_LIMIT: Final = 256
 REFRESH_TOKEN_LIFETIME: Final = 14 * 24 * 3600
 """Seconds from issue to the end of a refresh token."""
 
-_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
+# What fits a header, and does not begin as a web page or as JSON that was cut off
+_TOKEN: Final = re.compile(r"(?![<\"{\[])[\x21-\x7e]{1,16384}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +177,15 @@ def wants_second_factor(err: UnauthorizedError) -> bool:
 
 
 def _token(answer: Answer) -> str:
-    """Return the token that an answer consists of, bare or in quotes."""
+    """Return the token that an answer consists of, bare or as a JSON string.
+
+    Any other JSON, `null` or an object, is not taken for a bare token.
+    """
     text = answer.text().strip()
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        text = text[1:-1]
-    if not _TOKEN.fullmatch(text):
+    try:
+        token = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        token = text
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise EnirisResponseError("the answer is not a token")
-    return text
+    return token

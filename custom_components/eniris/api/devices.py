@@ -177,7 +177,7 @@ def _parse_all_series(value: Any) -> tuple[SeriesInfo, ...]:
         usable_tags = {
             key: value
             for key, value in tags.items()
-            if key and isinstance(value, str) and is_tag_value(value)
+            if isinstance(value, str) and is_tag_value(key) and is_tag_value(value)
         }
         # A tag left out would select the series of other nodes too
         if not usable_tags or len(usable_tags) != len(tags):
@@ -244,7 +244,7 @@ def _name(value: Any) -> str | None:
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         return ()
-    texts = (_text(item) for item in value if isinstance(item, str))
+    texts = map(_text, value)
     return tuple(dict.fromkeys(text for text in texts if text is not None))
 
 

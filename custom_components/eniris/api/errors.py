@@ -24,7 +24,7 @@ class EnirisResponseError(EnirisError):
 
 
 class EnirisQueryError(EnirisError):
-    """A query or a point that the API would refuse, found before it was sent."""
+    """A query, a point or a text that the API would refuse, found before it was sent."""
 
 
 class EnirisStatusError(EnirisError):

@@ -105,8 +105,9 @@ class Session:
 
     async def _renew_refresh_token(self) -> None:
         """Exchange a refresh token that is a day old, which is early enough to fail at it."""
+        # An issue in the future is the word of a clock that was wrong then, or is now
         if (
-            self._refresh_token.age < RENEW_AFTER
+            abs(self._refresh_token.age) < RENEW_AFTER
             or time.monotonic() < self._renew_not_before
         ):
             return
@@ -176,8 +177,12 @@ class Session:
         path = f"/v1/device/{device_id}"
         try:
             answer = await self._api("PUT", path, **kwargs)
-        except (NotFoundError, MethodNotAllowedError):
-            answer = await self._api("POST", path, **kwargs)
+        except (NotFoundError, MethodNotAllowedError) as err:
+            try:
+                answer = await self._api("POST", path, **kwargs)
+            except MethodNotAllowedError:
+                # Then it does know the PUT, and its refusal is the one that tells
+                raise err from None
         return _single_device(answer)
 
     async def patch_device(
@@ -222,8 +227,11 @@ class Session:
     ) -> int:
         """Store `points` and return the number of bytes sent; all are stored when it returns.
 
+        Without points nothing is sent: whether the service takes an empty list is not known.
         Raises the status' exception where the service refused them, all of them then.
         """
+        if not points:
+            return 0
         body = await encode(points, wire_format)
         await self._call(
             "POST",

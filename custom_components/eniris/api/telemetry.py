@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 import math
 import re
@@ -14,6 +14,8 @@ QUERIES_PER_REQUEST: Final = 1000
 FIELDS_PER_QUERY: Final = 100
 
 type FieldValue = float | int | bool | str
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_\-]+")
 _FIELD: Final = re.compile(r"[a-zA-Z0-9_ \-+*/.²³%()]+")
@@ -31,7 +33,10 @@ def is_queryable_field(text: str) -> bool:
 
 
 def is_tag_value(text: str) -> bool:
-    """Tell whether the query language takes `text` as a tag's value: printable Latin-1."""
+    """Tell whether the query language takes `text` as a tag's value: printable Latin-1.
+
+    Of keys the API page says nothing; they are held to the same, as one bad query spoils all.
+    """
     return _TAG_VALUE.fullmatch(text) is not None
 
 
@@ -102,6 +107,7 @@ class Aggregate:
 class TelemetryQuery:
     """The rows of one series, from `start` (inclusive) to `end` (exclusive), both aware.
 
+    Both go out in whole milliseconds, rounded down: adjoining ranges stay adjoining.
     Raises `EnirisQueryError` for what the API would answer with a 400 to the whole request.
     """
 
@@ -131,9 +137,12 @@ class TelemetryQuery:
                 raise EnirisQueryError(f"{name!r} is not a valid name")
         if not self.tags:
             raise EnirisQueryError("a query names at least one tag")
-        for value in self.tags.values():
-            if not is_tag_value(value):
-                raise EnirisQueryError(f"{value!r} cannot be asked for as a tag value")
+        for text in (*self.tags, *self.tags.values()):
+            if not is_tag_value(text):
+                raise EnirisQueryError(f"{text!r} cannot be asked for in a tag")
+        for moment in (self.start, self.end):
+            if moment is not None and moment.tzinfo is None:
+                raise EnirisQueryError("a query's times have a time zone")
         if self.limit is not None and self.limit < 1:
             raise EnirisQueryError("the limit is at least 1")
 
@@ -325,7 +334,7 @@ def _is_value(value: Any) -> bool:
 
 
 def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _header_number(text: str | None) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+import json as stdlib_json
 import math
 import re
 from typing import Any, Final
@@ -13,6 +14,7 @@ import orjson
 
 from .errors import (
     EnirisConnectionError,
+    EnirisQueryError,
     EnirisResponseError,
     EnirisTimeoutError,
     status_error,
@@ -83,14 +85,19 @@ async def send(
     """Send one request and return its answer, which has one of the `expected` statuses.
 
     Redirects are not followed: a token must not travel to a host that the user did not name.
-    Raises `EnirisConnectionError`, `EnirisTimeoutError` or the status' own `EnirisStatusError`.
+    Raises `EnirisConnectionError`, `EnirisTimeoutError` or the status' own `EnirisStatusError`;
+    `EnirisQueryError` where `json` cannot be written as JSON at all.
     """
     all_headers = dict(headers or {})
     if bearer is not None:
         all_headers["Authorization"] = f"Bearer {bearer}"
     if json is not None:
         all_headers["Content-Type"] = "application/json"
-        data = orjson.dumps(json)
+        try:
+            data = orjson.dumps(json)
+        except TypeError as err:
+            # Half a surrogate pair that was pasted as a password, for instance
+            raise EnirisQueryError("the request cannot be written as JSON") from err
     try:
         async with http.request(
             method,
@@ -98,6 +105,8 @@ async def send(
             params=params,
             data=data,
             headers=all_headers,
+            # What a body is, `headers` say, or nothing: the official driver's lines come without
+            skip_auto_headers=("Content-Type",),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
@@ -156,7 +165,7 @@ def _parse_retry_after(header: str) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -172,8 +181,14 @@ def _seconds(value: Any) -> float | None:
 def _clean(text: str, secrets: Collection[str]) -> str:
     """Make a server's words fit to be shown: one short line, nothing secret."""
     for secret in secrets:
-        if secret:
-            text = text.replace(secret, "**REDACTED**")
+        # Also as it stood in the request's body, which a server may quote
+        for spelling in (
+            secret,
+            stdlib_json.dumps(secret)[1:-1],
+            stdlib_json.dumps(secret, ensure_ascii=False)[1:-1],
+        ):
+            if spelling:
+                text = text.replace(spelling, "**REDACTED**")
     text = _CONTROL_CHARACTERS.sub(" ", text).strip()
     return text if len(text) <= _MESSAGE_LIMIT else f"{text[:_MESSAGE_LIMIT]}…"
 

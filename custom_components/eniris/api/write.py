@@ -21,6 +21,7 @@ GZIP_FROM: Final = 1024
 _OFF_LOOP_FROM: Final = 100
 _GZIP_LEVEL: Final = 6
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INTEGERS: Final = range(-(2**63), 2**63)
 
 
 class WireFormat(StrEnum):
@@ -89,6 +90,8 @@ def check_point(point: Point) -> None:
     for key, value in point.fields.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise EnirisQueryError(f"field {key!r} is not a finite number")
+        if isinstance(value, int) and value not in _INTEGERS:
+            raise EnirisQueryError(f"field {key!r} needs more than 64 bits")
     if point.time.tzinfo is None:
         raise EnirisQueryError("a point's time has a time zone")
 
@@ -105,12 +108,16 @@ def encode_now(points: Sequence[Point], wire_format: WireFormat) -> Body:
     for point in points:
         check_point(point)
     headers: dict[str, str] = {}
-    if wire_format is WireFormat.JSON:
-        data = orjson.dumps([_as_json(point) for point in points])
-        headers["Content-Type"] = "application/json"
-    else:
-        data = "\n".join(_as_line(point) for point in points).encode()
-        headers["Content-Type"] = "text/plain; charset=utf-8"
+    try:
+        if wire_format is WireFormat.JSON:
+            data = orjson.dumps([_as_json(point) for point in points])
+            headers["Content-Type"] = "application/json"
+        else:
+            # No Content-Type, as the official driver does it
+            data = "\n".join(_as_line(point) for point in points).encode()
+    except (OverflowError, TypeError, ValueError) as err:
+        # Half a surrogate pair, a value of another type, a time in the year 0
+        raise EnirisQueryError("a point cannot be written down") from err
     if len(data) >= GZIP_FROM:
         compressed = gzip.compress(data, _GZIP_LEVEL)
         if len(compressed) < len(data):
@@ -135,6 +142,9 @@ def format_time(moment: datetime) -> str:
     return f"{text.isoformat(timespec=precision)}Z"
 
 
+_NOT_FIRST_IN_LINE: Final = "#\t\0"
+"""A comment, and what is skipped before a line; none of it can be escaped."""
+
 _ESCAPED: Final = {
     "measurement": re.compile(r"([, \\])"),
     "key": re.compile(r"([,= \\])"),
@@ -147,7 +157,14 @@ def _escape(text: str, kind: str) -> str:
 
 
 def _as_line(point: Point) -> str:
-    """Return InfluxDB line protocol with a time in nanoseconds."""
+    """Return InfluxDB line protocol with a time in nanoseconds.
+
+    Raises `EnirisQueryError` for a measurement that would not be read as one.
+    """
+    if point.measurement[0] in _NOT_FIRST_IN_LINE:
+        raise EnirisQueryError(
+            f"{point.measurement!r} cannot begin a line of line protocol"
+        )
     tags = "".join(
         f",{_escape(key, 'key')}={_escape(value, 'key')}"
         for key, value in sorted(point.tags.items())

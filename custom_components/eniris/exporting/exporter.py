@@ -10,7 +10,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
-from ..api import Session
+from ..api import Session, WriteTarget
 from .config import Export
 from .issues import Issues
 from .outbox import Figures, Limits, Outbox, OutboxError, Sample
@@ -206,11 +206,14 @@ class Exporter:
         """Put samples on disk; raises `OutboxError` where that fails."""
         await self._outbox.add(samples)
 
-    async def async_upload_now(self) -> str | None:
-        """Upload everything that waits; return what stood in the way, None where nothing did."""
+    async def async_upload_now(self, target: WriteTarget | None = None) -> str | None:
+        """Upload what waits for a target, or for all of them, pauses or not.
+
+        Return what stood in the way, None where nothing did.
+        """
         self._sampler.async_advance()
         await self._sampler.async_flush()
-        problem = await self._sender.upload_now()
+        problem = await self._sender.upload_now(target)
         await self.async_refresh()
         return "log in again" if self._sender.reauthentication_needed else problem
 

@@ -49,11 +49,20 @@ def parse_tags(rows: Sequence[str]) -> tuple[dict[str, str], str | None]:
     tags: dict[str, str] = {}
     for row in rows:
         key, separator, value = (part.strip() for part in row.partition("="))
-        if not separator or not value or api_name_problem(key):
-            return {}, "tag_malformed"
-        if not is_tag_value(value):
-            return {}, "tag_characters"
+        problem = tag_problem(key, value) if separator else "tag_malformed"
         if key in tags:
-            return {}, "tag_twice"
+            problem = "tag_twice"
+        if problem is not None:
+            return {}, problem
         tags[key] = value
     return tags, None if tags else "tag_missing"
+
+
+def tag_problem(key: str, value: str) -> str | None:
+    """Return a translation key for what is wrong with a tag.
+
+    A value that could not be queried afterwards is refused: nobody would ever see its points.
+    """
+    if not value or api_name_problem(key):
+        return "tag_malformed"
+    return None if is_tag_value(value) else "tag_characters"

@@ -142,13 +142,21 @@ class Sender:
 
         task.add_done_callback(done)
 
-    async def upload_now(self) -> str | None:
-        """Try everything at once, pauses or not; return the first problem met, or None."""
-        for state in self._targets.values():
-            state.not_before = 0.0
+    async def upload_now(self, only: WriteTarget | None = None) -> str | None:
+        """Try a target or all of them at once, pauses or not; return the first problem met."""
+        for target, state in self._targets.items():
+            if only in (None, target):
+                state.not_before = 0.0
         await self.start_uploads()
         await self.finish()
-        return next((s.problem for s in self._targets.values() if s.problem), None)
+        return next(
+            (
+                state.problem
+                for target, state in self._targets.items()
+                if state.problem is not None and only in (None, target)
+            ),
+            None,
+        )
 
     async def finish(self) -> None:
         """Wait for the uploads under way."""

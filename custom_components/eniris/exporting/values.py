@@ -23,6 +23,7 @@ from homeassistant.const import (
     UnitOfFrequency,
     UnitOfPower,
     UnitOfReactivePower,
+    UnitOfTemperature,
     UnitOfTime,
 )
 from homeassistant.core import State, split_entity_id
@@ -33,6 +34,7 @@ from homeassistant.util.unit_conversion import (
     ElectricPotentialConverter,
     EnergyConverter,
     PowerConverter,
+    TemperatureConverter,
     UnitlessRatioConverter,
 )
 
@@ -90,6 +92,7 @@ _UNITS: Final = {
     "V": FieldUnit(UnitOfElectricPotential.VOLT, ElectricPotentialConverter),
     "Hz": FieldUnit(UnitOfFrequency.HERTZ),
     "s": FieldUnit(UnitOfTime.SECONDS, DurationConverter),
+    "degC": FieldUnit(UnitOfTemperature.CELSIUS, TemperatureConverter),
     "frac": FieldUnit(None, UnitlessRatioConverter),
 }
 
@@ -153,9 +156,11 @@ def to_value(
     return converted if converted is not None and math.isfinite(converted) else None
 
 
-def suggest_field(state: State | None, entity_id: str, taken: set[str]) -> str:
-    """Return a field name for an entity, in Eniris' style, that is not yet taken."""
-    attributes = {} if state is None else state.attributes
+def suggest_field(
+    state: State | None, entity_id: str, taken: set[str], attribute: str | None = None
+) -> str:
+    """Return a field name for an entity, or an attribute of it, that is not yet taken."""
+    attributes = {} if state is None or attribute is not None else state.attributes
     suggestion = _SUGGESTIONS.get(attributes.get(ATTR_DEVICE_CLASS) or "")
     if suggestion is not None and suggestion not in taken:
         return suggestion
@@ -164,7 +169,8 @@ def suggest_field(state: State | None, entity_id: str, taken: set[str]) -> str:
         if suggestion is not None and "_" in suggestion
         else _suffix(attributes.get(ATTR_UNIT_OF_MEASUREMENT))
     )
-    base = _camel_case(split_entity_id(entity_id)[1])
+    object_id = split_entity_id(entity_id)[1]
+    base = _camel_case(f"{object_id}_{attribute}" if attribute else object_id)
     number = 1
     while True:
         name = f"{base}{number if number > 1 else ''}{f'_{suffix}' if suffix else ''}"

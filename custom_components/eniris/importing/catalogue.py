@@ -24,6 +24,8 @@ from homeassistant.util import slugify
 
 from ..api import FieldValue
 
+_SCALED_DIGITS: Final = 9
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldDescription(SensorEntityDescription):
@@ -39,7 +41,10 @@ class FieldDescription(SensorEntityDescription):
         """Return the value in the native unit, None for one that is no number."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        return value if self.factor is None else value * self.factor
+        if self.factor is None:
+            return value
+        # 0.07 * 100 is 7.000000000000001
+        return round(value * self.factor, _SCALED_DIGITS)
 
 
 def _power(field: str, name: str, **placeholders: str) -> FieldDescription:
@@ -187,3 +192,14 @@ _DESCRIPTIONS: Final = (
 CATALOGUE: Final[dict[str, FieldDescription]] = {
     description.key: description for description in _DESCRIPTIONS
 }
+
+# On the battery's own node the word would stand twice
+_OF_MEASUREMENT: Final[dict[tuple[str, str], FieldDescription]] = {
+    ("batteryMetrics", "batteryCurrent_A"): _current("batteryCurrent_A", "current"),
+    ("batteryMetrics", "batteryVoltage_V"): _voltage("batteryVoltage_V", "voltage"),
+}
+
+
+def describe(measurement: str, field: str) -> FieldDescription | None:
+    """Return what a field is in a measurement, None for one that makes no entity."""
+    return _OF_MEASUREMENT.get((measurement, field)) or CATALOGUE.get(field)

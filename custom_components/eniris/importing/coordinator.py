@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
@@ -25,6 +25,8 @@ from ..api import (
 from ..const import DEVICE_INTERVAL, DOMAIN, LOGGER, TELEMETRY_INTERVAL
 from .nodes import Node, build_nodes
 from .plan import FieldKey, PlannedQuery, plan_queries
+
+_RETRY_INTERVAL: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
     @asynccontextmanager
     async def _errors_mapped(self) -> AsyncIterator[None]:
         """Raise what a coordinator may raise, with words that the user can read."""
+        # Until this has gone well
+        self.update_interval = min(self.normal_interval, _RETRY_INTERVAL)
         try:
             yield
         except ReauthenticationRequiredError as err:
@@ -81,7 +85,7 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
             ) from err
         except RateLimitedError as err:
             self.update_interval = max(
-                self.normal_interval, timedelta(seconds=err.retry_after or 0)
+                self.update_interval, timedelta(seconds=err.retry_after or 0)
             )
             raise UpdateFailed(
                 translation_domain=DOMAIN,
@@ -143,12 +147,14 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self._planned_for: Nodes | None = None
         self._plan: list[PlannedQuery] = []
         self._failing: set[PlannedQuery] = set()
+        self._rare: set[FieldKey] = set()
 
     async def _async_update_data(self) -> dict[FieldKey, Reading]:
         nodes = self._nodes.data
         if nodes is not self._planned_for:
-            self._plan = plan_queries(nodes.by_id.values())
+            self._plan = plan_queries(nodes.by_id.values(), self._rare)
             self._planned_for = nodes
+            self._failing.intersection_update(self._plan)
         if not self._plan:
             return {}
         now = dt_util.utcnow()
@@ -160,27 +166,38 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         readings: dict[FieldKey, Reading] = {}
         for planned, result in zip(self._plan, answer.results, strict=True):
             self._note_failure(planned, result)
+            if result.error is not None:
+                continue
+            newest = _newest(result)
+            self._note_rare(planned, newest)
             oldest = now - max(planned.window, 2 * self.normal_interval)
-            readings.update(self._read(planned, result, oldest))
+            readings.update(self._read(planned, newest, oldest))
         return readings
 
     def _read(
-        self, planned: PlannedQuery, result: StatementResult, oldest: datetime
+        self,
+        planned: PlannedQuery,
+        newest: dict[str, Reading],
+        oldest: datetime,
     ) -> dict[FieldKey, Reading]:
         """Return the newest reading of each field, of this answer or of an earlier one."""
-        if result.error is not None:
-            return {}
-        newest: dict[str, Reading] = {}
-        for series in result.series:
-            for name, (time, value) in series.newest().items():
-                if name not in newest or time > newest[name].time:
-                    newest[name] = Reading(time, value)
         readings: dict[FieldKey, Reading] = {}
         for key in planned.field_keys():
             reading = newest.get(key.field) or self.data.get(key)
             if reading is not None and reading.time >= oldest:
                 readings[key] = reading
         return readings
+
+    def _note_rare(self, planned: PlannedQuery, newest: dict[str, Reading]) -> None:
+        """Plan anew where the rows of a series have shown no value of one of its fields."""
+        rare = {
+            key
+            for key in planned.field_keys()
+            if newest and key.field not in newest and key not in self._rare
+        }
+        if rare:
+            self._rare |= rare
+            self._planned_for = None
 
     def _note_failure(self, planned: PlannedQuery, result: StatementResult) -> None:
         """Log a query that the server refuses when that starts and when it ends."""
@@ -199,3 +216,13 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 planned.series.measurement,
                 planned.node_id,
             )
+
+
+def _newest(result: StatementResult) -> dict[str, Reading]:
+    """Return the newest reading of each field of an answer."""
+    newest: dict[str, Reading] = {}
+    for series in result.series:
+        for name, (time, value) in series.newest().items():
+            if name not in newest or time > newest[name].time:
+                newest[name] = Reading(time, value)
+    return newest

@@ -1,13 +1,13 @@
 """Which telemetry to ask for: one query per series, each field from its finest series."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from ..api import DatabaseNamespace, SeriesInfo, TelemetryQuery
 from ..api.telemetry import FIELDS_PER_QUERY
-from .catalogue import CATALOGUE
+from .catalogue import describe
 from .nodes import Node
 
 _INTERVALS: Final = {
@@ -35,13 +35,12 @@ class PlannedQuery:
     node_id: str
     series: SeriesInfo
     fields: tuple[str, ...]
+    limit: int
 
     @property
     def window(self) -> timedelta:
         """How far back a value still counts as current: five intervals of the series."""
-        return max(
-            _ROWS_PER_WINDOW * interval(self.series.retention_policy), _SHORTEST_WINDOW
-        )
+        return _window(self.series)
 
     def field_keys(self) -> Iterable[FieldKey]:
         """Return the identities of the values that the query brings."""
@@ -51,8 +50,7 @@ class PlannedQuery:
     def query(self, now: datetime) -> TelemetryQuery:
         """Return the query for the newest rows before `now`.
 
-        A few rows rather than one: fields that are written at other instants are null in the
-        newest. No end, so that a clock that is behind the service's misses nothing.
+        No end, so that a clock that is behind the service's misses nothing.
         """
         return TelemetryQuery(
             DatabaseNamespace(self.series.database, self.series.retention_policy),
@@ -61,7 +59,7 @@ class PlannedQuery:
             self.fields,
             start=now - self.window,
             descending=True,
-            limit=_ROWS_PER_WINDOW,
+            limit=self.limit,
         )
 
 
@@ -70,12 +68,19 @@ def interval(retention_policy: str) -> timedelta:
     return _INTERVALS.get(retention_policy, _UNKNOWN_INTERVAL)
 
 
-def plan_queries(nodes: Iterable[Node]) -> list[PlannedQuery]:
-    """Return the queries that bring every catalogued field of every node exactly once."""
-    return [query for node in nodes for query in _plan_node(node)]
+def plan_queries(
+    nodes: Iterable[Node], rare: Container[FieldKey] = ()
+) -> list[PlannedQuery]:
+    """Return the queries that bring every catalogued field of every node exactly once.
+
+    A few rows are asked for rather than one: fields that are written at other instants are null
+    in the newest. Those of which even these rows have shown no value are `rare`. They are asked
+    for apart, where the rows without them do not count, and so over the whole window.
+    """
+    return [query for node in nodes for query in _plan_node(node, rare)]
 
 
-def _plan_node(node: Node) -> Iterable[PlannedQuery]:
+def _plan_node(node: Node, rare: Container[FieldKey]) -> Iterable[PlannedQuery]:
     planned: set[tuple[str, str]] = set()
     for series in sorted(
         node.device.series, key=lambda series: interval(series.retention_policy)
@@ -83,10 +88,25 @@ def _plan_node(node: Node) -> Iterable[PlannedQuery]:
         fields = tuple(
             field
             for field in series.fields
-            if field in CATALOGUE and (series.measurement, field) not in planned
+            if describe(series.measurement, field) is not None
+            and (series.measurement, field) not in planned
         )
         planned.update((series.measurement, field) for field in fields)
-        for start in range(0, len(fields), FIELDS_PER_QUERY):
-            yield PlannedQuery(
-                node.id, series, fields[start : start + FIELDS_PER_QUERY]
-            )
+        often: list[str] = []
+        seldom: list[str] = []
+        for field in fields:
+            is_rare = FieldKey(node.id, series.measurement, field) in rare
+            (seldom if is_rare else often).append(field)
+        rows_of_all = _window(series) // interval(series.retention_policy)
+        for group, limit in ((often, _ROWS_PER_WINDOW), (seldom, rows_of_all)):
+            for start in range(0, len(group), FIELDS_PER_QUERY):
+                yield PlannedQuery(
+                    node.id,
+                    series,
+                    tuple(group[start : start + FIELDS_PER_QUERY]),
+                    limit,
+                )
+
+
+def _window(series: SeriesInfo) -> timedelta:
+    return max(_ROWS_PER_WINDOW * interval(series.retention_policy), _SHORTEST_WINDOW)

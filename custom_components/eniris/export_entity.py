@@ -1,0 +1,68 @@
+"""What all entities of an export have in common, and the device that they belong to."""
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.entity import Entity, EntityDescription
+
+from .const import DOMAIN
+from .data import EnirisConfigEntry
+from .exporting.config import Export
+from .exporting.exporter import ExportStatus
+from .importing.devices import account_identifier
+
+
+def _identifier(entry: EnirisConfigEntry, export_id: str) -> tuple[str, str]:
+    return (DOMAIN, f"{entry.unique_id}_{export_id}")
+
+
+@callback
+def async_register_exports(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
+    """Create or update a device per export, linked to the account's.
+
+    By device id and in a second call, as `async_register_nodes` does and for its reason.
+    """
+    registry = dr.async_get(hass)
+    account = registry.async_get_or_create(
+        config_entry_id=entry.entry_id, identifiers={account_identifier(entry)}
+    )
+    for export in entry.runtime_data.exporter.exports.values():
+        device = registry.async_get_or_create(
+            config_entry_id=entry.entry_id,
+            config_subentry_id=export.id,
+            identifiers={_identifier(entry, export.id)},
+            entry_type=dr.DeviceEntryType.SERVICE,
+            manufacturer="Eniris",
+            model=export.series.measurement,
+            name=export.title,
+        )
+        registry.async_update_device(device.id, via_device_id=account.id)
+
+
+class EnirisExportEntity(Entity):
+    """An entity of an export. It is available whatever the service does: it tells of that."""
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+    _unrecorded_attributes = frozenset({"reason"})
+
+    def __init__(
+        self, entry: EnirisConfigEntry, export: Export, description: EntityDescription
+    ) -> None:
+        """Show `export` as `description` says."""
+        self.entity_description = description
+        self.export = export
+        self.exporter = entry.runtime_data.exporter
+        self._attr_unique_id = f"{entry.unique_id}_{export.id}_{description.key}"
+        self._attr_device_info = DeviceInfo(identifiers={_identifier(entry, export.id)})
+
+    @property
+    def status(self) -> ExportStatus:
+        """How the export is doing."""
+        return self.exporter.status(self.export.id)
+
+    async def async_added_to_hass(self) -> None:
+        """Write the state when the status changed."""
+        self.async_on_remove(
+            self.exporter.async_add_listener(self.async_write_ha_state)
+        )

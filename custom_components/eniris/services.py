@@ -1,0 +1,231 @@
+"""Actions: push points, upload now, list and discard what the service refused."""
+
+from collections.abc import Mapping
+from datetime import datetime
+import math
+from typing import Any, Final
+
+import voluptuous as vol
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import (
+    HomeAssistant,
+    ServiceCall,
+    ServiceResponse,
+    SupportsResponse,
+    callback,
+)
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.selector import ConfigEntrySelector
+from homeassistant.util import dt as dt_util
+
+from .api import FieldValue, WriteTarget
+from .const import (
+    ATTR_CONFIG_ENTRY_ID,
+    ATTR_POINTS,
+    CONF_COLLECTOR,
+    CONF_DATABASE,
+    CONF_FIELDS,
+    CONF_MEASUREMENT,
+    CONF_RETENTION_POLICY,
+    CONF_TAGS,
+    DOMAIN,
+)
+from .data import EnirisConfigEntry
+from .exporting.config import Series
+from .exporting.exporter import ACTION, Exporter
+from .exporting.names import name_problem, namespace_problem, tag_problem
+from .exporting.outbox import OutboxError, Sample
+
+SERVICE_PUSH: Final = "push"
+SERVICE_UPLOAD_NOW: Final = "upload_now"
+SERVICE_LIST_REJECTS: Final = "list_rejects"
+SERVICE_DISCARD_REJECTS: Final = "discard_rejects"
+
+ATTR_TIME: Final = "time"
+
+_ENTRY_SCHEMA: Final = {
+    vol.Required(ATTR_CONFIG_ENTRY_ID): ConfigEntrySelector({"integration": DOMAIN})
+}
+
+_SCHEMA: Final = vol.Schema(_ENTRY_SCHEMA)
+
+_POINT_SCHEMA: Final = vol.Schema(
+    {
+        vol.Required(CONF_MEASUREMENT): cv.string,
+        vol.Required(CONF_TAGS): {cv.string: cv.string},
+        vol.Optional(ATTR_TIME): cv.datetime,
+        vol.Required(CONF_FIELDS): {cv.string: vol.Any(bool, int, float, str)},
+    }
+)
+
+_PUSH_SCHEMA: Final = vol.Schema(
+    {
+        **_ENTRY_SCHEMA,
+        vol.Required(CONF_COLLECTOR): cv.string,
+        vol.Required(CONF_DATABASE): cv.string,
+        vol.Required(CONF_RETENTION_POLICY): cv.string,
+        vol.Required(ATTR_POINTS): vol.All(cv.ensure_list, [_POINT_SCHEMA]),
+    }
+)
+
+
+@callback
+def async_setup_services(hass: HomeAssistant) -> None:
+    """Register the actions; they are there whether or not an account is loaded."""
+    for name, handler, schema, supports_response in (
+        (SERVICE_PUSH, _push, _PUSH_SCHEMA, SupportsResponse.NONE),
+        (SERVICE_UPLOAD_NOW, _upload_now, _SCHEMA, SupportsResponse.NONE),
+        (SERVICE_LIST_REJECTS, _list_rejects, _SCHEMA, SupportsResponse.ONLY),
+        (SERVICE_DISCARD_REJECTS, _discard_rejects, _SCHEMA, SupportsResponse.OPTIONAL),
+    ):
+        hass.services.async_register(
+            DOMAIN, name, handler, schema, supports_response=supports_response
+        )
+
+
+def _exporter(call: ServiceCall) -> Exporter:
+    """Return the exporter of the account that a call names."""
+    entry: EnirisConfigEntry | None = call.hass.config_entries.async_get_entry(
+        call.data[ATTR_CONFIG_ENTRY_ID]
+    )
+    if entry is None or entry.domain != DOMAIN:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="no_such_account"
+        )
+    if entry.state is not ConfigEntryState.LOADED:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="account_not_loaded",
+            translation_placeholders={"account": entry.title},
+        )
+    return entry.runtime_data.exporter
+
+
+async def _push(call: ServiceCall) -> None:
+    """Put points into the outbox; they are on disk when the action ends."""
+    exporter = _exporter(call)
+    for key in (CONF_COLLECTOR, CONF_DATABASE, CONF_RETENTION_POLICY):
+        if namespace_problem(call.data[key]) is not None:
+            raise _invalid("invalid_namespace", key=key, value=call.data[key])
+    target = WriteTarget(
+        call.data[CONF_COLLECTOR],
+        call.data[CONF_DATABASE],
+        call.data[CONF_RETENTION_POLICY],
+    )
+    now = dt_util.utcnow()
+    samples = [
+        sample
+        for number, point in enumerate(call.data[ATTR_POINTS], start=1)
+        for sample in _samples(target, number, point, now)
+    ]
+    try:
+        await exporter.async_push(samples)
+    except OutboxError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="not_on_disk",
+            translation_placeholders={"error": str(err)},
+        ) from err
+
+
+def _samples(
+    target: WriteTarget, number: int, point: Mapping[str, Any], now: datetime
+) -> list[Sample]:
+    """Return a point's samples; raises `ServiceValidationError` that names what is wrong."""
+    at = str(number)
+    if name_problem(point[CONF_MEASUREMENT]) is not None:
+        raise _invalid("invalid_name", point=at, name=point[CONF_MEASUREMENT])
+    for key, value in point[CONF_TAGS].items():
+        if tag_problem(key, value) is not None:
+            raise _invalid("invalid_tag", point=at, name=key)
+    if not point[CONF_TAGS]:
+        raise _invalid("no_tags", point=at)
+    if not point[CONF_FIELDS]:
+        raise _invalid("no_fields", point=at)
+    time: datetime = point.get(ATTR_TIME, now)
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=dt_util.get_default_time_zone())
+    series = Series(
+        target, point[CONF_MEASUREMENT], tuple(sorted(point[CONF_TAGS].items()))
+    )
+    samples = []
+    for name, value in point[CONF_FIELDS].items():
+        if name_problem(name) is not None:
+            raise _invalid("invalid_name", point=at, name=name)
+        samples.append(Sample(ACTION, series, time, name, _value(at, name, value)))
+    return samples
+
+
+def _value(point: str, name: str, value: FieldValue) -> FieldValue:
+    """Return numbers as floats: the service fixes a field's type by its first write."""
+    if isinstance(value, bool | str):
+        return value
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _invalid("not_finite", point=point, name=name)
+    return number
+
+
+def _invalid(error: str, /, **placeholders: str) -> ServiceValidationError:
+    return ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key=error,
+        translation_placeholders=placeholders,
+    )
+
+
+async def _upload_now(call: ServiceCall) -> None:
+    """Upload everything that waits, and tell what stands in the way if anything does."""
+    problem = await _exporter(call).async_upload_now()
+    if problem is not None:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="upload_failed",
+            translation_placeholders={"error": problem},
+        )
+
+
+async def _list_rejects(call: ServiceCall) -> ServiceResponse:
+    """Return what the service refused for good, the newest first."""
+    try:
+        rejects = await _exporter(call).outbox.rejects()
+    except OutboxError as err:
+        raise _unreadable(err) from err
+    return {
+        "rejects": [
+            {
+                CONF_COLLECTOR: reject.target.collector,
+                CONF_DATABASE: reject.target.database,
+                CONF_RETENTION_POLICY: reject.target.retention_policy,
+                CONF_MEASUREMENT: reject.sample.measurement,
+                CONF_TAGS: dict(reject.sample.tags),
+                ATTR_TIME: reject.sample.time.isoformat(),
+                "field": reject.sample.field,
+                "value": reject.sample.value,
+                "reason": reject.reason,
+            }
+            for reject in rejects
+        ]
+    }
+
+
+async def _discard_rejects(call: ServiceCall) -> ServiceResponse:
+    """Forget what the service refused, and return how many that were."""
+    try:
+        discarded = await _exporter(call).outbox.discard_rejects()
+    except OutboxError as err:
+        raise _unreadable(err) from err
+    return {"discarded": discarded} if call.return_response else None
+
+
+def _unreadable(err: OutboxError) -> HomeAssistantError:
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key="outbox_unreadable",
+        translation_placeholders={"error": str(err)},
+    )

@@ -1,0 +1,64 @@
+"""Switches: whether an export collects values."""
+
+from typing import Any
+
+from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
+from homeassistant.const import EntityCategory
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .const import CONF_ENABLED
+from .data import EnirisConfigEntry
+from .export_entity import EnirisExportEntity
+from .exporting.config import Export
+
+PARALLEL_UPDATES = 0
+
+ENABLED = SwitchEntityDescription(
+    key="enabled", translation_key="enabled", entity_category=EntityCategory.CONFIG
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: EnirisConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the switches of every export."""
+    for export in entry.runtime_data.exporter.exports.values():
+        async_add_entities(
+            [EnirisExportEnabled(entry, export)], config_subentry_id=export.id
+        )
+
+
+class EnirisExportEnabled(EnirisExportEntity, SwitchEntity):
+    """Off: nothing is collected. What was collected before still goes up.
+
+    The setting is stored with the export, so that it holds from the first moment after a restart.
+    """
+
+    def __init__(self, entry: EnirisConfigEntry, export: Export) -> None:
+        """Switch `export` on and off."""
+        super().__init__(entry, export, ENABLED)
+        self._entry = entry
+
+    @property
+    def is_on(self) -> bool:
+        """Whether values are collected."""
+        return self.exporter.is_enabled(self.export.id)
+
+    async def async_turn_on(self, **kwargs: Any) -> None:
+        """Collect values from now on."""
+        self._async_set(True)
+
+    async def async_turn_off(self, **kwargs: Any) -> None:
+        """Collect nothing from now on."""
+        self._async_set(False)
+
+    def _async_set(self, enabled: bool) -> None:
+        subentry = self._entry.subentries[self.export.id]
+        self.hass.config_entries.async_update_subentry(
+            self._entry, subentry, data={**subentry.data, CONF_ENABLED: enabled}
+        )
+        self.exporter.async_enable(self.export.id, enabled)
+        self.async_write_ha_state()
