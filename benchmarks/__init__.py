@@ -1,0 +1,1 @@
+"""Measurements of what counts, each beside something to compare it with."""
