@@ -27,7 +27,7 @@ from custom_components.eniris.exporting.outbox import Outbox, Sample
 from custom_components.eniris.exporting.sender import Sender
 from homeassistant.core import HomeAssistant
 
-from .measure import LoopWatch, peak_memory, resident_mib, simulator
+from .measure import LoopWatch, longest_ms, peak_memory, resident_mib, simulator
 
 _ENTITIES = 100
 _TARGET = WriteTarget("demo-ingress", "demo", "rp_one_s")
@@ -80,6 +80,7 @@ async def main(count: int) -> None:
                 outbox,
                 Issues(hass, "entry", "benchmark"),
                 lambda: None,
+                lambda: None,
             )
             with peak_memory() as memory:
                 started = time.perf_counter()
@@ -93,9 +94,12 @@ async def main(count: int) -> None:
     print(f"samples drained        {count:>12,}")
     print(f"samples per second     {count / elapsed:>12,.0f}")
     print(f"seconds                {elapsed:>12.1f}")
-    print(f"loop held, longest     {busy.longest_ms:>12.1f} ms")
-    print(f"loop held, 99.9 %      {busy.quantile_ms(0.999):>12.1f} ms")
-    print(f"  idle, longest        {idle.longest_ms:>12.1f} ms")
+    for name, watch in (("idle", idle), ("drain", busy)):
+        print(f"{name}: one callback     {longest_ms(watch.costs):>12.1f} ms at most")
+        print(f"{name}: loop late        {longest_ms(watch.delays):>12.1f} ms at most")
+        print(
+            f"{name}: loop late        {longest_ms(watch.delays, 0.999):>12.1f} ms in 99.9 %"
+        )
     print(f"memory before          {before:>12.1f} MiB")
     print(f"memory added, peak     {max(memory) - before:>12.1f} MiB")
     print(f"memory added, after    {memory[-1] - before:>12.1f} MiB")

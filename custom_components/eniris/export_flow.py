@@ -176,7 +176,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 key: value.strip() if isinstance(value, str) else value
                 for key, value in user_input.items()
             }
-            tags, tag_problem = parse_tags(user_input[CONF_TAGS])
+            tags, tag_problem = parse_tags(user_input.get(CONF_TAGS, []))
             problems = {
                 CONF_NAME: None if user_input[CONF_NAME] else "empty",
                 CONF_COLLECTOR: namespace_problem(user_input[CONF_COLLECTOR]),
@@ -234,7 +234,9 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 vol.Required(CONF_MEASUREMENT): _suggestions(
                     [*measurements, *MEASUREMENTS]
                 ),
-                vol.Required(CONF_TAGS): _suggestions(tags, multiple=True),
+                # Not required, since the frontend would then choose a tag by itself:
+                # one of a device that exists, and its series would be written to
+                vol.Optional(CONF_TAGS): _suggestions(tags, multiple=True),
             }
         )
 

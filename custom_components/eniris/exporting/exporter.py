@@ -60,7 +60,9 @@ class Exporter:
         self._issues = issues
         self._outbox = outbox
         self._sampler = Sampler(hass, exports, outbox, issues)
-        self._sender = Sender(hass, session, outbox, issues, on_reauthenticate)
+        self._sender = Sender(
+            hass, session, outbox, issues, on_reauthenticate, self._async_target_changed
+        )
         self._exports = {export.id: export for export in exports}
         self._enabled = {export.id: export.enabled for export in exports}
         self._status: dict[str, ExportStatus] = {}
@@ -173,6 +175,13 @@ class Exporter:
             self._status = status
             for listener in self._listeners:
                 listener()
+
+    @callback
+    def _async_target_changed(self) -> None:
+        """Let the user see at once that a target works, or does not."""
+        self._hass.async_create_task(
+            self.async_refresh(), "eniris export status", eager_start=False
+        )
 
     def _problem(self, export: Export) -> str | None:
         if self._sampler.problem is not None:

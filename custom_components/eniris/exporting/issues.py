@@ -72,11 +72,13 @@ class Issues:
     @callback
     def role_missing(self, target: WriteTarget, error: str) -> None:
         """Tell that the account may not write to a target."""
+        self._withdraw("namespace_unknown", _key(target))
         self._raise("role_missing", _key(target), {"error": error, **_named(target)})
 
     @callback
     def namespace_unknown(self, target: WriteTarget, error: str) -> None:
         """Tell that the service does not know a target's database or retention policy."""
+        self._withdraw("role_missing", _key(target))
         self._raise(
             "namespace_unknown", _key(target), {"error": error, **_named(target)}
         )
@@ -94,7 +96,7 @@ class Issues:
         """Tell that a field is stored with another type than it is sent with."""
         self._raise(
             "type_conflict",
-            f"{_key(target)}_{measurement}_{field}",
+            f"{_key(target)}/{measurement}/{field}",
             {
                 "measurement": measurement,
                 "field": field,
@@ -107,7 +109,7 @@ class Issues:
     @callback
     def field_stored(self, target: WriteTarget, measurement: str, field: str) -> None:
         """Take back `type_conflict`."""
-        self._withdraw("type_conflict", f"{_key(target)}_{measurement}_{field}")
+        self._withdraw("type_conflict", f"{_key(target)}/{measurement}/{field}")
 
     @callback
     def limit_reached(self, dropped: int) -> None:
@@ -131,7 +133,8 @@ class Issues:
 
 
 def _key(target: WriteTarget) -> str:
-    return f"{target.collector}_{target.database}_{target.retention_policy}"
+    # Names can have a `_` in them, and two targets must not share an issue
+    return f"{target.collector}/{target.database}/{target.retention_policy}"
 
 
 def _named(target: WriteTarget) -> dict[str, str]:

@@ -20,6 +20,8 @@ import sqlite3
 import time
 from typing import Final, NamedTuple
 
+import orjson
+
 from ..api import FieldValue, Point, WriteTarget
 from .config import Series
 
@@ -79,6 +81,10 @@ _DROP_AT_ONCE: Final = 5000
 _VACUUM_PAGES: Final = 256
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _DAMAGED: Final = "damaged"
+_JSON_OF_POINT: Final = len(
+    '{"measurement":,"time":"2026-07-01T12:00:00.000000Z","tags":{},"fields":{}},'
+)
+_JSON_OF_NUMBER: Final = len("-1.7976931348623157e+308")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -148,7 +154,8 @@ def outbox_path(storage: Path, entry_id: str) -> Path:
 def delete_outbox(path: Path) -> None:
     """Delete an outbox that is closed, and all that was set aside of it. Blocks."""
     for file in path.parent.glob(f"{path.name}*"):
-        file.unlink(missing_ok=True)
+        if not file.is_dir():
+            file.unlink(missing_ok=True)
 
 
 class Outbox:
@@ -159,18 +166,30 @@ class Outbox:
         self._path = path
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="eniris-outbox")
         self._connection: sqlite3.Connection | None = None
+        self._ended = False
+        self._lost = False
         # Known to the outbox' thread alone; counting rows would take longer the more wait
         self._waiting: defaultdict[str, int] = defaultdict(int)
 
     async def open(self) -> None:
-        """Open the file; one that cannot be used is set aside and a fresh one begun."""
-        await self._run(self._open)
+        """Open the file; one that cannot be used is set aside and a fresh one begun.
+
+        Where there can be none at present the outbox is of no use any more.
+        """
+        try:
+            await self._run(self._open)
+        except OutboxError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Close the file and end the thread."""
+        if self._ended:
+            return
         try:
             await self._run(self._close)
         finally:
+            self._ended = True
             await asyncio.get_running_loop().run_in_executor(
                 None, functools.partial(self._executor.shutdown, wait=True)
             )
@@ -238,12 +257,33 @@ class Outbox:
     async def _run[**P, R](
         self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
+        if self._ended:
+            raise OutboxError("the outbox is closed")
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._executor, functools.partial(function, *args, **kwargs)
+                self._executor,
+                functools.partial(self._guarded, function, *args, **kwargs),
             )
-        except (sqlite3.Error, OSError) as err:
+        # A text with half a surrogate pair, or an integer of more than 64 bits
+        except (sqlite3.Error, OSError, UnicodeError, OverflowError) as err:
             raise OutboxError(str(err)) from err
+
+    def _guarded[**P, R](
+        self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call a function, again on a fresh file where the present one turns out to be damaged."""
+        if not self._lost:
+            try:
+                return function(*args, **kwargs)
+            except sqlite3.DatabaseError as err:
+                if self._connection is None or not _is_damage(err):
+                    raise
+                self._lost = True
+                self._close()
+                self._set_aside(err)
+        self._open()
+        self._lost = False
+        return function(*args, **kwargs)
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -254,21 +294,36 @@ class Outbox:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connection = _connect(self._path)
-        except sqlite3.DatabaseError as err:
-            if isinstance(err, sqlite3.OperationalError):
+            self._connect()
+        except (sqlite3.DatabaseError, IsADirectoryError, PermissionError) as err:
+            if isinstance(err, sqlite3.Error) and not _is_damage(err):
+                raise
+            if not self._path.exists():
                 raise
             self._set_aside(err)
-            self._connection = _connect(self._path)
-        self._waiting.update(
-            self._db.execute(
+            self._connect()
+
+    def _connect(self) -> None:
+        connection = _connect(self._path)
+        try:
+            # Reads everything, and so finds most of what can be damaged
+            waiting = connection.execute(
                 "SELECT export.name, count(*) FROM sample"
                 " JOIN export ON export.id = export_id GROUP BY export_id"
             ).fetchall()
-        )
+        except sqlite3.Error:
+            connection.close()
+            raise
+        self._connection = connection
+        self._waiting.clear()
+        self._waiting.update(waiting)
 
-    def _set_aside(self, err: sqlite3.DatabaseError) -> None:
+    def _set_aside(self, err: Exception) -> None:
         aside = f"{self._path.name}.{_DAMAGED}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        number = 1
+        while any(self._path.parent.glob(f"{aside}*")):
+            number += 1
+            aside = f"{aside.partition('~')[0]}~{number}"
         for suffix in _SIDE_FILES:
             file = self._path.with_name(f"{self._path.name}{suffix}")
             if file.exists():
@@ -381,37 +436,40 @@ class Outbox:
                 field,
                 value,
             ) in rows:
+                if tag_text not in tags:
+                    tags[tag_text] = _parse_tags(tag_text)
+                sample = StoredSample(
+                    id_,
+                    export_id,
+                    measurement,
+                    tags[tag_text],
+                    _EPOCH + time_us * _MICROSECOND,
+                    field,
+                    _parse_value(value),
+                )
                 if (series_id, time_us) not in points:
                     if len(points) == BATCH_POINTS:
                         break
                     points.add((series_id, time_us))
-                    size += len(measurement) + len(tag_text) + 80
-                size += len(field) + (len(value) if isinstance(value, str) else 20) + 6
+                    size += _json_of_point(sample)
+                size += _json_of_field(sample)
                 if samples and size > max_size:
                     break
-                if tag_text not in tags:
-                    tags[tag_text] = _parse_tags(tag_text)
-                samples.append(
-                    StoredSample(
-                        id_,
-                        export_id,
-                        measurement,
-                        tags[tag_text],
-                        _EPOCH + time_us * _MICROSECOND,
-                        field,
-                        _parse_value(value),
-                    )
-                )
+                samples.append(sample)
         return samples
 
     def _delete_uploaded(self, samples: Sequence[StoredSample], now: float) -> None:
-        counts: defaultdict[str, int] = defaultdict(int)
+        ids: defaultdict[str, list[tuple[int]]] = defaultdict(list)
         for sample in samples:
-            counts[sample.export_id] += 1
+            ids[sample.export_id].append((sample.id,))
         with self._db as db:
-            db.executemany(
-                "DELETE FROM sample WHERE id = ?", [(sample.id,) for sample in samples]
-            )
+            # What a limit has dropped in the meantime is counted already
+            counts = {
+                export_id: db.executemany(
+                    "DELETE FROM sample WHERE id = ?", its_ids
+                ).rowcount
+                for export_id, its_ids in ids.items()
+            }
             db.executemany(
                 "UPDATE export SET uploaded = uploaded + ?, last_upload = ?"
                 " WHERE name = ?",
@@ -429,12 +487,15 @@ class Outbox:
 
     def _reject(self, sample: StoredSample, reason: str) -> None:
         with self._db as db:
-            db.execute(
+            inserted = db.execute(
                 "INSERT INTO reject (series_id, export_id, time_us, field, value, reason)"
                 " SELECT series_id, export_id, time_us, field, value, ?"
                 " FROM sample WHERE id = ?",
                 (reason, sample.id),
-            )
+            ).rowcount
+            if not inserted:
+                # A limit has dropped it in the meantime
+                return
             db.execute("DELETE FROM sample WHERE id = ?", (sample.id,))
             db.execute(
                 "DELETE FROM reject WHERE id <= (SELECT max(id) FROM reject) - ?",
@@ -521,37 +582,37 @@ class Outbox:
         return dropped, self._size() < limits.size * 0.8
 
     def _drop_oldest(self) -> int:
-        row = self._db.execute(
-            "SELECT id FROM sample ORDER BY id LIMIT 1 OFFSET ?", (_DROP_AT_ONCE,)
+        (last,) = self._db.execute(
+            "SELECT max(id) FROM (SELECT id FROM sample ORDER BY id LIMIT ?)",
+            (_DROP_AT_ONCE,),
         ).fetchone()
-        return self._drop("id <= ?", 2**62 if row is None else row[0])
+        return 0 if last is None else self._drop_until(last)
 
     def _drop_older(self, time_us: int) -> int:
         """Drop samples by age. The oldest were added first, so that no index is needed."""
         dropped = 0
         while True:
-            row = self._db.execute(
-                "SELECT time_us, id FROM sample ORDER BY id LIMIT 1"
-            ).fetchone()
-            if row is None or row[0] >= time_us:
+            last = None
+            for id_, sample_us in self._db.execute(
+                "SELECT id, time_us FROM sample ORDER BY id LIMIT ?", (_DROP_AT_ONCE,)
+            ).fetchall():
+                if sample_us >= time_us:
+                    break
+                last = id_
+            if last is None:
                 return dropped
-            dropped += self._drop(
-                "id < (SELECT ifnull(min(id), 1 << 62) FROM"
-                " (SELECT id, time_us FROM sample ORDER BY id LIMIT 5000)"
-                " WHERE time_us >= ?) AND id <= (SELECT min(id) FROM sample) + 5000",
-                time_us,
-            )
+            dropped += self._drop_until(last)
 
-    def _drop(self, condition: str, argument: int) -> int:
-        """Delete the samples that fulfil a condition of ours, and count them."""
+    def _drop_until(self, last_id: int) -> int:
+        """Delete the samples up to an id, and count them."""
         with self._db as db:
             rows = db.execute(
-                "SELECT export.name, count(*) FROM sample"  # noqa: S608
+                "SELECT export.name, count(*) FROM sample"
                 " JOIN export ON export.id = export_id"
-                f" WHERE sample.{condition} GROUP BY export_id",
-                (argument,),
+                " WHERE sample.id <= ? GROUP BY export_id",
+                (last_id,),
             ).fetchall()
-            db.execute(f"DELETE FROM sample WHERE {condition}", (argument,))  # noqa: S608
+            db.execute("DELETE FROM sample WHERE id <= ?", (last_id,))
             db.executemany(
                 "UPDATE export SET dropped = dropped + ? WHERE name = ?",
                 [(count, name) for name, count in rows],
@@ -559,6 +620,22 @@ class Outbox:
         for name, count in rows:
             self._waiting[name] -= count
         return sum(count for _, count in rows)
+
+
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class _UselessFileError(sqlite3.DatabaseError):
+    """The file is whole, but not one of ours."""
+
+
+def _is_damage(err: sqlite3.Error) -> bool:
+    """Tell a file that is of no use from trouble that may pass, a full disk for instance."""
+    return (
+        isinstance(err, _UselessFileError)
+        # The low byte is the kind of an error, the others say more about it
+        or getattr(err, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -570,20 +647,39 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, SCHEMA_VERSION):
-            raise sqlite3.DatabaseError(f"unknown version {version}")
+            raise _UselessFileError(f"unknown version {version}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         # In write-ahead mode a power cut then costs the last commits at most, never the file
         connection.execute("PRAGMA synchronous = NORMAL")
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if version == 0 and objects:
+            raise _UselessFileError("no version")
         if version == 0:
+            # No id comes twice, also not after a file was set aside: what is deleted goes by ids
             connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"
             )
-        connection.execute("SELECT count(*) FROM export").fetchone()
+            connection.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('sample', ?)",
+                (time.time_ns() // 1000,),
+            )
+            connection.commit()
+        _check_tables(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _check_tables(connection: sqlite3.Connection) -> None:
+    """Raise where the file has another's tables."""
+    names = {
+        name
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema").fetchall()
+    }
+    if not names >= {"target", "series", "export", "sample", "reject"}:
+        raise _UselessFileError("tables are missing")
 
 
 def _series_ids(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
@@ -616,6 +712,29 @@ def _export_id(db: sqlite3.Connection, name: str) -> int:
     db.execute("INSERT OR IGNORE INTO export (name) VALUES (?)", (name,))
     (id_,) = db.execute("SELECT id FROM export WHERE name = ?", (name,)).fetchone()
     return int(id_)
+
+
+def _json_of_point(sample: StoredSample) -> int:
+    """Return the bytes of a point's JSON without its fields, or a few more."""
+    return _JSON_OF_POINT + len(
+        orjson.dumps((sample.measurement, *sum(sample.tags, ())))
+    )
+
+
+def _json_of_field(sample: StoredSample) -> int:
+    """Return the bytes of a field's JSON, or a few more."""
+    value = sample.value
+    return (
+        len(orjson.dumps(sample.field))
+        + (len(orjson.dumps(value)) if isinstance(value, str) else _JSON_OF_NUMBER)
+        + len(":,")
+    )
+
+
+def json_size(samples: Iterable[StoredSample]) -> int:
+    """Return the bytes that samples take in one request, or a few more."""
+    points = {(s.measurement, s.tags, s.time): s for s in samples}
+    return sum(map(_json_of_point, points.values())) + sum(map(_json_of_field, samples))
 
 
 def _parse_tags(text: str) -> tuple[tuple[str, str], ...]:

@@ -1,12 +1,18 @@
 """The sampler: state changes of the followed entities become samples, and reach the disk."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 import logging
+from typing import Any
 
-from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT
+from homeassistant.const import (
+    ATTR_UNIT_OF_MEASUREMENT,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
+)
 from homeassistant.core import (
     CALLBACK_TYPE,
     Event,
@@ -38,8 +44,22 @@ class _Followed:
     tracker: Tracker
 
     def observe(self, state: State | None, time: datetime) -> None:
-        value = to_value(state, self.exported.field, self.exported.attribute)
-        self.tracker.observe(time, value)
+        self.tracker.observe(time, self._value(state))
+
+    def catch_up(self, state: State, now: datetime) -> None:
+        self.tracker.catch_up(state.last_updated, self._value(state), now)
+
+    def _value(self, state: State | None) -> FieldValue | None:
+        return to_value(state, self.exported.field, self.exported.attribute)
+
+    def gist(self, state: State | None) -> Any:
+        """Return all of a state that the field's value is made of."""
+        if state is None or state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+            return None
+        return (
+            raw_value(state, self.exported.attribute),
+            state.attributes.get(ATTR_UNIT_OF_MEASUREMENT),
+        )
 
 
 class Sampler:
@@ -65,6 +85,7 @@ class Sampler:
         self._by_entity: dict[str, list[_Followed]] = {}
         self._gone: list[_Followed] = []
         self._pending: list[Sample] = []
+        self._flushing = asyncio.Lock()
         self._unsubscribe_states: CALLBACK_TYPE | None = None
         self._unsubscribe_registry: CALLBACK_TYPE | None = None
         self.problem: str | None = None
@@ -109,12 +130,15 @@ class Sampler:
     @callback
     def _async_follow(self) -> None:
         """Subscribe to the entity ids that the exports' references stand for at present."""
+        now = dt_util.utcnow()
         by_entity: defaultdict[str, list[_Followed]] = defaultdict(list)
         self._gone = []
         for followed in self._followed:
             entity_id = async_entity_id(self._hass, followed.exported.entity)
             if entity_id is None:
                 self._gone.append(followed)
+                # Else its last value would be repeated for ever
+                followed.observe(None, now)
                 self._issues.entity_gone(followed.export, followed.exported.field)
             else:
                 by_entity[entity_id].append(followed)
@@ -131,7 +155,7 @@ class Sampler:
         for entity_id in new:
             if (state := self._hass.states.get(entity_id)) is not None:
                 for followed in self._active(entity_id):
-                    followed.observe(state, state.last_updated)
+                    followed.catch_up(state, now)
 
     def _active(self, entity_id: str) -> Iterable[_Followed]:
         for followed in self._by_entity.get(entity_id, ()):
@@ -158,15 +182,8 @@ class Sampler:
         new, old = event.data["new_state"], event.data["old_state"]
         time = event.time_fired if new is None else new.last_updated
         for followed in self._active(event.data["entity_id"]):
-            attribute = followed.exported.attribute
-            # A change of something else is none of this field, but for the unit
-            if (
-                new is None
-                or old is None
-                or raw_value(new, attribute) != raw_value(old, attribute)
-                or new.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
-                != old.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
-            ):
+            # A change of something else is none of this field
+            if old is None or followed.gist(new) != followed.gist(old):
                 followed.observe(new, time)
 
     @callback
@@ -179,6 +196,11 @@ class Sampler:
 
     async def async_flush(self) -> None:
         """Put all samples in memory on disk; while that fails they stay in memory."""
+        # One after the other, or what fails would get behind what comes after it
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         if not self._pending:
             return
         samples, self._pending = self._pending, []

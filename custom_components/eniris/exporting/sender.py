@@ -28,7 +28,14 @@ from ..api import (
     WriteTarget,
 )
 from .issues import Issues
-from .outbox import BATCH_BYTES, Outbox, OutboxError, StoredSample, merge_points
+from .outbox import (
+    BATCH_BYTES,
+    Outbox,
+    OutboxError,
+    StoredSample,
+    json_size,
+    merge_points,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -52,7 +59,6 @@ _BAD_SAMPLE: Final = (
     UnprocessableError,
     EnirisQueryError,
 )
-_PAUSED: Final = (ForbiddenError, NotFoundError)
 
 
 class Outcome(Enum):
@@ -68,7 +74,10 @@ class Outcome(Enum):
 class TargetState:
     """How a target is doing; times are monotonic seconds."""
 
+    works: bool = False
     failures: int = 0
+    paused: bool = False
+    """Whether the last failure was one that the user has to look after."""
     not_before: float = 0.0
     problem: str | None = None
     """Why the last request did not succeed, in the server's words; None when it did."""
@@ -92,15 +101,21 @@ class Sender:
         outbox: Outbox,
         issues: Issues,
         on_reauthenticate: Callable[[], None],
+        on_change: Callable[[], None],
         *,
         wire_format: WireFormat = WireFormat.JSON,
     ) -> None:
-        """Send over `session`; tell `on_reauthenticate` when only a new log-in helps."""
+        """Send over `session`.
+
+        Tell `on_reauthenticate` when only a new log-in helps, and `on_change` when a target begins
+        to work or ceases to.
+        """
         self._hass = hass
         self._session = session
         self._outbox = outbox
         self._issues = issues
         self._on_reauthenticate = on_reauthenticate
+        self._on_change = on_change
         self._wire_format = wire_format
         self._targets: dict[WriteTarget, TargetState] = {}
         self._uploads: dict[WriteTarget, asyncio.Task[None]] = {}
@@ -275,20 +290,24 @@ class Sender:
         else:
             points = await self._hass.async_add_executor_job(merge_points, samples)
         try:
+            # What is said about the log-in, whatever its status, is not about the samples
+            await self._session.access_token()
+        except ReauthenticationRequiredError as err:
+            return self._stop_for_log_in(state, err)
+        except EnirisError as err:
+            return self._postpone(target, state, err, paused=False)
+        try:
             await self._session.write_telemetry(
                 target, points, wire_format=self._wire_format
             )
         except ReauthenticationRequiredError as err:
-            self.reauthentication_needed = True
-            state.problem = str(err)
-            self._on_reauthenticate()
-            return Outcome.LATER
+            return self._stop_for_log_in(state, err)
         except PayloadTooLargeError as err:
             state.refusal = err
             if len(samples) == 1:
                 return Outcome.REFUSED
             if state.size > _SMALLEST_SIZE:
-                state.size //= 2
+                state.size = min(state.size, json_size(samples)) // 2
             else:
                 state.careful = 1
             return Outcome.TOO_LARGE
@@ -297,12 +316,12 @@ class Sender:
             return Outcome.REFUSED
         except ForbiddenError as err:
             self._issues.role_missing(target, str(err))
-            return self._postpone(target, state, err)
+            return self._postpone(target, state, err, paused=True)
         except NotFoundError as err:
             self._issues.namespace_unknown(target, str(err))
-            return self._postpone(target, state, err)
+            return self._postpone(target, state, err, paused=True)
         except EnirisError as err:
-            return self._postpone(target, state, err)
+            return self._postpone(target, state, err, paused=False)
         await self._outbox.delete_uploaded(samples)
         self._note_success(target, state, samples)
         return Outcome.STORED
@@ -313,6 +332,9 @@ class Sender:
     ) -> None:
         if state.failures:
             _LOGGER.info("Uploads to %s work again", target.database)
+        if not state.works:
+            state.works = True
+            self._on_change()
         state.failures, state.not_before, state.problem = 0, 0.0, None
         if state.careful is not None and len(samples) >= state.careful:
             grown = state.careful * _CAREFUL_GROWTH
@@ -325,11 +347,21 @@ class Sender:
             state.refused_fields -= stored
 
     @callback
+    def _stop_for_log_in(self, state: TargetState, err: EnirisError) -> Outcome:
+        self.reauthentication_needed = True
+        state.problem = str(err)
+        self._on_reauthenticate()
+        self._on_change()
+        return Outcome.LATER
+
+    @callback
     def _postpone(
-        self, target: WriteTarget, state: TargetState, err: EnirisError
+        self, target: WriteTarget, state: TargetState, err: EnirisError, *, paused: bool
     ) -> Outcome:
         """Try again later, ever later; one log line for the whole outage."""
-        paused = isinstance(err, _PAUSED)
+        if paused is not state.paused:
+            # Another cause, with other waits
+            state.paused, state.failures = paused, 0
         first = _PAUSE_FIRST if paused else _RETRY_FIRST
         longest = _PAUSE_LONGEST if paused else _RETRY_LONGEST
         wait = min(longest, first * 2.0 ** min(state.failures, 16))
@@ -338,6 +370,9 @@ class Sender:
             wait = err.retry_after
         state.not_before = time.monotonic() + wait
         state.problem = str(err)
+        if state.works or not state.failures:
+            state.works = False
+            self._on_change()
         if not state.failures:
             _LOGGER.log(
                 logging.INFO

@@ -6,6 +6,7 @@ times alone, so that a late timer makes no sample late or wrong.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+import math
 from typing import Final, Protocol
 
 from ..api import FieldValue
@@ -31,6 +32,11 @@ class Tracker(Protocol):
     def advance(self, now: datetime) -> None:
         """Make the samples that the time which has passed asks for."""
 
+    def catch_up(
+        self, since: datetime, value: FieldValue | None, now: datetime
+    ) -> None:
+        """Take a value that holds since `since`, at a `now` before which nobody looked."""
+
 
 def make_tracker(when: When, emit: Emit) -> Tracker:
     """Return the tracker that `when` describes; it hands its samples to `emit`."""
@@ -43,7 +49,8 @@ class ChangeTracker:
     """A sample for every change, with a shortest distance.
 
     A change that comes too soon waits until the distance has passed, unless the next one takes its
-    place; its sample has the time of the change.
+    place before; its sample has the time of the change. The distance counts from the moment at
+    which a sample was due, and not from the timer that happened to make it.
     """
 
     def __init__(self, shortest: timedelta, heartbeat: timedelta, emit: Emit) -> None:
@@ -52,11 +59,12 @@ class ChangeTracker:
         self._heartbeat = heartbeat
         self._emit = emit
         self._value: FieldValue | None = None
-        self._sent_at: datetime | None = None
+        self._due_at: datetime | None = None
         self._waiting: tuple[datetime, FieldValue] | None = None
 
     def observe(self, time: datetime, value: FieldValue | None) -> None:
         """Make a sample of `value`, at once or when the shortest distance has passed."""
+        self._send_waiting(time)
         self._value = value
         if value is None:
             return
@@ -71,32 +79,45 @@ class ChangeTracker:
             and self._value is not None
             and self._elapsed(now, self._heartbeat)
         ):
-            self._send(now, self._value)
+            self._due_at = now
+            self._emit(now, self._value)
+
+    def catch_up(
+        self, since: datetime, value: FieldValue | None, now: datetime
+    ) -> None:
+        """Make a sample with the value's own time; where it was made before it is the same."""
+        self.observe(since, value)
 
     def _send_waiting(self, now: datetime) -> None:
-        if self._waiting is not None and self._elapsed(now, self._shortest):
-            self._send(*self._waiting)
-            self._waiting = None
+        if self._waiting is None or not self._elapsed(now, self._shortest):
+            return
+        (time, value), self._waiting = self._waiting, None
+        self._due_at = (
+            time
+            if self._due_at is None or self._is_set_back(now)
+            else max(time, self._due_at + self._shortest)
+        )
+        self._emit(time, value)
 
     def _elapsed(self, now: datetime, distance: timedelta) -> bool:
         """Tell whether a sample is due; a clock that was set back must not hold it up."""
         return (
-            self._sent_at is None
-            or now - self._sent_at >= distance
-            or now < self._sent_at - _CLOCK_SET_BACK
+            self._due_at is None
+            or now - self._due_at >= distance
+            or self._is_set_back(now)
         )
 
-    def _send(self, time: datetime, value: FieldValue) -> None:
-        self._sent_at = time
-        self._emit(time, value)
+    def _is_set_back(self, now: datetime) -> bool:
+        return self._due_at is not None and now < self._due_at - _CLOCK_SET_BACK
 
 
 class IntervalTracker:
     """A sample for each interval of the clock.
 
-    The last value has the time of the interval's end, at which it holds; mean, minimum and maximum
-    have the time of its start. The mean weighs each value with the time for which it was known.
-    Booleans and strings have a last value only.
+    The last value has the time of the interval's end, up to which it holds; mean, minimum and
+    maximum have the time of its start. The mean weighs each value with the time for which it was
+    known; a value that held for no time at all counts nowhere. Booleans and strings have a last
+    value only.
     """
 
     def __init__(
@@ -113,6 +134,9 @@ class IntervalTracker:
         self._emit = emit
         self._value: FieldValue | None = None
         self._at: datetime | None = None
+        """Up to when time has passed."""
+        self._counted_to = _EPOCH
+        """Up to when values were weighed: timers in between must not change how sums are rounded."""
         self._end = _EPOCH
         self._known = 0.0
         self._integral = 0.0
@@ -122,8 +146,8 @@ class IntervalTracker:
     def observe(self, time: datetime, value: FieldValue | None) -> None:
         """Let `value` hold from `time` on."""
         self.advance(time)
+        self._count(time)
         self._value = value
-        self._include(value)
 
     def advance(self, now: datetime) -> None:
         """Make the samples of all intervals that have ended."""
@@ -136,31 +160,46 @@ class IntervalTracker:
             self._begin(now)
             return
         while self._end <= now:
-            self._integrate(self._end)
+            self._count(self._end)
             self._close()
             self._begin(self._end)
-        self._integrate(now)
+        self._at = max(self._at, now)
+
+    def catch_up(
+        self, since: datetime, value: FieldValue | None, now: datetime
+    ) -> None:
+        """Let `value` hold from `since` on, and make the samples of the intervals since then.
+
+        What held before in the interval of `since` is not known, and its aggregate may have been
+        sent already: it is left out where the interval is over.
+        """
+        end = self._end_after(since)
+        if self._aggregate is not Aggregate.LAST and end <= now:
+            since = end
+        # Time that has passed does not pass again
+        self.observe(since if self._at is None else max(since, self._at), value)
+
+    def _end_after(self, time: datetime) -> datetime:
+        return _EPOCH + ((time - _EPOCH) // self._interval + 1) * self._interval
 
     def _begin(self, now: datetime) -> None:
         """Begin the interval that `now` lies in."""
-        self._end = _EPOCH + ((now - _EPOCH) // self._interval + 1) * self._interval
+        self._end = self._end_after(now)
+        self._counted_to = now
         self._known = self._integral = 0.0
         self._extremes = None
-        self._include(self._value)
 
-    def _integrate(self, until: datetime) -> None:
-        if self._at is None or until <= self._at:
+    def _count(self, until: datetime) -> None:
+        """Count the value for the time in which it held."""
+        if until <= self._counted_to:
             return
         if isinstance(self._value, float):
-            seconds = (until - self._at).total_seconds()
+            seconds = (until - self._counted_to).total_seconds()
             self._known += seconds
             self._integral += seconds * self._value
-        self._at = until
-
-    def _include(self, value: FieldValue | None) -> None:
-        if isinstance(value, float):
-            low, high = self._extremes or (value, value)
-            self._extremes = (min(low, value), max(high, value))
+            low, high = self._extremes or (self._value, self._value)
+            self._extremes = (min(low, self._value), max(high, self._value))
+        self._counted_to = until
 
     def _close(self) -> None:
         time = self._end - self._interval
@@ -183,8 +222,11 @@ class IntervalTracker:
 
     def _summary(self) -> float | None:
         """Return what the aggregate says of the interval, None where it says nothing."""
-        if self._aggregate is Aggregate.MEAN:
-            return self._integral / self._known if self._known else None
         if self._extremes is None or self._aggregate is Aggregate.LAST:
             return None
-        return self._extremes[self._aggregate is Aggregate.MAX]
+        low, high = self._extremes
+        if self._aggregate is not Aggregate.MEAN:
+            return high if self._aggregate is Aggregate.MAX else low
+        mean = self._integral / self._known
+        # A sum is rounded, and a huge one overflows; no mean is outside of what it is made of
+        return min(max(mean, low), high) if math.isfinite(mean) else None

@@ -27,6 +27,7 @@ from homeassistant.const import (
     UnitOfTime,
 )
 from homeassistant.core import State, split_entity_id
+from homeassistant.util import unit_conversion
 from homeassistant.util.unit_conversion import (
     BaseUnitConverter,
     DurationConverter,
@@ -56,6 +57,9 @@ _ON_OFF_DOMAINS: Final = {
     "update",
 }
 
+_WORD_DOMAINS: Final = {"input_select", "select"}
+"""Whose states are words, also where some of them look like numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldUnit:
@@ -80,17 +84,30 @@ class FieldUnit:
         return (
             unit is None
             or unit == self.unit
-            or (self.converter is not None and unit in self.converter.VALID_UNITS)
+            or (
+                self.converter is not None
+                and isinstance(unit, str)
+                and unit in self.converter.VALID_UNITS
+            )
         )
+
+
+def _newer_converter(name: str) -> type[BaseUnitConverter] | None:
+    """Return a converter that the oldest Home Assistant does not have yet."""
+    converter: type[BaseUnitConverter] | None = getattr(unit_conversion, name, None)
+    return converter
 
 
 _UNITS: Final = {
     "W": FieldUnit(UnitOfPower.WATT, PowerConverter),
     "Wh": FieldUnit(UnitOfEnergy.WATT_HOUR, EnergyConverter),
-    "VAr": FieldUnit(UnitOfReactivePower.VOLT_AMPERE_REACTIVE),
+    "VAr": FieldUnit(
+        UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
+        _newer_converter("ReactivePowerConverter"),
+    ),
     "A": FieldUnit(UnitOfElectricCurrent.AMPERE, ElectricCurrentConverter),
     "V": FieldUnit(UnitOfElectricPotential.VOLT, ElectricPotentialConverter),
-    "Hz": FieldUnit(UnitOfFrequency.HERTZ),
+    "Hz": FieldUnit(UnitOfFrequency.HERTZ, _newer_converter("FrequencyConverter")),
     "s": FieldUnit(UnitOfTime.SECONDS, DurationConverter),
     "degC": FieldUnit(UnitOfTemperature.CELSIUS, TemperatureConverter),
     "frac": FieldUnit(None, UnitlessRatioConverter),
@@ -128,7 +145,8 @@ def to_value(
 
     None where it means nothing: unknown and unavailable, numbers that are not finite, units that
     cannot be brought to the field's, and words where the field's name asks for a number. An
-    attribute has no unit of its own and is taken to be in the field's.
+    attribute has no unit of its own and is taken to be in the field's. A state that is one of
+    several words stays a word, also where it looks like a number: a field has one type.
     """
     if state is None or state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
         return None
@@ -144,10 +162,14 @@ def to_value(
     unit = field_unit(field)
     if not isinstance(raw, str | int | float):
         return None
+    if unit is None and attribute is None and _is_word(state):
+        return _word(raw)
     try:
-        number = float(raw)
-    except (ValueError, OverflowError):
-        return str(raw) if unit is None and raw else None
+        number = _number(raw)
+    except OverflowError:
+        return None
+    except ValueError:
+        return _word(raw) if unit is None else None
     if not math.isfinite(number):
         return None
     if unit is None or attribute is not None:
@@ -156,20 +178,49 @@ def to_value(
     return converted if converted is not None and math.isfinite(converted) else None
 
 
+def _is_word(state: State) -> bool:
+    return (
+        state.attributes.get(ATTR_DEVICE_CLASS) == SensorDeviceClass.ENUM
+        or split_entity_id(state.entity_id)[0] in _WORD_DOMAINS
+    )
+
+
+def _number(raw: str | float) -> float:
+    if isinstance(raw, str) and "_" in raw:
+        raise ValueError("Python alone takes 1_000 for a number")
+    return float(raw)
+
+
+def _word(raw: str | float) -> str | None:
+    """Return a text as it can be written down; half a surrogate pair cannot."""
+    text = str(raw)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return None
+    return text or None
+
+
 def suggest_field(
     state: State | None, entity_id: str, taken: set[str], attribute: str | None = None
 ) -> str:
     """Return a field name for an entity, or an attribute of it, that is not yet taken."""
     attributes = {} if state is None or attribute is not None else state.attributes
-    suggestion = _SUGGESTIONS.get(attributes.get(ATTR_DEVICE_CLASS) or "")
+    domain, object_id = split_entity_id(entity_id)
+    unit = attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+    suggestion = _SUGGESTIONS.get(str(attributes.get(ATTR_DEVICE_CLASS)))
+    if suggestion is not None:
+        asked_for = field_unit(suggestion)
+        # A binary sensor of a battery or of power has no amount
+        if domain in _ON_OFF_DOMAINS or (asked_for and not asked_for.reaches(unit)):
+            suggestion = None
     if suggestion is not None and suggestion not in taken:
         return suggestion
     suffix = (
         suggestion.rpartition("_")[2]
         if suggestion is not None and "_" in suggestion
-        else _suffix(attributes.get(ATTR_UNIT_OF_MEASUREMENT))
+        else _suffix(unit)
     )
-    object_id = split_entity_id(entity_id)[1]
     base = _camel_case(f"{object_id}_{attribute}" if attribute else object_id)
     number = 1
     while True:

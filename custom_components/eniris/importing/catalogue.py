@@ -24,7 +24,7 @@ from homeassistant.util import slugify
 
 from ..api import FieldValue
 
-_SCALED_DIGITS: Final = 9
+_SCALED_DIGITS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
