@@ -84,7 +84,6 @@ _DAMAGED: Final = "damaged"
 _JSON_OF_POINT: Final = len(
     '{"measurement":,"time":"2026-07-01T12:00:00.000000Z","tags":{},"fields":{}},'
 )
-_JSON_OF_NUMBER: Final = len("-1.7976931348623157e+308")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -622,6 +621,7 @@ class Outbox:
         return sum(count for _, count in rows)
 
 
+_TABLES: Final = {"target", "series", "export", "sample", "reject"}
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -645,17 +645,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.chmod(0o600)
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
-            raise _UselessFileError(f"unknown version {version}")
+        is_new = _is_new(connection)
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         # In write-ahead mode a power cut then costs the last commits at most, never the file
         connection.execute("PRAGMA synchronous = NORMAL")
-        (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version == 0 and objects:
-            raise _UselessFileError("no version")
-        if version == 0:
+        if is_new:
             # No id comes twice, also not after a file was set aside: what is deleted goes by ids
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"
@@ -665,21 +660,26 @@ def _connect(path: Path) -> sqlite3.Connection:
                 (time.time_ns() // 1000,),
             )
             connection.commit()
-        _check_tables(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
 
 
-def _check_tables(connection: sqlite3.Connection) -> None:
-    """Raise where the file has another's tables."""
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Tell whether the file is empty; raises where it is neither that nor an outbox."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     names = {
         name
         for (name,) in connection.execute("SELECT name FROM sqlite_schema").fetchall()
     }
-    if not names >= {"target", "series", "export", "sample", "reject"}:
+    if version == 0 and not names:
+        return True
+    if version != SCHEMA_VERSION:
+        raise _UselessFileError(f"unknown version {version}")
+    if not names >= _TABLES:
         raise _UselessFileError("tables are missing")
+    return False
 
 
 def _series_ids(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
@@ -723,10 +723,9 @@ def _json_of_point(sample: StoredSample) -> int:
 
 def _json_of_field(sample: StoredSample) -> int:
     """Return the bytes of a field's JSON, or a few more."""
-    value = sample.value
     return (
         len(orjson.dumps(sample.field))
-        + (len(orjson.dumps(value)) if isinstance(value, str) else _JSON_OF_NUMBER)
+        + len(orjson.dumps(sample.value))
         + len(":,")
     )
 
