@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 import time
+from unittest import mock
 
 
 class LoopWatch:
@@ -39,12 +40,11 @@ class LoopWatch:
             run(handle)
             self.costs.append(time.thread_time() - before)
 
-        asyncio.events.Handle._run = timed  # type: ignore[assignment, method-assign]  # noqa: SLF001
         task = asyncio.create_task(probe())
         try:
-            yield
+            with mock.patch.object(asyncio.events.Handle, "_run", timed):
+                yield
         finally:
-            asyncio.events.Handle._run = run  # type: ignore[assignment, method-assign]  # noqa: SLF001
             task.cancel()
 
 
