@@ -5,6 +5,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 versions=("3.14" "3.13") # newest first; one file of pins in requirements/ for each
 seen=""
+unset PYTHONHOME PYTHONPATH # those of another environment would break ours
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -80,7 +81,8 @@ find_python() {
     *) die "--python takes 3.13, 3.14 or the path of an interpreter, not '$want'" ;;
   esac
   while IFS= read -r candidate; do
-    [[ -x $candidate ]] && probe "$candidate" || continue
+    [[ -x $candidate ]] || continue
+    probe "$candidate" || continue
     if [[ $found_version == "$want" || ($want == best && $found_version == "${versions[0]}") ]]; then
       version=$found_version python=$found_python
       return
@@ -100,7 +102,7 @@ download_python() {
   if find_uv 2>/dev/null; then
     say "No Python $want here; uv downloads one …"
     if UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-30} UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-1} \
-      "$uv" --quiet python install --no-bin --install-dir "$root/.cache/python" "$want" </dev/null; then
+      "$uv" python install --no-bin --install-dir "$root/.cache/python" "$want" </dev/null; then
       for candidate in "$root/.cache/python/cpython-$want".*/bin/python3; do
         if probe "$candidate"; then
           version=$found_version python=$found_python
@@ -126,7 +128,8 @@ find_uv() {
   mkdir -p "$root/.cache"
   work=$(mktemp -d "$root/.cache/fetch.XXXXXX")
   while IFS= read -r helper; do
-    [[ -x $helper ]] && "$helper" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1 || continue
+    [[ -x $helper ]] || continue
+    "$helper" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1 || continue
     say "Fetching uv with $helper …"
     if { "$helper" -m venv "$work/venv" && "$work/venv/bin/python" -m pip install -q uv && mv "$work/venv/bin/uv" "$own"; } >"$work/log" 2>&1 ||
       { "$helper" -m pip install -q --target "$work/pip" uv && mv "$work/pip/bin/uv" "$own"; } >>"$work/log" 2>&1; then
@@ -171,7 +174,10 @@ make_env() (
     rm -rf "$folder"
     "$uv" --quiet venv --no-project --python "$by" "$folder" 9>&- || exit 1
   fi
-  "$uv" --quiet pip sync --python "$folder/bin/python" "$pins" 9>&- || exit 1
+  if ! "$uv" --quiet pip sync --python "$folder/bin/python" "$pins" 9>&-; then
+    type -P cc >/dev/null || say "There is no C compiler, and some packages have to be compiled (Debian: apt install build-essential)."
+    exit 1
+  fi
   { printf '%s\n' "$by" && cat "$pins"; } >"$folder/.stamp.new"
   mv "$folder/.stamp.new" "$folder/.stamp"
   say "Made ${folder##*/} in $SECONDS s"
