@@ -16,7 +16,7 @@ from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
 
-from .account import account_hosts, fingerprint, stored_token, token_data
+from .account import account_hosts, fingerprint, stored_token, token_data, wire_format
 from .api import EnirisError, RefreshToken, Session
 from .const import (
     CONF_AGE_LIMIT,
@@ -85,6 +85,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         _outbox_limits(entry),
         Issues(hass, entry.entry_id, entry.title),
         lambda: entry.async_start_reauth(hass),
+        wire_format(entry),
     )
     try:
         await exporter.async_start()

@@ -8,14 +8,16 @@ from yarl import URL
 
 from homeassistant.config_entries import ConfigEntry
 
-from .api import Hosts, RefreshToken
+from .api import Hosts, RefreshToken, WireFormat
 from .const import (
     CONF_API_URL,
     CONF_AUTHENTICATION_URL,
     CONF_ENABLED,
+    CONF_EXPERT,
     CONF_INGRESS_URL,
     CONF_REFRESH_TOKEN,
     CONF_REFRESH_TOKEN_ISSUED,
+    CONF_WIRE_FORMAT,
 )
 
 
@@ -39,6 +41,12 @@ def token_data(token: RefreshToken) -> dict[str, Any]:
         CONF_REFRESH_TOKEN: token.value,
         CONF_REFRESH_TOKEN_ISSUED: token.issued_at,
     }
+
+
+def wire_format(entry: ConfigEntry[Any]) -> WireFormat:
+    """Return the form in which values are sent."""
+    options = entry.options.get(CONF_EXPERT, {})
+    return WireFormat(options.get(CONF_WIRE_FORMAT, WireFormat.JSON))
 
 
 def fingerprint(entry: ConfigEntry[Any]) -> tuple[Any, ...]:

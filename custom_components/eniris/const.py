@@ -41,6 +41,8 @@ CONF_INTERVAL: Final = "interval"
 CONF_AGGREGATE: Final = "aggregate"
 CONF_HEARTBEAT: Final = "heartbeat"
 
+CONF_EXPERT: Final = "expert"
+CONF_WIRE_FORMAT: Final = "wire_format"
 CONF_OUTBOX: Final = "outbox"
 CONF_SIZE_LIMIT: Final = "size_limit"
 CONF_AGE_LIMIT: Final = "age_limit"

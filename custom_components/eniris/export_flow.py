@@ -29,7 +29,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.util import dt as dt_util
 
-from .account import account_hosts, stored_token
+from .account import account_hosts, stored_token, wire_format
 from .api import (
     BadRequestError,
     ConflictError,
@@ -83,7 +83,8 @@ from .exporting.names import (
     namespace_problem,
     parse_tags,
 )
-from .exporting.values import field_unit, suggest_field, to_value
+from .exporting.suggest import suggest_field
+from .exporting.values import field_unit, to_value
 
 _DOMAINS = [
     "binary_sensor",
@@ -539,6 +540,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         await session.write_telemetry(
             series.target,
             [Point(series.measurement, dict(series.tags), dt_util.utcnow(), values)],
+            wire_format=wire_format(entry),
         )
 
     async def _back_to_where(

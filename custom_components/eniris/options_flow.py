@@ -10,12 +10,18 @@ from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
 )
 
+from .api import WireFormat
 from .const import (
     CONF_AGE_LIMIT,
+    CONF_EXPERT,
     CONF_OUTBOX,
     CONF_SIZE_LIMIT,
+    CONF_WIRE_FORMAT,
     DEFAULT_AGE_LIMIT,
     DEFAULT_SIZE_LIMIT,
 )
@@ -49,7 +55,23 @@ _SCHEMA = vol.Schema(
                     ),
                 }
             )
-        )
+        ),
+        vol.Required(CONF_EXPERT): section(
+            vol.Schema(
+                {
+                    vol.Required(
+                        CONF_WIRE_FORMAT, default=WireFormat.JSON.value
+                    ): SelectSelector(
+                        SelectSelectorConfig(
+                            options=[wire_format.value for wire_format in WireFormat],
+                            translation_key="wire_format",
+                            mode=SelectSelectorMode.LIST,
+                        )
+                    )
+                }
+            ),
+            {"collapsed": True},
+        ),
     }
 )
 

@@ -10,7 +10,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
-from ..api import Session, WriteTarget
+from ..api import Session, WireFormat, WriteTarget
 from .config import Export
 from .issues import Issues
 from .outbox import Figures, Limits, Outbox, OutboxError, Sample
@@ -53,6 +53,7 @@ class Exporter:
         limits: Limits,
         issues: Issues,
         on_reauthenticate: Callable[[], None],
+        wire_format: WireFormat,
     ) -> None:
         """Carry out `exports` over `session`, by way of `outbox`."""
         self._hass = hass
@@ -61,7 +62,13 @@ class Exporter:
         self._outbox = outbox
         self._sampler = Sampler(hass, exports, outbox, issues)
         self._sender = Sender(
-            hass, session, outbox, issues, on_reauthenticate, self._async_target_changed
+            hass,
+            session,
+            outbox,
+            issues,
+            on_reauthenticate,
+            self._async_target_changed,
+            wire_format=wire_format,
         )
         self._exports = {export.id: export for export in exports}
         self._enabled = {export.id: export.enabled for export in exports}

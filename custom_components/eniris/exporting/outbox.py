@@ -723,11 +723,7 @@ def _json_of_point(sample: StoredSample) -> int:
 
 def _json_of_field(sample: StoredSample) -> int:
     """Return the bytes of a field's JSON, or a few more."""
-    return (
-        len(orjson.dumps(sample.field))
-        + len(orjson.dumps(sample.value))
-        + len(":,")
-    )
+    return len(orjson.dumps(sample.field)) + len(orjson.dumps(sample.value)) + len(":,")
 
 
 def json_size(samples: Iterable[StoredSample]) -> int:

@@ -44,6 +44,9 @@ LAST_UPLOAD: Final = 5.0
 
 _RETRY_FIRST: Final = 5.0
 _RETRY_LONGEST: Final = 300.0
+_WAIT_LONGEST: Final = 24 * 3600.0
+"""What a server may ask for; more is no answer but a mistake, and would end uploads for good."""
+
 _PAUSE_FIRST: Final = 60.0
 _PAUSE_LONGEST: Final = 3600.0
 
@@ -367,7 +370,7 @@ class Sender:
         wait = min(longest, first * 2.0 ** min(state.failures, 16))
         wait *= random.uniform(0.8, 1.2)  # noqa: S311
         if isinstance(err, EnirisStatusError) and err.retry_after is not None:
-            wait = err.retry_after
+            wait = min(err.retry_after, _WAIT_LONGEST)
         state.not_before = time.monotonic() + wait
         state.problem = str(err)
         if state.works or not state.failures:

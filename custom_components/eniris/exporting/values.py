@@ -5,7 +5,6 @@ Numbers are always floats, since the service fixes a field's type by its first w
 
 from dataclasses import dataclass
 import math
-import re
 from typing import Any, Final
 
 from homeassistant.components.sensor import SensorDeviceClass
@@ -41,7 +40,7 @@ from homeassistant.util.unit_conversion import (
 
 from ..api import FieldValue
 
-_ON_OFF_DOMAINS: Final = {
+ON_OFF_DOMAINS: Final = {
     "automation",
     "binary_sensor",
     "fan",
@@ -113,17 +112,6 @@ _UNITS: Final = {
     "frac": FieldUnit(None, UnitlessRatioConverter),
 }
 
-_SUGGESTIONS: Final[dict[str, str]] = {
-    SensorDeviceClass.POWER: "actualPowerTot_W",
-    SensorDeviceClass.ENERGY: "importedAbsEnergyTot_Wh",
-    SensorDeviceClass.REACTIVE_POWER: "reacPowerTot_VAr",
-    SensorDeviceClass.VOLTAGE: "voltageL1N_V",
-    SensorDeviceClass.CURRENT: "currentL1_A",
-    SensorDeviceClass.FREQUENCY: "frequency_Hz",
-    SensorDeviceClass.POWER_FACTOR: "powerFactorTot",
-    SensorDeviceClass.BATTERY: "stateOfCharge_frac",
-}
-
 
 def field_unit(field: str) -> FieldUnit | None:
     """Return the unit that a field's name ends in, None for a name without one."""
@@ -156,7 +144,7 @@ def to_value(
     if (
         attribute is None
         and raw in (STATE_ON, STATE_OFF)
-        and split_entity_id(state.entity_id)[0] in _ON_OFF_DOMAINS
+        and split_entity_id(state.entity_id)[0] in ON_OFF_DOMAINS
     ):
         return bool(raw == STATE_ON)
     unit = field_unit(field)
@@ -201,36 +189,8 @@ def _word(raw: str | float) -> str | None:
     return text or None
 
 
-def suggest_field(
-    state: State | None, entity_id: str, taken: set[str], attribute: str | None = None
-) -> str:
-    """Return a field name for an entity, or an attribute of it, that is not yet taken."""
-    attributes = {} if state is None or attribute is not None else state.attributes
-    domain, object_id = split_entity_id(entity_id)
-    unit = attributes.get(ATTR_UNIT_OF_MEASUREMENT)
-    suggestion = _SUGGESTIONS.get(str(attributes.get(ATTR_DEVICE_CLASS)))
-    if suggestion is not None:
-        asked_for = field_unit(suggestion)
-        # A binary sensor of a battery or of power has no amount
-        if domain in _ON_OFF_DOMAINS or (asked_for and not asked_for.reaches(unit)):
-            suggestion = None
-    if suggestion is not None and suggestion not in taken:
-        return suggestion
-    suffix = (
-        suggestion.rpartition("_")[2]
-        if suggestion is not None and "_" in suggestion
-        else _suffix(unit)
-    )
-    base = _camel_case(f"{object_id}_{attribute}" if attribute else object_id)
-    number = 1
-    while True:
-        name = f"{base}{number if number > 1 else ''}{f'_{suffix}' if suffix else ''}"
-        if name not in taken:
-            return name
-        number += 1
-
-
-def _suffix(unit: str | None) -> str | None:
+def unit_suffix(unit: str | None) -> str | None:
+    """Return the ending of a field's name that stands for `unit`, None where there is none."""
     if unit is None:
         return None
     if unit == PERCENTAGE:
@@ -238,11 +198,3 @@ def _suffix(unit: str | None) -> str | None:
     return next(
         (suffix for suffix, field in _UNITS.items() if field.reaches(unit)), None
     )
-
-
-def _camel_case(object_id: str) -> str:
-    """Return `demo_p1_power` as `demoP1Power`; never empty, never with a leading `_`."""
-    words = [word for word in re.split(r"[^a-zA-Z0-9]+", object_id) if word]
-    if not words:
-        return "value"
-    return words[0] + "".join(word[0].upper() + word[1:] for word in words[1:])

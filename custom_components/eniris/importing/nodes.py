@@ -40,7 +40,7 @@ def build_nodes(devices: Iterable[Device]) -> dict[str, Node]:
         for node_id, device in by_id.items()
         if device.series or device.node_type == SITE_NODE_TYPE
     }
-    above = {node_id: _nearest(node_id, parents, shown) for node_id in by_id}
+    above = {node_id: _nearest(node_id, parents, shown) for node_id in shown}
     nodes: dict[str, Node] = {}
     for node_id in by_id:
         chain = []
@@ -68,13 +68,17 @@ def _newest_by_id(devices: Iterable[Device]) -> dict[str, Device]:
 
 def _parents(by_id: dict[str, Device]) -> dict[str, list[str]]:
     """Return each node's parents. Where both sides keep a list, the parent's decides."""
+    children = {
+        node_id: None if device.children is None else frozenset(device.children)
+        for node_id, device in by_id.items()
+    }
     parents: dict[str, list[str]] = {}
     for node_id, device in by_id.items():
         parents[node_id] = [
             parent_id
             for parent_id in device.parents
-            if (parent := by_id.get(parent_id)) is not None
-            and (parent.children is None or node_id in parent.children)
+            if parent_id in by_id
+            and ((listed := children[parent_id]) is None or node_id in listed)
         ]
     for parent_id, device in by_id.items():
         for child_id in device.children or ():
