@@ -29,7 +29,7 @@ from .const import (
     SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry, EnirisData
-from .export_entity import async_register_exports
+from .export_entity import async_register_exports, export_identifier
 from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
@@ -141,9 +141,16 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> N
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: EnirisConfigEntry, device: DeviceEntry
 ) -> bool:
-    """Let the user delete the device of a node that the account does not list any more."""
+    """Let the user delete the device of a node that the account does not list any more.
+
+    The device of an export goes with the export.
+    """
     kept = {(DOMAIN, node_id) for node_id in entry.runtime_data.nodes.data.by_id}
     kept.add(account_identifier(entry))
+    kept |= {
+        export_identifier(entry, export_id)
+        for export_id in entry.runtime_data.exporter.exports
+    }
     return not kept & device.identifiers
 
 

@@ -296,8 +296,7 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _finish(self, token: RefreshToken) -> ConfigFlowResult:
         """Create or update the entry of the account that `token` stands for."""
         user_id = await self._authentication.validate(token)
-        # A re-authentication that waits for the user is no reason to refuse
-        await self.async_set_unique_id(str(user_id), raise_on_progress=False)
+        await self.async_set_unique_id(str(user_id))
         try:
             if self.source == SOURCE_REAUTH:
                 self._abort_if_unique_id_mismatch(reason="wrong_account")

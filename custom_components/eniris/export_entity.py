@@ -12,7 +12,8 @@ from .exporting.exporter import ExportStatus
 from .importing.devices import account_identifier
 
 
-def _identifier(entry: EnirisConfigEntry, export_id: str) -> tuple[str, str]:
+def export_identifier(entry: EnirisConfigEntry, export_id: str) -> tuple[str, str]:
+    """Return what identifies an export's device."""
     return (DOMAIN, f"{entry.unique_id}_{export_id}")
 
 
@@ -30,7 +31,7 @@ def async_register_exports(hass: HomeAssistant, entry: EnirisConfigEntry) -> Non
         device = registry.async_get_or_create(
             config_entry_id=entry.entry_id,
             config_subentry_id=export.id,
-            identifiers={_identifier(entry, export.id)},
+            identifiers={export_identifier(entry, export.id)},
             entry_type=dr.DeviceEntryType.SERVICE,
             manufacturer="Eniris",
             model=export.series.measurement,
@@ -54,7 +55,9 @@ class EnirisExportEntity(Entity):
         self.export = export
         self.exporter = entry.runtime_data.exporter
         self._attr_unique_id = f"{entry.unique_id}_{export.id}_{description.key}"
-        self._attr_device_info = DeviceInfo(identifiers={_identifier(entry, export.id)})
+        self._attr_device_info = DeviceInfo(
+            identifiers={export_identifier(entry, export.id)}
+        )
 
     @property
     def status(self) -> ExportStatus:

@@ -1,6 +1,7 @@
 """The `export` subentry flow: where to, which entities, as which fields, when; then a trial."""
 
 from collections.abc import Mapping, Sequence
+import re
 from typing import Any
 
 import voluptuous as vol
@@ -52,6 +53,7 @@ from .const import (
     CONF_ATTRIBUTES,
     CONF_COLLECTOR,
     CONF_DATABASE,
+    CONF_ENABLED,
     CONF_ENTITIES,
     CONF_ENTITY,
     CONF_FIELD,
@@ -128,6 +130,12 @@ _REFUSED_FIELDS = (
     PayloadTooLargeError,
     UnprocessableError,
 )
+
+_STORED = {
+    Mode.CHANGE: (CONF_SHORTEST, CONF_HEARTBEAT),
+    Mode.INTERVAL: (CONF_INTERVAL, CONF_AGGREGATE, CONF_HEARTBEAT),
+}
+"""What is stored of a mode."""
 
 _SECONDS = NumberSelectorConfig(
     min=0, max=86_400, step="any", mode=NumberSelectorMode.BOX, unit_of_measurement="s"
@@ -298,7 +306,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Ask whether an attribute is sent in place of the state."""
         if user_input is not None:
             self._attributes = {
-                entity_id: None if choice == _STATE else choice
+                entity_id: None if choice.strip() in ("", _STATE) else choice.strip()
                 for entity_id, choice in user_input.items()
             }
             return await self.async_step_fields()
@@ -496,11 +504,18 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         }
         if not values:
             return await self.async_step_nothing_to_send()
+        session = self._session()
         try:
-            await self._write(values)
+            # What is said about the log-in, whatever its status, is not about the values
+            await session.access_token()
         except ReauthenticationRequiredError as err:
-            self._entry.async_start_reauth(self.hass)
-            return self._not_tested("unreachable", err)
+            return await self._log_in_first(err)
+        except EnirisError as err:
+            return await self._not_tested(err)
+        try:
+            await self._write(session, values)
+        except ReauthenticationRequiredError as err:
+            return await self._log_in_first(err)
         except ForbiddenError as err:
             return await self._back_to_where({"base": "role_missing"}, err)
         except NotFoundError as err:
@@ -513,7 +528,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         except _REFUSED_FIELDS as err:
             return await self._back_to_fields(err)
         except EnirisError as err:
-            return self._not_tested("unreachable", err)
+            return await self._not_tested(err)
         return await self.async_step_written()
 
     def _current_values(self) -> dict[str, FieldValue]:
@@ -525,22 +540,22 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         }
         return {field: value for field, value in values.items() if value is not None}
 
-    async def _write(self, values: Mapping[str, FieldValue]) -> None:
+    def _session(self) -> Session:
         entry = self._entry
-        session = (
-            entry.runtime_data.session
-            if entry.state is ConfigEntryState.LOADED
-            else Session(
-                async_get_clientsession(self.hass),
-                stored_token(entry),
-                account_hosts(entry.data),
-            )
+        if entry.state is ConfigEntryState.LOADED:
+            return entry.runtime_data.session
+        return Session(
+            async_get_clientsession(self.hass),
+            stored_token(entry),
+            account_hosts(entry.data),
         )
+
+    async def _write(self, session: Session, values: Mapping[str, FieldValue]) -> None:
         series = parse_series(self._data)
         await session.write_telemetry(
             series.target,
             [Point(series.measurement, dict(series.tags), dt_util.utcnow(), values)],
-            wire_format=wire_format(entry),
+            wire_format=wire_format(self._entry),
         )
 
     async def _back_to_where(
@@ -561,16 +576,27 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self._errors = {
             entity_id: key
             for entity_id, field in self._fields.items()
-            if key == "type_conflict" and field in message
+            if key == "type_conflict" and _names(message, field)
         } or {"base": key}
         self._placeholders = {"error": str(err)}
         return await self.async_step_fields()
 
-    def _not_tested(self, step_id: str, err: EnirisError) -> SubentryFlowResult:
+    async def _log_in_first(self, err: EnirisError) -> SubentryFlowResult:
+        self._entry.async_start_reauth(self.hass)
+        return await self._not_tested(err)
+
+    async def _not_tested(self, err: EnirisError) -> SubentryFlowResult:
+        self._placeholders["error"] = str(err)
+        return await self.async_step_unreachable()
+
+    async def async_step_unreachable(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Tell that the service gave no verdict."""
         return self.async_show_menu(
-            step_id=step_id,
+            step_id="unreachable",
             menu_options=["trial", "save"],
-            description_placeholders={**self._placeholders, "error": str(err)},
+            description_placeholders=self._placeholders,
         )
 
     async def async_step_nothing_to_send(
@@ -600,15 +626,28 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Create the export, or change it."""
-        data = {key: value for key, value in self._data.items() if key != CONF_NAME}
+        stored = (
+            CONF_COLLECTOR,
+            CONF_DATABASE,
+            CONF_RETENTION_POLICY,
+            CONF_MEASUREMENT,
+            CONF_TAGS,
+            CONF_MODE,
+            *_STORED[self._data[CONF_MODE]],
+        )
+        data = {key: self._data[key] for key in stored}
         data[CONF_FIELDS] = [
             self._field_row(entity_id, field)
             for entity_id, field in self._fields.items()
         ]
         title = self._data[CONF_NAME]
         if self.source == SOURCE_RECONFIGURE:
+            subentry = self._get_reconfigure_subentry()
+            # As it is by now: the switch may have been used while the dialog was open
+            if CONF_ENABLED in subentry.data:
+                data[CONF_ENABLED] = subentry.data[CONF_ENABLED]
             return self.async_update_and_abort(
-                self._entry, self._get_reconfigure_subentry(), title=title, data=data
+                self._entry, subentry, title=title, data=data
             )
         return self.async_create_entry(title=title, data=data)
 
@@ -624,6 +663,11 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Return, once, the errors that a later step has sent the user back with."""
         errors, self._errors = self._errors, {}
         return errors
+
+
+def _names(message: str, field: str) -> bool:
+    """Tell whether a message names a field, and not one that its name is a part of."""
+    return re.search(rf"(?<!\w){re.escape(field)}(?!\w)", message) is not None
 
 
 def _suggestions(options: Sequence[str], *, multiple: bool = False) -> SelectSelector:

@@ -26,54 +26,59 @@ from .const import (
     DEFAULT_SIZE_LIMIT,
 )
 
-_SCHEMA = vol.Schema(
-    {
-        vol.Required(CONF_OUTBOX): section(
-            vol.Schema(
-                {
-                    vol.Required(
-                        CONF_SIZE_LIMIT, default=DEFAULT_SIZE_LIMIT
-                    ): NumberSelector(
-                        NumberSelectorConfig(
-                            min=1,
-                            max=1_000_000,
-                            step=1,
-                            mode=NumberSelectorMode.BOX,
-                            unit_of_measurement="MiB",
-                        )
-                    ),
-                    vol.Required(
-                        CONF_AGE_LIMIT, default=DEFAULT_AGE_LIMIT
-                    ): NumberSelector(
-                        NumberSelectorConfig(
-                            min=0,
-                            max=3650,
-                            step=1,
-                            mode=NumberSelectorMode.BOX,
-                            unit_of_measurement="d",
-                        )
-                    ),
-                }
-            )
-        ),
-        vol.Required(CONF_EXPERT): section(
-            vol.Schema(
-                {
-                    vol.Required(
-                        CONF_WIRE_FORMAT, default=WireFormat.JSON.value
-                    ): SelectSelector(
-                        SelectSelectorConfig(
-                            options=[wire_format.value for wire_format in WireFormat],
-                            translation_key="wire_format",
-                            mode=SelectSelectorMode.LIST,
-                        )
-                    )
-                }
+
+def _schema() -> vol.Schema:
+    """Return the form, made anew: the oldest Home Assistant writes what is suggested into it."""
+    return vol.Schema(
+        {
+            vol.Required(CONF_OUTBOX): section(
+                vol.Schema(
+                    {
+                        vol.Required(
+                            CONF_SIZE_LIMIT, default=DEFAULT_SIZE_LIMIT
+                        ): NumberSelector(
+                            NumberSelectorConfig(
+                                min=1,
+                                max=1_000_000,
+                                step=1,
+                                mode=NumberSelectorMode.BOX,
+                                unit_of_measurement="MiB",
+                            )
+                        ),
+                        vol.Required(
+                            CONF_AGE_LIMIT, default=DEFAULT_AGE_LIMIT
+                        ): NumberSelector(
+                            NumberSelectorConfig(
+                                min=0,
+                                max=3650,
+                                step=1,
+                                mode=NumberSelectorMode.BOX,
+                                unit_of_measurement="d",
+                            )
+                        ),
+                    }
+                )
             ),
-            {"collapsed": True},
-        ),
-    }
-)
+            vol.Required(CONF_EXPERT): section(
+                vol.Schema(
+                    {
+                        vol.Required(
+                            CONF_WIRE_FORMAT, default=WireFormat.JSON.value
+                        ): SelectSelector(
+                            SelectSelectorConfig(
+                                options=[
+                                    wire_format.value for wire_format in WireFormat
+                                ],
+                                translation_key="wire_format",
+                                mode=SelectSelectorMode.LIST,
+                            )
+                        )
+                    }
+                ),
+                {"collapsed": True},
+            ),
+        }
+    )
 
 
 class EnirisOptionsFlow(OptionsFlow):
@@ -88,6 +93,6 @@ class EnirisOptionsFlow(OptionsFlow):
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
-                _SCHEMA, self.config_entry.options
+                _schema(), self.config_entry.options
             ),
         )

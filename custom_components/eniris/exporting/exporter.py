@@ -1,5 +1,6 @@
 """`Exporter`: sampler, outbox and sender of one account, started and stopped together."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -106,6 +107,8 @@ class Exporter:
         if self._stopping:
             return
         self._stopping = True
+        # Home Assistant hands over a change of state in the loop's next round
+        await asyncio.sleep(0)
         self._sampler.async_advance()
         await self._sampler.async_flush()
         await self._sender.stop()

@@ -77,7 +77,7 @@ BATCH_POINTS: Final = 5000
 BATCH_BYTES: Final = 1024 * 1024
 REJECTS_KEPT: Final = 1000
 
-_DROP_AT_ONCE: Final = 5000
+_DROP_AT_ONCE: Final = 1000
 _VACUUM_PAGES: Final = 256
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _DAMAGED: Final = "damaged"

@@ -1,0 +1,781 @@
+"""Sensors: what a user finds in the registries, and what becomes of the values."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+import logging
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.eniris.const import DOMAIN
+from custom_components.eniris.data import EnirisConfigEntry
+from homeassistant.components.sensor import ATTR_STATE_CLASS
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import (
+    ATTR_DEVICE_CLASS,
+    ATTR_FRIENDLY_NAME,
+    ATTR_UNIT_OF_MEASUREMENT,
+    EVENT_STATE_CHANGED,
+    STATE_UNAVAILABLE,
+)
+from homeassistant.core import Event, HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.entity import Entity
+from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
+from simulator.faults import FaultKind
+from simulator.model import FieldValue, SeriesKey
+from simulator.server import Simulator
+from simulator.store import IncomingPoint
+from simulator.timestamps import datetime_to_ns
+from simulator.world import FleetWorld, HomeWorld
+from simulator.world.disorder import DISTURBANCES
+
+from .common import (
+    METADATA_POLL,
+    POLL,
+    advance,
+    advance_in_polls,
+    device_of,
+    entity_id_of,
+    imported_entities,
+    set_up_frozen,
+    settle,
+    state_of,
+)
+
+GRID = HomeWorld.GRID_METER
+BATTERY = HomeWorld.BATTERY
+KITCHEN = HomeWorld.KITCHEN_METER
+HEAT_PUMP = HomeWorld.HEAT_PUMP
+QUERY = "/v1/telemetry/query"
+
+METER = "meter-7"
+METER_SERIES = SeriesKey(
+    HomeWorld.DATABASE, "rp_one_m", "submeteringMetrics", (("nodeId", METER),)
+)
+
+
+def add_meter(
+    simulator: Simulator, *fields: str, name: str | None = "Shed", number: int = 90_001
+) -> None:
+    """Add a meter to the home's account, the values of which `write` gives."""
+    simulator.devices.add(
+        {
+            "id": number,
+            "lastUpdate": dt_util.utcnow().isoformat(),
+            "properties": {
+                "nodeId": METER,
+                "nodeType": "powerMeter",
+                "name": name,
+                "nodeParentsIds": [HomeWorld.SITE],
+                "nodeInfluxSeries": [
+                    {
+                        "database": METER_SERIES.database,
+                        "retentionPolicy": METER_SERIES.retention_policy,
+                        "measurement": METER_SERIES.measurement,
+                        "tags": dict(METER_SERIES.tags),
+                        "fields": list(fields),
+                    }
+                ],
+            },
+        }
+    )
+
+
+def write(
+    simulator: Simulator,
+    fields: Mapping[str, FieldValue],
+    ago: timedelta = timedelta(seconds=1),
+) -> None:
+    """Let the meter have measured something."""
+    time_ns = datetime_to_ns(dt_util.utcnow() - ago)
+    simulator.store.write([IncomingPoint(METER_SERIES, time_ns, dict(fields))])
+
+
+def queries(simulator: Simulator) -> list[dict[str, Any]]:
+    """Return the statements of the newest telemetry request."""
+    statements: list[dict[str, Any]] = simulator.log.find(f"POST {QUERY}")[-1].json
+    return statements
+
+
+def logged(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
+    """Return the messages of ours, from `info` on, that hold a text."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("custom_components.eniris")
+        and record.levelno >= logging.INFO
+        and text in record.getMessage()
+    ]
+
+
+@pytest.fixture
+def all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enable the entities that are registered as disabled otherwise."""
+    monkeypatch.setattr(
+        Entity, "entity_registry_enabled_default", property(lambda _: True)
+    )
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_all_entities(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """Every entity of the demo home, as registered and as shown at one instant."""
+    entry = await set_up_frozen(hass, freezer, user_input, "2026-07-01T11:59:29Z")
+    await advance(hass, freezer)
+    assert dt_util.utcnow().isoformat() == "2026-07-01T12:00:30+00:00"
+    found = {}
+    for registered in imported_entities(hass, entry):
+        state = hass.states.get(registered.entity_id)
+        assert state is not None
+        options = dict(registered.options)
+        sensor: Mapping[str, Any] = options.get("sensor", {})
+        private: Mapping[str, Any] = options.get("sensor.private", {})
+        found[registered.entity_id] = {
+            "unique_id": registered.unique_id,
+            "translation_key": registered.translation_key,
+            "state_class": str((registered.capabilities or {})["state_class"]),
+            "precision": sensor.get("suggested_display_precision"),
+            "suggested_unit": str(private.get("suggested_unit_of_measurement")),
+            "name": state.attributes[ATTR_FRIENDLY_NAME],
+            "device_class": str(state.attributes.get(ATTR_DEVICE_CLASS)),
+            "unit": str(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)),
+            # The last digits are the mathematics library's
+            "state": f"{float(state.state):.6g}",
+        }
+        assert registered.entity_category is None
+        assert set(state.attributes) <= {
+            ATTR_DEVICE_CLASS,
+            ATTR_FRIENDLY_NAME,
+            ATTR_STATE_CLASS,
+            ATTR_UNIT_OF_MEASUREMENT,
+        }
+    assert found == snapshot
+
+
+async def test_entities_that_are_disabled(
+    hass: HomeAssistant, entry: EnirisConfigEntry
+) -> None:
+    """Reactive power is there for those who enable it; all else is enabled."""
+    registered_entities = imported_entities(hass, entry)
+    assert registered_entities
+    for registered in registered_entities:
+        is_disabled = registered.disabled_by is er.RegistryEntryDisabler.INTEGRATION
+        assert is_disabled == registered.unique_id.endswith("_VAr")
+
+
+async def test_devices(
+    hass: HomeAssistant, entry: EnirisConfigEntry, snapshot: SnapshotAssertion
+) -> None:
+    """The devices hang below each other as the nodes do, and the sites below the account."""
+    registry = dr.async_get(hass)
+    devices = {
+        device.id: device
+        for device in dr.async_entries_for_config_entry(registry, entry.entry_id)
+    }
+    shown = {(DOMAIN, node_id) for node_id in entry.runtime_data.nodes.data.by_id}
+    shown.add((DOMAIN, "account_1001"))
+    assert {
+        device.name: {
+            "identifiers": sorted(device.identifiers),
+            "manufacturer": device.manufacturer,
+            "model": device.model,
+            "serial_number": device.serial_number,
+            "sw_version": device.sw_version,
+            "entry_type": str(device.entry_type),
+            "via": device.via_device_id and devices[device.via_device_id].name,
+        }
+        for device in devices.values()
+        if device.identifiers & shown
+    } == snapshot
+
+
+async def test_polls(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A poll a minute, one request each, keeps the states at what the service has."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    simulator.log.reset()
+    shown = set()
+    for _ in range(5):
+        await advance(hass, freezer)
+        shown.add(state_of(hass, entry, GRID, "actualPowerTot_W"))
+    assert len(shown) == 5
+    assert simulator.log.count(f"POST {QUERY}", 200) == 5
+    assert simulator.log.count("POST /v1/device/query") == 0
+    await advance(hass, freezer, METADATA_POLL)
+    assert simulator.log.count("POST /v1/device/query", 204) == 1
+    assert simulator.log.count("POST /v1/device/query") == 1
+
+
+async def test_every_query_has_a_short_range(
+    hass: HomeAssistant, simulator: Simulator, entry: ConfigEntry[Any]
+) -> None:
+    """No statement of a poll is without a start, which would cost the most, and none is doubled."""
+    statements = queries(simulator)
+    now_ms = dt_util.utcnow().timestamp() * 1000
+    seen = set()
+    for statement in statements:
+        [start] = statement["where"]["time"]
+        assert start["operator"] == ">="
+        assert now_ms - start["value"] <= 300_000 + 60_000
+        for field in statement["select"]:
+            name = (
+                tuple(sorted(statement["where"]["tags"].items())),
+                statement["from"]["measurement"],
+                field,
+            )
+            assert name not in seen
+            seen.add(name)
+    policies = {
+        statement["from"]["namespace"]["retentionPolicy"] for statement in statements
+    }
+    assert policies == {"rp_one_s", "rp_one_m"}
+
+
+async def test_fields_that_are_written_seldom(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A field that is written every ten seconds shows, whatever the second of the poll."""
+    entry = await set_up_frozen(hass, freezer, user_input, "2026-07-01T12:00:08Z")
+    await advance(hass, freezer, timedelta(seconds=60))
+    for _ in range(3):
+        for node_id, field in (
+            (BATTERY, "stateOfHealth_frac"),
+            (HomeWorld.SITE, "importLimit_W"),
+            (HomeWorld.SITE, "exportLimit_W"),
+        ):
+            assert float(state_of(hass, entry, node_id, field)) > 0
+        await advance(hass, freezer, timedelta(seconds=60))
+    # Asked for apart, so that the many rows are not those of all fields
+    for statement in queries(simulator):
+        assert len(statement["select"]) <= 3 or statement["limit"] <= 5
+
+
+async def test_state_of_charge_is_a_percentage(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A fraction is shown in per cent, without the noise of the multiplication."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "stateOfCharge_frac")
+    write(simulator, {"stateOfCharge_frac": 0.07})
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert 0.07 * 100 != 7
+    assert float(state_of(hass, entry, METER, "stateOfCharge_frac")) == 7
+
+
+@pytest.mark.parametrize(
+    ("seconds", "available"), [(0, True), (240, True), (400, False)]
+)
+async def test_stale_value(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    seconds: int,
+    available: bool,
+) -> None:
+    """A value that is older than five intervals of its series is not shown any more."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "actualPowerTot_W", "frequency_Hz")
+    write(simulator, {"actualPowerTot_W": 7.0, "frequency_Hz": 50.0})
+    entry = await set_up_frozen(hass, freezer, user_input)
+    for _ in range(seconds // 60):
+        await advance(hass, freezer, timedelta(seconds=60))
+        # The node itself is alive
+        write(simulator, {"frequency_Hz": 50.0})
+    shown = state_of(hass, entry, METER, "actualPowerTot_W")
+    assert shown == ("7.0" if available else STATE_UNAVAILABLE) or (
+        available and float(shown) == 7
+    )
+    if seconds:
+        await advance(hass, freezer, timedelta(seconds=60))
+        assert float(state_of(hass, entry, METER, "frequency_Hz")) == 50
+    write(simulator, {"actualPowerTot_W": 8.0})
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, METER, "actualPowerTot_W")) == 8
+
+
+async def test_newest_value_of_each_field(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Fields that are written at different instants each show their newest value."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "actualPowerTot_W", "frequency_Hz")
+    for ago, fields in (
+        (90, {"actualPowerTot_W": 1.0, "frequency_Hz": 49.9}),
+        (60, {"actualPowerTot_W": 2.0}),
+        (30, {"frequency_Hz": 50.1}),
+    ):
+        write(simulator, fields, timedelta(seconds=ago))
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert float(state_of(hass, entry, METER, "actualPowerTot_W")) == 2
+    assert float(state_of(hass, entry, METER, "frequency_Hz")) == 50.1
+    # A backlog that arrives late changes nothing of what is newest
+    write(simulator, {"actualPowerTot_W": 9.0}, timedelta(seconds=75))
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, METER, "actualPowerTot_W")) == 2
+
+
+@pytest.mark.parametrize("wrong", ["n/a", True])
+async def test_value_of_the_wrong_type(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    wrong: FieldValue,
+) -> None:
+    """A text or a truth value where a number belongs costs one entity its value."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "actualPowerTot_W", "frequency_Hz")
+    write(simulator, {"actualPowerTot_W": wrong, "frequency_Hz": 50.0})
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert state_of(hass, entry, METER, "actualPowerTot_W") == STATE_UNAVAILABLE
+    assert float(state_of(hass, entry, METER, "frequency_Hz")) == 50
+    write(simulator, {"actualPowerTot_W": 5.0}, timedelta(0))
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, METER, "actualPowerTot_W")) == 5
+
+
+@pytest.mark.expected_log("Eniris refuses submeteringMetrics of node meter-7")
+async def test_failing_statement(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A query that is refused costs its own entities, with a line at the start and one at the end."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    simulator.devices.add(
+        {
+            "id": 90_002,
+            "lastUpdate": dt_util.utcnow().isoformat(),
+            "properties": {
+                "nodeId": METER,
+                "nodeInfluxSeries": [
+                    {
+                        "database": "elsewhere",
+                        "retentionPolicy": "rp_one_m",
+                        "measurement": "submeteringMetrics",
+                        "tags": {"nodeId": METER},
+                        "fields": ["actualPowerTot_W"],
+                    }
+                ],
+            },
+        }
+    )
+    elsewhere = SeriesKey(
+        "elsewhere", "rp_one_m", "submeteringMetrics", (("nodeId", METER),)
+    )
+
+    def write_elsewhere() -> None:
+        simulator.store.write(
+            [
+                IncomingPoint(
+                    elsewhere,
+                    datetime_to_ns(dt_util.utcnow()) - 10**9,
+                    {"actualPowerTot_W": 3.0},
+                )
+            ]
+        )
+
+    namespace = ("elsewhere", "rp_one_m")
+    simulator.switches.namespaces.add(namespace)
+    write_elsewhere()
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert float(state_of(hass, entry, METER, "actualPowerTot_W")) == 3
+
+    simulator.switches.namespaces.discard(namespace)
+    for _ in range(3):
+        await advance(hass, freezer)
+        assert state_of(hass, entry, METER, "actualPowerTot_W") == STATE_UNAVAILABLE
+        assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
+    assert len(logged(caplog, "Eniris refuses")) == 1
+    assert not logged(caplog, "answers again")
+
+    simulator.switches.namespaces.add(namespace)
+    for _ in range(3):
+        write_elsewhere()
+        await advance(hass, freezer)
+        assert float(state_of(hass, entry, METER, "actualPowerTot_W")) == 3
+    assert len(logged(caplog, "Eniris refuses")) == 1
+    assert len(logged(caplog, "answers again")) == 1
+
+
+@pytest.mark.expected_log("Error fetching demo@example.com telemetry data")
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("status", {"status": 503}),
+        ("status", {"status": 403}),
+        ("status", {"status": 422}),
+        ("html", {"status": 200}),
+        ("half_body", {}),
+        ("wrong_type", {}),
+        ("drop", {}),
+        ("json", {"body": []}),
+        ("json", {"body": {"statement_id": 0}}),
+    ],
+)
+async def test_failing_poll(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    kind: FaultKind,
+    options: dict[str, Any],
+) -> None:
+    """While polls fail nothing is available; one line tells of the start, one of the end."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    fault = simulator.faults.add(QUERY, kind, **options)
+    for _ in range(3):
+        await advance(hass, freezer)
+        assert state_of(hass, entry, GRID, "actualPowerTot_W") == STATE_UNAVAILABLE
+    assert fault.hits == 3
+    simulator.faults.clear()
+    for _ in range(2):
+        await advance(hass, freezer)
+        assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
+    assert len(logged(caplog, "Error fetching")) == 1
+    assert len(logged(caplog, "recovered")) == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        None,
+        "rows",
+        {},
+        {"series": None},
+        {"series": [{"columns": ["time"], "values": 3}]},
+        {"series": [{"columns": ["actualPowerTot_W"], "values": [[1]]}]},
+        {"series": [{"columns": ["time", "x"], "values": [["yesterday", 1], [1]]}]},
+    ],
+)
+@pytest.mark.expected_log("^(Eniris refuses|Error fetching)|^$")
+async def test_malformed_statement(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    item: Any,
+) -> None:
+    """A statement's answer that cannot be read brings nothing down."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    number = len(queries(simulator))
+    simulator.faults.add(QUERY, "json", body=[item] * number, times=3)
+    await advance_in_polls(hass, freezer, 3 * POLL)
+    assert state_of(hass, entry, GRID, "actualPowerTot_W") == STATE_UNAVAILABLE
+    await advance(hass, freezer)
+    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
+    # Something for the mark, also where the answer counts as one without data
+    logging.getLogger("custom_components.eniris").warning("")
+
+
+async def test_new_node_and_new_field(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """What is new in the metadata appears without a reload, as soon as it has values."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    loaded_with = entry.runtime_data
+    add_meter(simulator, "actualPowerTot_W", "frequency_Hz")
+    await advance(hass, freezer, METADATA_POLL)
+    write(simulator, {"actualPowerTot_W": 4.0})
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, METER, "actualPowerTot_W")) == 4
+    entity_id = entity_id_of(hass, entry, METER, "actualPowerTot_W")
+    assert entity_id == "sensor.shed_power"
+    with pytest.raises(KeyError):
+        entity_id_of(hass, entry, METER, "frequency_Hz")
+    registered = er.async_get(hass).async_get(entity_id)
+    assert registered is not None
+    assert registered.device_id is not None
+    device = dr.async_get(hass).async_get(registered.device_id)
+    assert device is not None
+    assert device.name == "Shed"
+
+    write(simulator, {"frequency_Hz": 50.0})
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, METER, "frequency_Hz")) == 50
+    assert entry.runtime_data is loaded_with
+
+
+async def test_renamed_node(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A node that is renamed in Eniris renames its device, and its entities stay the same."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    entity_id = entity_id_of(hass, entry, GRID, "actualPowerTot_W")
+    simulator.devices.rename(simulator.devices.by_node_id(GRID)["id"], "Main meter")
+    await advance(hass, freezer, METADATA_POLL)
+    device = device_of(hass, entry, GRID)
+    assert device is not None
+    assert device.name == "Main meter"
+    assert entity_id_of(hass, entry, GRID, "actualPowerTot_W") == entity_id
+
+
+async def test_moved_node(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A node that is moved in the tree moves in the device registry."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    devices = simulator.devices
+    devices.edit(
+        devices.by_node_id(HomeWorld.SWITCHBOARD)["id"], {"nodeChildrenIds": []}
+    )
+    devices.edit(devices.by_node_id(KITCHEN)["id"], {"nodeParentsIds": [HEAT_PUMP]})
+    devices.edit(devices.by_node_id(HEAT_PUMP)["id"], {"nodeChildrenIds": [KITCHEN]})
+    await advance(hass, freezer, METADATA_POLL)
+    heat_pump = device_of(hass, entry, HEAT_PUMP)
+    kitchen = device_of(hass, entry, KITCHEN)
+    assert heat_pump is not None
+    assert kitchen is not None
+    assert kitchen.via_device_id == heat_pump.id
+
+
+async def test_unchanged_value_writes_no_state(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A poll that brings the same value again leaves the state alone, time of report included."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "actualPowerTot_W", "frequency_Hz")
+    write(simulator, {"actualPowerTot_W": 7.0, "frequency_Hz": 50.0})
+    entry = await set_up_frozen(hass, freezer, user_input)
+    power = entity_id_of(hass, entry, METER, "actualPowerTot_W")
+    frequency = entity_id_of(hass, entry, METER, "frequency_Hz")
+    changes: list[Event[Any]] = async_capture_events(hass, EVENT_STATE_CHANGED)
+    before = hass.states.get(power)
+    assert before is not None
+    reported = before.last_reported
+    for number in range(3):
+        write(simulator, {"actualPowerTot_W": 7.0, "frequency_Hz": 50.1 + number})
+        await advance(hass, freezer)
+    changed = [event.data["entity_id"] for event in changes]
+    assert changed.count(frequency) == 3
+    assert power not in changed
+    after = hass.states.get(power)
+    assert after is not None
+    assert after.last_reported == reported
+
+
+@pytest.mark.expected_log("Eniris asks to be left alone for 300 seconds")
+async def test_rate_limit(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """After a 429 the next poll waits as long as it says, and then the pace is the old one."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    simulator.faults.add(QUERY, "status", status=429, retry_after=300, times=1)
+    await advance(hass, freezer)
+    assert simulator.log.count(f"POST {QUERY}", 429) == 1
+    simulator.log.reset()
+    for _ in range(4):
+        await advance(hass, freezer)
+    assert simulator.log.count(f"POST {QUERY}") == 0
+    await advance(hass, freezer)
+    assert simulator.log.count(f"POST {QUERY}", 200) == 1
+    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
+    await advance(hass, freezer)
+    assert simulator.log.count(f"POST {QUERY}", 200) == 2
+
+
+async def test_account_without_devices(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """An empty account loads, asks for no telemetry, and shows what it is given later."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    for device in simulator.devices.all():
+        simulator.devices.hide(device["id"])
+    entry = await set_up_frozen(hass, freezer, user_input)
+    account = device_of(hass, entry, "account_1001")
+    assert account is not None
+    assert account.entry_type is dr.DeviceEntryType.SERVICE
+    assert account.name == "demo@example.com"
+    assert not imported_entities(hass, entry)
+    await advance(hass, freezer)
+    assert simulator.log.count(f"POST {QUERY}") == 0
+
+    simulator.devices.show(simulator.devices._world.devices(dt_util.utcnow())[2]["id"])
+    await advance(hass, freezer, METADATA_POLL)
+    await advance(hass, freezer)
+    assert hass.states.get("sensor.grid_meter_power")
+
+
+async def test_node_that_is_not_seen_any_more(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    hass_ws_client: WebSocketGenerator,
+) -> None:
+    """A user can delete the device of a node that the account does not list, and only that."""
+    # At the present, when the token of the client is good
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    simulator.devices.hide(simulator.devices.by_node_id(KITCHEN)["id"])
+    await advance(hass, freezer, METADATA_POLL)
+    await advance(hass, freezer)
+    assert state_of(hass, entry, KITCHEN, "actualPowerTot_W") == STATE_UNAVAILABLE
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_ws_client(hass)
+
+    async def may_delete(identifier: str) -> bool:
+        device = device_of(hass, entry, identifier)
+        assert device is not None
+        await client.send_json_auto_id(
+            {
+                "type": "config/device_registry/remove_config_entry",
+                "config_entry_id": entry.entry_id,
+                "device_id": device.id,
+            }
+        )
+        answer = await client.receive_json()
+        success: bool = answer["success"]
+        return success
+
+    assert not await may_delete(GRID)
+    assert not await may_delete("account_1001")
+    assert await may_delete(KITCHEN)
+    await settle(hass)
+    assert device_of(hass, entry, KITCHEN) is None
+    with pytest.raises(KeyError):
+        entity_id_of(hass, entry, KITCHEN, "actualPowerTot_W")
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        None,
+        "device",
+        {},
+        {"id": 1},
+        {"id": 1, "properties": None},
+        {"id": 1, "properties": {"nodeId": None}},
+        {"id": 1, "properties": {"nodeId": 7, "nodeInfluxSeries": [{}]}},
+        {"id": "one", "lastUpdate": 3, "properties": {"nodeId": "x", "info": []}},
+    ],
+)
+async def test_device_that_cannot_be_read(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    device: Any,
+) -> None:
+    """A device that makes no sense costs itself alone."""
+    simulator.devices.add(device)
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
+    assert len(imported_entities(hass, entry)) > 80
+
+
+@pytest.mark.parametrize("time_format", ["iso_ms", "iso_ns", "ms"])
+async def test_forms_of_time(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    time_format: Any,
+) -> None:
+    """Whatever way the service writes times, the values show."""
+    simulator.switches.time_format = time_format
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
+
+
+class TestFleet:
+    """Forty sites in the disorder of real metadata."""
+
+    @pytest.fixture
+    def world(self) -> FleetWorld:
+        """Return the fleet."""
+        world = FleetWorld(40)
+        assert set(world.disordered.values()) == set(DISTURBANCES)
+        return world
+
+    async def test_loads(
+        self,
+        hass: HomeAssistant,
+        simulator: Simulator,
+        world: FleetWorld,
+        user_input: dict[str, Any],
+        freezer: FrozenDateTimeFactory,
+    ) -> None:
+        """What is wrong with some nodes costs none of the others."""
+        entry = await set_up_frozen(hass, freezer, user_input)
+        await advance(hass, freezer)
+        shown = {
+            identifier
+            for device in dr.async_entries_for_config_entry(
+                dr.async_get(hass), entry.entry_id
+            )
+            for _, identifier in device.identifiers
+        }
+        good = [
+            node
+            for site in world.sites
+            # Those that have fallen silent, or whose backlog is not in yet, show no values
+            if site.last_s is None and site.backlog is None
+            for node in site.nodes
+            if node.series and node.device["id"] not in world.disordered
+        ]
+        assert len(good) > 80
+        available = {
+            registered.device_id
+            for registered in er.async_entries_for_config_entry(
+                er.async_get(hass), entry.entry_id
+            )
+            if (state := hass.states.get(registered.entity_id)) is not None
+            and state.state != STATE_UNAVAILABLE
+        }
+        for node in good:
+            assert node.node_id in shown
+            device = device_of(hass, entry, node.node_id)
+            assert device is not None
+            if node.properties["nodeType"] != "externalSignal":
+                assert device.id in available, node.node_id
+        without_id = {"no nodeId", "nodeId null", "nodeId empty", "nearly empty"}
+        assert entry.runtime_data.nodes.data.skipped == sum(
+            disorder in without_id for disorder in world.disordered.values()
+        )
