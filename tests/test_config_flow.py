@@ -579,13 +579,15 @@ async def test_bad_address(
     address: str,
     error: str,
 ) -> None:
-    """A bad address is told at its field and above the collapsed section, without a request."""
+    """A bad address is told at its field and above the section, which is open now."""
     advanced = {**user_input[CONF_ADVANCED], key: address}
     result = await submit(
         hass, await start_flow(hass), {**user_input, CONF_ADVANCED: advanced}
     )
     assert result["type"] is FlowResultType.FORM
     assert result["errors"] == {"base": "advanced_invalid", key: error}
+    assert result["description_placeholders"] == {"addresses": address.strip() or "–"}
+    assert result["data_schema"].schema[CONF_ADVANCED].options == {"collapsed": False}
     assert not simulator.log.requests
 
 

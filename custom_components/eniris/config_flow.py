@@ -59,26 +59,29 @@ _URL = TextSelector(TextSelectorConfig(type=TextSelectorType.URL))
 
 _DEFAULTS = Hosts()
 
-_USER_SCHEMA = vol.Schema(
+_ADVANCED_SCHEMA = vol.Schema(
     {
-        vol.Required(CONF_USERNAME): TextSelector(
-            TextSelectorConfig(autocomplete="username")
-        ),
-        vol.Required(CONF_PASSWORD): _PASSWORD,
-        vol.Required(CONF_ADVANCED): section(
-            vol.Schema(
-                {
-                    vol.Required(
-                        CONF_AUTHENTICATION_URL, default=_DEFAULTS.authentication
-                    ): _URL,
-                    vol.Required(CONF_API_URL, default=_DEFAULTS.api): _URL,
-                    vol.Required(CONF_INGRESS_URL, default=_DEFAULTS.ingress): _URL,
-                }
-            ),
-            {"collapsed": True},
-        ),
+        vol.Required(CONF_AUTHENTICATION_URL, default=_DEFAULTS.authentication): _URL,
+        vol.Required(CONF_API_URL, default=_DEFAULTS.api): _URL,
+        vol.Required(CONF_INGRESS_URL, default=_DEFAULTS.ingress): _URL,
     }
 )
+
+
+def _user_schema(*, collapsed: bool) -> vol.Schema:
+    return vol.Schema(
+        {
+            vol.Required(CONF_USERNAME): TextSelector(
+                TextSelectorConfig(autocomplete="username")
+            ),
+            vol.Required(CONF_PASSWORD): _PASSWORD,
+            vol.Required(CONF_ADVANCED): section(
+                _ADVANCED_SCHEMA, {"collapsed": collapsed}
+            ),
+        }
+    )
+
+
 _PASSWORD_SCHEMA = vol.Schema({vol.Required(CONF_PASSWORD): _PASSWORD})
 _CODE_SCHEMA = vol.Schema(
     {
@@ -144,7 +147,10 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
         }
         return self.async_show_form(
             step_id="user",
-            data_schema=self.add_suggested_values_to_schema(_USER_SCHEMA, shown),
+            data_schema=self.add_suggested_values_to_schema(
+                _user_schema(collapsed=not errors.keys() & self._addresses.keys()),
+                shown,
+            ),
             errors=errors,
             description_placeholders=self._placeholders,
         )
@@ -268,7 +274,10 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
             if (problem := address_problem(address)) is not None
         }
         if errors:
-            # A collapsed section does not show its fields' errors
+            # The frontend does not show errors at the fields of a section
+            self._placeholders = {
+                "addresses": ", ".join(self._addresses[key] or "–" for key in errors)
+            }
             errors["base"] = "advanced_invalid"
         for key, value in ((CONF_USERNAME, self._username), (CONF_PASSWORD, password)):
             if not value:

@@ -107,10 +107,14 @@ class Sampler:
 
     async def async_stop(self) -> None:
         """Follow nothing any more, and put on disk what is still in memory."""
+        # Home Assistant hands over a change of state in the loop's next round
+        await asyncio.sleep(0)
         for unsubscribe in (self._unsubscribe_registry, self._unsubscribe_states):
             if unsubscribe is not None:
                 unsubscribe()
         self._unsubscribe_registry = self._unsubscribe_states = None
+        for followed in self._followed:
+            followed.tracker.finish()
         await self.async_flush()
 
     @callback
@@ -126,6 +130,8 @@ class Sampler:
             for followed in all_followed:
                 if followed.export.id == export_id:
                     followed.observe(state, now)
+                    if not enabled:
+                        followed.tracker.finish()
 
     @callback
     def _async_follow(self) -> None:

@@ -37,6 +37,9 @@ class Tracker(Protocol):
     ) -> None:
         """Take a value that holds since `since`, at a `now` before which nobody looked."""
 
+    def finish(self) -> None:
+        """Make the samples that would else be lost: nobody looks from now on."""
+
 
 def make_tracker(when: When, emit: Emit) -> Tracker:
     """Return the tracker that `when` describes; it hands its samples to `emit`."""
@@ -87,6 +90,12 @@ class ChangeTracker:
     ) -> None:
         """Make a sample with the value's own time; where it was made before it is the same."""
         self.observe(since, value)
+
+    def finish(self) -> None:
+        """Make a sample of what waits, since nothing comes that it would be too close to."""
+        if self._waiting is not None:
+            sample, self._waiting = self._waiting, None
+            self._emit(*sample)
 
     def _send_waiting(self, now: datetime) -> None:
         if self._waiting is None or not self._elapsed(now, self._shortest):
@@ -178,6 +187,9 @@ class IntervalTracker:
             since = end
         # Time that has passed does not pass again
         self.observe(since if self._at is None else max(since, self._at), value)
+
+    def finish(self) -> None:
+        """Leave out the interval that has not ended: its sample would not speak for all of it."""
 
     def _end_after(self, time: datetime) -> datetime:
         return _EPOCH + ((time - _EPOCH) // self._interval + 1) * self._interval
