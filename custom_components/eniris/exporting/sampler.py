@@ -209,11 +209,10 @@ class Sampler:
     async def _flush(self) -> None:
         if not self._pending:
             return
-        samples, self._pending = self._pending, []
+        samples = self._pending.copy()
         try:
             await self._outbox.add(samples)
         except OutboxError as err:
-            self._pending = samples + self._pending
             if self.problem is None:
                 _LOGGER.error(
                     "Samples cannot be put on disk (%s). They are kept in memory and"
@@ -222,6 +221,8 @@ class Sampler:
                 )
             self.problem = str(err)
             return
+        # Not before: Home Assistant cancels this when it stops, and twice on disk does no harm
+        del self._pending[: len(samples)]
         if self.problem is not None:
             self.problem = None
             _LOGGER.warning("Samples can be put on disk again; none was lost")

@@ -130,6 +130,11 @@ class Sender:
         state = self._targets.get(target)
         return None if state is None else state.problem
 
+    @property
+    def failing(self) -> bool:
+        """Whether the samples of any target are not stored at present."""
+        return any(state.problem is not None for state in self._targets.values())
+
     async def start_uploads(self) -> None:
         """Begin an upload for every target that samples wait for and that may be tried."""
         if self.reauthentication_needed:
