@@ -504,18 +504,11 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         }
         if not values:
             return await self.async_step_nothing_to_send()
-        session = self._session()
         try:
-            # What is said about the log-in, whatever its status, is not about the values
-            await session.access_token()
+            await self._write(values)
         except ReauthenticationRequiredError as err:
-            return await self._log_in_first(err)
-        except EnirisError as err:
+            self._entry.async_start_reauth(self.hass)
             return await self._not_tested(err)
-        try:
-            await self._write(session, values)
-        except ReauthenticationRequiredError as err:
-            return await self._log_in_first(err)
         except ForbiddenError as err:
             return await self._back_to_where({"base": "role_missing"}, err)
         except NotFoundError as err:
@@ -550,9 +543,9 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             account_hosts(entry.data),
         )
 
-    async def _write(self, session: Session, values: Mapping[str, FieldValue]) -> None:
+    async def _write(self, values: Mapping[str, FieldValue]) -> None:
         series = parse_series(self._data)
-        await session.write_telemetry(
+        await self._session().write_telemetry(
             series.target,
             [Point(series.measurement, dict(series.tags), dt_util.utcnow(), values)],
             wire_format=wire_format(self._entry),
@@ -580,10 +573,6 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         } or {"base": key}
         self._placeholders = {"error": str(err)}
         return await self.async_step_fields()
-
-    async def _log_in_first(self, err: EnirisError) -> SubentryFlowResult:
-        self._entry.async_start_reauth(self.hass)
-        return await self._not_tested(err)
 
     async def _not_tested(self, err: EnirisError) -> SubentryFlowResult:
         self._placeholders["error"] = str(err)
@@ -626,6 +615,10 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Create the export, or change it."""
+        self._errors = self._field_errors()
+        if self._errors:
+            # A name was taken while the dialog was open
+            return await self.async_step_fields()
         stored = (
             CONF_COLLECTOR,
             CONF_DATABASE,

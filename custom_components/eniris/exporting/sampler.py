@@ -151,11 +151,13 @@ class Sampler:
                 self._issues.entity_back(followed.export, followed.exported.field)
         new = by_entity.keys() - self._by_entity.keys()
         self._by_entity = dict(by_entity)
-        if self._unsubscribe_states is not None:
-            self._unsubscribe_states()
+        # In this order, or a change of state that is yet to be handed over would find nobody
+        unsubscribe = self._unsubscribe_states
         self._unsubscribe_states = async_track_state_change_event(
             self._hass, self._by_entity, self._async_state_changed
         )
+        if unsubscribe is not None:
+            unsubscribe()
         # What changed while nobody listened is caught up; a state that was sampled
         # before keeps its time, and the service overwrites equal points
         for entity_id in new:
