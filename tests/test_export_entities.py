@@ -384,6 +384,9 @@ async def test_disk_full(home: Home) -> None:
     )
     await home.wait(STATUS)
     assert not home.values("text")
+    assert await home.entry.runtime_data.exporter.async_upload_now() == (
+        "values cannot be put on disk: database or disk is full"
+    )
     await outbox._run(limit, 2**30)
     await home.wait(2)
     assert problem(home, export) is None

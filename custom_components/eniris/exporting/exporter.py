@@ -237,7 +237,13 @@ class Exporter:
         self._sampler.async_advance()
         await self._sampler.async_flush()
         problem = await self._sender.upload_now(target)
+        try:
+            await self._outbox.targets()
+        except OutboxError as err:
+            problem = f"the waiting values cannot be read: {err}"
         await self.async_refresh()
+        if self._sampler.problem is not None:
+            return f"values cannot be put on disk: {self._sampler.problem}"
         return "log in again" if self._sender.reauthentication_needed else problem
 
     @property
