@@ -494,6 +494,20 @@ async def test_names_are_checked(dialog: Dialog, field: str, error: str) -> None
     dialog.expect("when")
 
 
+@pytest.mark.parametrize("entity_id", ["binary_sensor.door", "select.mode"])
+async def test_no_unit_without_a_number(
+    home: Home, dialog: Dialog, entity_id: str
+) -> None:
+    """A state that is on or off, or a word, is refused under a name that ends in a unit."""
+    home.hass.states.async_set(entity_id, "on")
+    await dialog.open()
+    await dialog.to_fields(entity_id)
+    await dialog.submit({entity_id: "door_W"})
+    dialog.expect("fields", {entity_id: "no_number"})
+    await dialog.submit({entity_id: "door"})
+    dialog.expect("when")
+
+
 async def test_one_field_each(home: Home, dialog: Dialog) -> None:
     """Two entities cannot be one field, within the form."""
     home.hass.states.async_set("sensor.other", "1", {"unit_of_measurement": "W"})

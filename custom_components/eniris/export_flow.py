@@ -13,7 +13,7 @@ from homeassistant.config_entries import (
     ConfigSubentryFlow,
     SubentryFlowResult,
 )
-from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, CONF_NAME
+from homeassistant.const import CONF_NAME
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
     BooleanSelector,
@@ -86,7 +86,7 @@ from .exporting.names import (
     parse_tags,
 )
 from .exporting.suggest import suggest_field
-from .exporting.values import field_unit, to_value
+from .exporting.values import to_value, unit_problem
 
 _DOMAINS = [
     "binary_sensor",
@@ -380,18 +380,14 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         taken = self._taken_elsewhere()
         for entity_id, field in self._fields.items():
             state = self.hass.states.get(entity_id)
-            unit = field_unit(field)
             if problem := name_problem(field):
                 errors[entity_id] = problem
             elif field in taken:
                 errors[entity_id] = "field_taken"
-            elif (
-                state is not None
-                and unit is not None
-                and self._attributes[entity_id] is None
-                and not unit.reaches(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT))
+            elif self._attributes[entity_id] is None and (
+                problem := unit_problem(state, field)
             ):
-                errors[entity_id] = "unit_mismatch"
+                errors[entity_id] = problem
             taken.add(field)
         return errors
 
