@@ -21,7 +21,7 @@ from custom_components.eniris import (
 )
 from custom_components.eniris.api import WireFormat, WriteTarget, write
 from custom_components.eniris.const import DOMAIN, SUBENTRY_EXPORT
-from custom_components.eniris.exporting import issues as issues_module, names
+from custom_components.eniris.exporting import issues as issues_module, names, values
 from custom_components.eniris.exporting.config import Aggregate, Export
 from custom_components.eniris.exporting.issues import Issues
 from homeassistant.core import HomeAssistant
@@ -99,7 +99,7 @@ def test_both_first_forms() -> None:
 
 def test_errors() -> None:
     """No error is left over; that none is missing shows where each is provoked."""
-    known = strings(export_flow) | strings(names)
+    known = strings(export_flow) | strings(names) | strings(values)
     known |= {f"name_{problem}" for problem in strings(write)}
     assert set(EXPORT["error"]) <= known
     assert quoted(*EXPORT["error"].values()) == {"error"}
