@@ -79,10 +79,10 @@ class Demo:
 
 async def stay(arguments: argparse.Namespace, folder: Path) -> None:
     """Run until stopped."""
-    if arguments.reset:
-        config_dir.remove(folder)
     ensure_free(arguments.port, "--port")
     ensure_free(arguments.simulator_port, "--simulator-port")
+    if arguments.reset:
+        config_dir.remove(folder)
     config_dir.prepare(folder, arguments.port, arguments.simulator_port)
     demo = Demo(folder, arguments.port, arguments.simulator_port, arguments.tier)
     say(f"Starting; the logs are in {folder.name}/")

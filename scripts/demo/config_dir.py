@@ -24,8 +24,12 @@ def prepare(folder: Path, port: int, simulator_port: int) -> None:
     _remember(folder / MARKER, simulator_port)
     link = folder / "custom_components" / "eniris"
     link.parent.mkdir(exist_ok=True)
+    source = ROOT / "custom_components" / "eniris"
+    # The checkout may have been moved or copied since
+    if link.is_symlink() and link.readlink() != source:
+        link.unlink()
     if not link.is_symlink():
-        link.symlink_to(ROOT / "custom_components" / "eniris", target_is_directory=True)
+        link.symlink_to(source, target_is_directory=True)
     configuration = (Path(__file__).parent / "configuration.yaml").read_text("utf-8")
     http = {"server_host": [LOOPBACK], "server_port": port}
     if find_spec("homeassistant.components.http.config") is None:
