@@ -1,6 +1,6 @@
 """The tree of nodes, made of metadata in which parents and children need not agree."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -106,3 +106,15 @@ def _nearest(
         seen.update(above)
         level = list(dict.fromkeys(above))
     return None
+
+
+def in_sites(nodes: dict[str, Node], sites: Collection[str]) -> dict[str, Node]:
+    """Return the nodes at or below the given sites, all of them where none is given."""
+    if not sites:
+        return nodes
+    kept: dict[str, Node] = {}
+    for node_id, node in nodes.items():
+        # Each comes after the one above it
+        if node_id in sites or (node.parent_id in kept and not node.is_site):
+            kept[node_id] = node if node.parent_id in kept else Node(node.device, None)
+    return kept
