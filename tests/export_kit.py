@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+import json
+from pathlib import Path
+import string
 from types import MappingProxyType
 from typing import Any
 
@@ -10,6 +13,7 @@ from freezegun.api import FrozenDateTimeFactory
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 import voluptuous as vol
 
+from custom_components.eniris import export_flow
 from custom_components.eniris.const import (
     CONF_ATTRIBUTES,
     CONF_COLLECTOR,
@@ -36,7 +40,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_NAME, CONF_USERNAME
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import FlowResultType, section
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from simulator.request_log import LoggedRequest
 from simulator.server import Simulator
@@ -83,6 +87,21 @@ class MeterWorld(TinyWorld):
         return [site, {**meter, "properties": properties}]
 
 
+EXPORT_TEXTS: Mapping[str, Any] = json.loads(
+    (Path(export_flow.__file__).parent / "translations" / "en.json").read_text("utf-8")
+)["config_subentries"][SUBENTRY_EXPORT]
+
+
+def quoted(*texts: str) -> set[str]:
+    """Return the placeholders of texts."""
+    return {
+        name
+        for text in texts
+        for _, name, _, _ in string.Formatter().parse(text)
+        if name
+    }
+
+
 @dataclass(slots=True)
 class Home:
     """A Home Assistant with a set-up account, the service, and time that stands still."""
@@ -126,6 +145,7 @@ class Home:
     async def add_export(
         self,
         fields: Mapping[str, str],
+        /,
         *,
         title: str = "House",
         entry: EnirisConfigEntry | None = None,
@@ -214,7 +234,7 @@ async def home_with_account(
     return home
 
 
-def export_data(fields: Mapping[str, str], **changes: Any) -> dict[str, Any]:
+def export_data(fields: Mapping[str, str], /, **changes: Any) -> dict[str, Any]:
     """Return what an export of fields by entity stores."""
     return {
         CONF_COLLECTOR: "demo-ingress",
@@ -230,6 +250,41 @@ def export_data(fields: Mapping[str, str], **changes: Any) -> dict[str, Any]:
         ],
         **changes,
     }
+
+
+def suggested(schema: vol.Schema) -> dict[str, Any]:
+    """Return what the fields of a form hold before the user types, sections included."""
+    values = {}
+    for key, value in schema.schema.items():
+        if isinstance(value, section):
+            values[key.schema] = suggested(value.schema)
+        elif key.description and "suggested_value" in key.description:
+            values[key.schema] = key.description["suggested_value"]
+        elif not isinstance(key.default, vol.Undefined):
+            values[key.schema] = key.default()
+    return values
+
+
+def check_texts(result: Mapping[str, Any]) -> None:
+    """Check that what a step of the dialog shows has its texts, and that these quote what is there."""
+    texts = EXPORT_TEXTS
+    given = set(result.get("description_placeholders") or {})
+    if result["type"] is FlowResultType.ABORT:
+        assert result["reason"] in texts["abort"]
+        return
+    if result["type"] is FlowResultType.CREATE_ENTRY:
+        return
+    step = texts["step"][result["step_id"]]
+    assert quoted(step["title"], step.get("description", "")) <= given
+    if result["type"] is FlowResultType.MENU:
+        assert set(step["menu_options"]) == set(result["menu_options"])
+        return
+    # A field that stands for an entity is named by that
+    fields = {str(key) for key in result["data_schema"].schema if "." not in str(key)}
+    assert set(step.get("data", {})) == fields
+    assert set(step.get("data_description", {})) == fields
+    for error in (result["errors"] or {}).values():
+        assert quoted(texts["error"][error]) <= given
 
 
 class Dialog:
@@ -256,6 +311,7 @@ class Dialog:
                     "subentry_id": subentry.subentry_id,
                 },
             )
+        check_texts(self.result)
         return self.result
 
     async def submit(self, user_input: Mapping[str, Any]) -> Any:
@@ -274,6 +330,7 @@ class Dialog:
         self.result = await subentries.async_configure(
             self.result["flow_id"], dict(user_input)
         )
+        check_texts(self.result)
         await self.home.settle()
         return self.result
 
@@ -311,13 +368,7 @@ class Dialog:
     @property
     def shown(self) -> dict[str, Any]:
         """What the fields of the form hold before the user types."""
-        values = {}
-        for key in self.result["data_schema"].schema:
-            if key.description and "suggested_value" in key.description:
-                values[key.schema] = key.description["suggested_value"]
-            elif not isinstance(key.default, vol.Undefined):
-                values[key.schema] = key.default()
-        return values
+        return suggested(self.result["data_schema"])
 
     def options(self, field: str) -> list[str]:
         """Return what a field of the form offers."""

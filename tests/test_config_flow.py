@@ -587,7 +587,9 @@ async def test_bad_address(
     assert result["type"] is FlowResultType.FORM
     assert result["errors"] == {"base": "advanced_invalid", key: error}
     assert result["description_placeholders"] == {"addresses": address.strip() or "–"}
-    assert result["data_schema"].schema[CONF_ADVANCED].options == {"collapsed": False}
+    schema = result["data_schema"]
+    assert schema is not None
+    assert schema.schema[CONF_ADVANCED].options == {"collapsed": False}
     assert not simulator.log.requests
 
 

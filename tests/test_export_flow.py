@@ -494,6 +494,20 @@ async def test_names_are_checked(dialog: Dialog, field: str, error: str) -> None
     dialog.expect("when")
 
 
+@pytest.mark.parametrize("entity_id", ["binary_sensor.door", "select.mode"])
+async def test_no_unit_without_a_number(
+    home: Home, dialog: Dialog, entity_id: str
+) -> None:
+    """A state that is on or off, or a word, is refused under a name that ends in a unit."""
+    home.hass.states.async_set(entity_id, "on")
+    await dialog.open()
+    await dialog.to_fields(entity_id)
+    await dialog.submit({entity_id: "door_W"})
+    dialog.expect("fields", {entity_id: "no_number"})
+    await dialog.submit({entity_id: "door"})
+    dialog.expect("when")
+
+
 async def test_one_field_each(home: Home, dialog: Dialog) -> None:
     """Two entities cannot be one field, within the form."""
     home.hass.states.async_set("sensor.other", "1", {"unit_of_measurement": "W"})
@@ -531,6 +545,27 @@ async def test_one_field_across_exports(
         await dialog.to_fields(POWER, where={**WHERE, key: value})
         await dialog.submit({POWER: FIELD})
         dialog.expect("when")
+
+
+@pytest.mark.parametrize("end", ["written", "save anyway"])
+async def test_two_dialogs_at_once(home: Home, end: str) -> None:
+    """A field that is taken while the dialog is open is refused in the end; it can be corrected."""
+    slow = Dialog(home)
+    if end == "save anyway":
+        home.simulator.faults.add(INGRESS, "drop")
+    await slow.to_end_of_trial({POWER: FIELD})
+    await home.add_export({ENERGY: FIELD})
+    if end == "written":
+        await slow.submit({})
+    else:
+        await slow.choose("save")
+    slow.expect("fields", {POWER: "field_taken"})
+    assert len(home.exports) == 1
+    home.simulator.faults.clear()
+    await slow.to_trial({POWER: "another_W"})
+    slow.expect("written")
+    await slow.submit({})
+    assert len(home.exports) == 2
 
 
 @pytest.mark.parametrize(
@@ -775,18 +810,22 @@ async def test_save_anyway(home: Home, dialog: Dialog) -> None:
     assert home.values() == [1500.0]
 
 
+@pytest.mark.parametrize("stale", [False, True])
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 500])
 async def test_trouble_with_the_log_in_is_none_of_the_values(
-    home: Home, dialog: Dialog, status: int
+    home: Home, dialog: Dialog, status: int, stale: bool
 ) -> None:
     """What the authentication host says is not taken for a word on role, database or values."""
-    # Longer than an access token is used, and nothing else has asked for a new one
-    home.freezer.tick(300)
+    if stale:
+        home.simulator.revoke("demo@example.com", "access")
+    else:
+        # Which leaves the trial as the only one that asks for a token
+        assert await home.hass.config_entries.async_unload(home.entry.entry_id)
     home.simulator.faults.add("/auth/accesstoken", "status", status=status)
     await dialog.to_end_of_trial({POWER: FIELD})
     dialog.expect("unreachable")
     assert str(status) in dialog.quoted["error"]
-    assert not home.writes
+    assert len(home.writes) == stale
 
 
 @pytest.mark.parametrize(

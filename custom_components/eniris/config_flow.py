@@ -59,16 +59,9 @@ _URL = TextSelector(TextSelectorConfig(type=TextSelectorType.URL))
 
 _DEFAULTS = Hosts()
 
-_ADVANCED_SCHEMA = vol.Schema(
-    {
-        vol.Required(CONF_AUTHENTICATION_URL, default=_DEFAULTS.authentication): _URL,
-        vol.Required(CONF_API_URL, default=_DEFAULTS.api): _URL,
-        vol.Required(CONF_INGRESS_URL, default=_DEFAULTS.ingress): _URL,
-    }
-)
-
 
 def _user_schema(*, collapsed: bool) -> vol.Schema:
+    """Return the form, made anew: the oldest Home Assistant writes what is suggested into it."""
     return vol.Schema(
         {
             vol.Required(CONF_USERNAME): TextSelector(
@@ -76,7 +69,16 @@ def _user_schema(*, collapsed: bool) -> vol.Schema:
             ),
             vol.Required(CONF_PASSWORD): _PASSWORD,
             vol.Required(CONF_ADVANCED): section(
-                _ADVANCED_SCHEMA, {"collapsed": collapsed}
+                vol.Schema(
+                    {
+                        vol.Required(
+                            CONF_AUTHENTICATION_URL, default=_DEFAULTS.authentication
+                        ): _URL,
+                        vol.Required(CONF_API_URL, default=_DEFAULTS.api): _URL,
+                        vol.Required(CONF_INGRESS_URL, default=_DEFAULTS.ingress): _URL,
+                    }
+                ),
+                {"collapsed": collapsed},
             ),
         }
     )

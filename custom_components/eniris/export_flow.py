@@ -13,7 +13,7 @@ from homeassistant.config_entries import (
     ConfigSubentryFlow,
     SubentryFlowResult,
 )
-from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, CONF_NAME
+from homeassistant.const import CONF_NAME
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
     BooleanSelector,
@@ -86,7 +86,7 @@ from .exporting.names import (
     parse_tags,
 )
 from .exporting.suggest import suggest_field
-from .exporting.values import field_unit, to_value
+from .exporting.values import to_value, unit_problem
 
 _DOMAINS = [
     "binary_sensor",
@@ -380,18 +380,14 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         taken = self._taken_elsewhere()
         for entity_id, field in self._fields.items():
             state = self.hass.states.get(entity_id)
-            unit = field_unit(field)
             if problem := name_problem(field):
                 errors[entity_id] = problem
             elif field in taken:
                 errors[entity_id] = "field_taken"
-            elif (
-                state is not None
-                and unit is not None
-                and self._attributes[entity_id] is None
-                and not unit.reaches(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT))
+            elif self._attributes[entity_id] is None and (
+                problem := unit_problem(state, field)
             ):
-                errors[entity_id] = "unit_mismatch"
+                errors[entity_id] = problem
             taken.add(field)
         return errors
 
@@ -504,18 +500,11 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         }
         if not values:
             return await self.async_step_nothing_to_send()
-        session = self._session()
         try:
-            # What is said about the log-in, whatever its status, is not about the values
-            await session.access_token()
+            await self._write(values)
         except ReauthenticationRequiredError as err:
-            return await self._log_in_first(err)
-        except EnirisError as err:
+            self._entry.async_start_reauth(self.hass)
             return await self._not_tested(err)
-        try:
-            await self._write(session, values)
-        except ReauthenticationRequiredError as err:
-            return await self._log_in_first(err)
         except ForbiddenError as err:
             return await self._back_to_where({"base": "role_missing"}, err)
         except NotFoundError as err:
@@ -550,9 +539,9 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             account_hosts(entry.data),
         )
 
-    async def _write(self, session: Session, values: Mapping[str, FieldValue]) -> None:
+    async def _write(self, values: Mapping[str, FieldValue]) -> None:
         series = parse_series(self._data)
-        await session.write_telemetry(
+        await self._session().write_telemetry(
             series.target,
             [Point(series.measurement, dict(series.tags), dt_util.utcnow(), values)],
             wire_format=wire_format(self._entry),
@@ -580,10 +569,6 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         } or {"base": key}
         self._placeholders = {"error": str(err)}
         return await self.async_step_fields()
-
-    async def _log_in_first(self, err: EnirisError) -> SubentryFlowResult:
-        self._entry.async_start_reauth(self.hass)
-        return await self._not_tested(err)
 
     async def _not_tested(self, err: EnirisError) -> SubentryFlowResult:
         self._placeholders["error"] = str(err)
@@ -626,6 +611,10 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Create the export, or change it."""
+        self._errors = self._field_errors()
+        if self._errors:
+            # A name was taken while the dialog was open
+            return await self.async_step_fields()
         stored = (
             CONF_COLLECTOR,
             CONF_DATABASE,

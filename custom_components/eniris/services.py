@@ -144,9 +144,11 @@ def _samples(
         raise _invalid("no_tags", point=at)
     if not point[CONF_FIELDS]:
         raise _invalid("no_fields", point=at)
-    time: datetime = point.get(ATTR_TIME, now)
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=dt_util.get_default_time_zone())
+    try:
+        # A time without a zone is local
+        time = dt_util.as_utc(point.get(ATTR_TIME, now))
+    except OverflowError as err:
+        raise _invalid("invalid_time", point=at) from err
     series = Series(
         target, point[CONF_MEASUREMENT], tuple(sorted(point[CONF_TAGS].items()))
     )

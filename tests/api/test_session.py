@@ -15,6 +15,7 @@ from custom_components.eniris.api import (
     EnirisConnectionError,
     ForbiddenError,
     Hosts,
+    NoAccessTokenError,
     Point,
     ReauthenticationRequiredError,
     RefreshToken,
@@ -485,3 +486,17 @@ async def test_service_is_down(session: Session, simulator: Simulator) -> None:
     await simulator.start(port=port)
     await session.companies()
     assert simulator.log.count(ACCESS) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 418, 422])
+async def test_refusal_of_a_token_is_not_the_calls(
+    simulator: Simulator, session: Session, status: int
+) -> None:
+    """What the authentication host says, also after a stale token, is not about the call."""
+    await session.companies()
+    simulator.revoke(USERNAME, "access")
+    simulator.faults.add("/auth/accesstoken", "status", status=status)
+    with pytest.raises(NoAccessTokenError, match=str(status)):
+        await session.companies()
+    simulator.faults.clear()
+    assert await session.companies()

@@ -7,11 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.config_entries import ConfigSubentryData
-from homeassistant.const import CONF_USERNAME
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import issue_registry as ir
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
@@ -47,6 +42,11 @@ from custom_components.eniris.exporting.config import Series
 from custom_components.eniris.exporting.issues import Issues
 from custom_components.eniris.exporting.outbox import Outbox, Sample, outbox_path
 from custom_components.eniris.exporting.sender import Sender
+from homeassistant.config_entries import ConfigSubentryData
+from homeassistant.const import CONF_USERNAME
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from simulator.request_log import LoggedRequest
 from simulator.server import Simulator
 from simulator.store import StoredPoint
@@ -89,6 +89,7 @@ class Clock:
 
     async def advance(self, seconds: float, step: float = 1.0) -> None:
         """Let time pass, a step at a time."""
+        await self.settle()
         left = seconds
         while left > 0:
             self.freezer.tick(min(step, left))
@@ -247,7 +248,8 @@ async def add_account(
 
 def export_id(entry: MockConfigEntry, number: int = 0) -> str:
     """Return the id of an account's export."""
-    return list(entry.subentries)[number]
+    ids: list[str] = list(entry.subentries)
+    return ids[number]
 
 
 def outbox_file(hass: HomeAssistant, entry: MockConfigEntry) -> Path:

@@ -1,17 +1,556 @@
-from .conftest import *
+"""The sampler: from a state to a point at the service, whatever happens to the entity."""
+
+from contextlib import closing
+import sqlite3
+from typing import Any
+
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.eniris.const import (
+    CONF_AGGREGATE,
+    CONF_ENABLED,
+    CONF_HEARTBEAT,
+    CONF_INTERVAL,
+    CONF_MEASUREMENT,
+    CONF_MODE,
+    CONF_SHORTEST,
+)
+from custom_components.eniris.exporting import sampler as sampler_module
+from custom_components.eniris.exporting.exporter import Exporter
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+from simulator.server import Simulator
+
+from .conftest import (
+    AddAccount,
+    Clock,
+    Received,
+    attribute_row,
+    export_data,
+    export_id,
+    issue_ids,
+    outbox_file,
+)
+
+A_FIELD = {"sensor.a": "actualPowerTot_W"}
+EVERY_MINUTE = {CONF_MODE: "interval", CONF_INTERVAL: 60}
 
 
-async def test_smoke(hass, clock, add_account, received):
-    hass.states.async_set("sensor.power", "1.5", {"unit_of_measurement": "kW"})
-    await add_account(export_data({"sensor.power": "actualPowerTot_W"}))
+@pytest.fixture
+def registry(hass: HomeAssistant) -> er.EntityRegistry:
+    """Return the entity registry."""
+    return er.async_get(hass)
+
+
+def register(registry: er.EntityRegistry) -> er.RegistryEntry:
+    """Register `sensor.a`."""
+    return registry.async_get_or_create(
+        "sensor", "test", "unique-a", suggested_object_id="a"
+    )
+
+
+def in_memory(entry: MockConfigEntry) -> int:
+    """Return how many samples are not on disk yet."""
+    exporter: Exporter = entry.runtime_data.exporter
+    return len(exporter._sampler._pending)
+
+
+def on_disk(hass: HomeAssistant, entry: MockConfigEntry) -> list[Any]:
+    """Return the values that another process finds in the outbox, oldest first."""
+    file = outbox_file(hass, entry)
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+        return [row[0] for row in db.execute("SELECT value FROM sample ORDER BY id")]
+
+
+async def test_changes(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """Value, unit, type and time are right, and so is the series."""
+    unit = {"unit_of_measurement": "kW"}
+    hass.states.async_set("sensor.a", "1.5", unit)
+    hass.states.async_set("binary_sensor.b", "on")
+    hass.states.async_set("sensor.c", "idle")
+    await add_account(
+        export_data(
+            {**A_FIELD, "binary_sensor.b": "signalActive", "sensor.c": "status"}
+        )
+    )
+    await clock.advance(2.25, step=0.75)
+    hass.states.async_set("sensor.a", "-2", unit)
+    hass.states.async_set("binary_sensor.b", "off")
     await clock.advance(3)
-    hass.states.async_set("sensor.power", "2.5", {"unit_of_measurement": "kW"})
-    await clock.advance(7)
-    assert received.values() == [(0, 1500.0), (3, 2500.0)]
+    hass.states.async_set("sensor.a", "3000", {"unit_of_measurement": "W"})
+    hass.states.async_set("sensor.c", "charging")
+    await clock.advance(6)
+    assert received.values() == [(0, 1500.0), (2.25, -2000.0), (5.25, 3000.0)]
+    assert received.values("signalActive") == [(0, True), (2.25, False)]
+    assert received.values("status") == [(0, "idle"), (5.25, "charging")]
+    (first, *_) = points = received.points()
+    assert (first.database, first.retention_policy) == ("demo", "rp_one_s")
+    assert (first.measurement, first.tags) == ("gridMetrics", {"serialNr": "abc"})
+    assert first.types == {
+        "actualPowerTot_W": "float",
+        "signalActive": "boolean",
+        "status": "string",
+    }
+    # Fields of one time are one point
+    assert len(points) == 3
 
 
-async def test_smoke2(kit, received):
-    await kit.outbox.add([sample(0), sample(1)])
-    await kit.upload()
-    assert received.values()
-    assert received.statuses == [204]
+async def test_what_makes_no_sample(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """Neither the unknown, nor words for a number, nor other attributes."""
+    await add_account(export_data(A_FIELD))
+    for text, attributes in (
+        ("unknown", {}),
+        ("5", {}),
+        ("5", {"note": "x"}),
+        ("5", {"note": "y"}),
+        ("unavailable", {}),
+        ("nan", {}),
+        ("high", {}),
+        ("5", {"unit_of_measurement": "V"}),
+        ("6", {}),
+    ):
+        hass.states.async_set("sensor.a", text, attributes)
+        await clock.advance(1)
+    hass.states.async_set("sensor.a", "6", force_update=True)
+    await clock.advance(6)
+    assert received.values() == [(1, 5.0), (8, 6.0)]
+
+
+async def test_change_of_the_unit_alone(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """The same number in another unit is another value."""
+    await add_account(export_data(A_FIELD))
+    for unit in ("W", "kW"):
+        hass.states.async_set("sensor.a", "5", {"unit_of_measurement": unit})
+        await clock.advance(1)
+    await clock.advance(6)
+    assert received.values() == [(0, 5.0), (1, 5000.0)]
+
+
+async def test_attribute(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """An attribute is followed by itself: the state's changes are none of it."""
+    rows = [attribute_row("climate.room", "power", "actualPowerTot_W")]
+    await add_account(export_data(rows))
+    for state, power in (
+        ("heat", 100),
+        ("off", 100),
+        ("off", 0),
+        ("unavailable", 0),
+        ("off", 0),
+        ("off", None),
+        ("off", "50.5"),
+    ):
+        hass.states.async_set("climate.room", state, {"power": power})
+        await clock.advance(1)
+    await clock.advance(6)
+    assert received.values() == [(0, 100.0), (2, 0.0), (4, 0.0), (6, 50.5)]
+
+
+async def test_unavailable_interrupts_an_attribute(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """An entity that is unavailable may keep its attributes; they do not hold any more."""
+    rows = [attribute_row("climate.room", "power", "actualPowerTot_W")]
+    await add_account(export_data(rows, **EVERY_MINUTE, **{CONF_AGGREGATE: "mean"}))
+    hass.states.async_set("climate.room", "heat", {"power": 100})
+    await clock.advance(30)
+    hass.states.async_set("climate.room", "unavailable", {"power": 100})
+    await clock.advance(45)
+    hass.states.async_set("climate.room", "heat", {"power": 10})
+    await clock.advance(60)
+    assert received.values() == [(0, 100.0), (60, 10.0)]
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "expected"),
+    [
+        ("last", [(60, 40.0), (120, 40.0)]),
+        ("mean", [(0, (10 * 15 + 40 * 30) / 45), (60, 40.0)]),
+        ("min", [(0, 10.0), (60, 40.0)]),
+        ("max", [(0, 40.0), (60, 40.0)]),
+    ],
+)
+async def test_intervals(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    aggregate: str,
+    expected: list[Any],
+) -> None:
+    """One sample a minute, with the time that was unknown left out."""
+    await add_account(
+        export_data(A_FIELD, **EVERY_MINUTE, **{CONF_AGGREGATE: aggregate})
+    )
+    hass.states.async_set("sensor.a", "10")
+    await clock.advance(15, step=5)
+    hass.states.async_set("sensor.a", "unavailable")
+    await clock.advance(15, step=5)
+    hass.states.async_set("sensor.a", "40")
+    await clock.advance(96, step=3)
+    assert received.values() == expected
+
+
+async def test_shortest_distance_and_heartbeat(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """What the user asked for reaches the service."""
+    await add_account(export_data(A_FIELD, **{CONF_SHORTEST: 5, CONF_HEARTBEAT: 30}))
+    for number in range(4):
+        hass.states.async_set("sensor.a", str(number))
+        await clock.advance(1)
+    await clock.advance(40)
+    assert received.values() == [(0, 0.0), (3, 3.0), (35, 3.0)]
+
+
+async def test_renamed_entity(
+    hass: HomeAssistant,
+    clock: Clock,
+    registry: er.EntityRegistry,
+    add_account: AddAccount,
+    received: Received,
+) -> None:
+    """A new name changes nothing: the series goes on, and nothing is told."""
+    registered = register(registry)
+    hass.states.async_set("sensor.a", "1")
+    await add_account(export_data({registered.id: "actualPowerTot_W"}))
+    await clock.advance(1)
+    registry.async_update_entity("sensor.a", new_entity_id="sensor.b")
+    hass.states.async_remove("sensor.a")
+    await clock.advance(1)
+    hass.states.async_set("sensor.b", "2")
+    await clock.advance(1)
+    hass.states.async_set("sensor.a", "99")
+    await clock.advance(6)
+    assert received.values() == [(0, 1.0), (2, 2.0)]
+    assert issue_ids(hass) == set()
+
+
+@pytest.mark.parametrize("when", [{}, EVERY_MINUTE, {CONF_HEARTBEAT: 30}])
+async def test_deleted_entity(
+    hass: HomeAssistant,
+    clock: Clock,
+    registry: er.EntityRegistry,
+    add_account: AddAccount,
+    received: Received,
+    when: dict[str, Any],
+) -> None:
+    """It is told, its last value is not repeated for ever, and all is well when it comes back."""
+    registered = register(registry)
+    hass.states.async_set("sensor.a", "1")
+    await add_account(export_data({registered.id: "actualPowerTot_W"}, **when))
+    await clock.advance(66, step=3)
+    before = received.values()
+    assert before[-1][1] == 1.0
+    registry.async_remove("sensor.a")
+    hass.states.async_remove("sensor.a")
+    await clock.advance(66, step=3)
+    assert issue_ids(hass) == {"entity_gone"}
+    await clock.advance(66, step=3)
+    assert received.values() == before
+    # The registry gives the same unique id the same registry id again
+    assert register(registry).id == registered.id
+    await clock.advance(1)
+    assert issue_ids(hass) == set()
+    hass.states.async_set("sensor.a", "2")
+    await clock.advance(66, step=3)
+    assert received.values()[len(before)][1] == 2.0
+
+
+async def test_deleted_while_unloaded(
+    hass: HomeAssistant,
+    clock: Clock,
+    registry: er.EntityRegistry,
+    add_account: AddAccount,
+    received: Received,
+) -> None:
+    """It is told at the start, and the other fields of the export go on."""
+    registered = register(registry)
+    registry.async_remove("sensor.a")
+    hass.states.async_set("sensor.b", "1")
+    await add_account(export_data({registered.id: "a_W", "sensor.b": "b_W"}))
+    await clock.advance(6)
+    assert issue_ids(hass) == {"entity_gone"}
+    assert received.values("b_W") == [(0, 1.0)]
+
+
+async def test_late_entity(
+    hass: HomeAssistant,
+    clock: Clock,
+    registry: er.EntityRegistry,
+    add_account: AddAccount,
+    received: Received,
+) -> None:
+    """One whose integration is slow, or that has no registry entry at all, is picked up."""
+    registered = register(registry)
+    await add_account(export_data({registered.id: "a_W", "sensor.b": "b_W"}))
+    await clock.advance(10)
+    assert issue_ids(hass) == set()
+    hass.states.async_set("sensor.a", "1")
+    await clock.advance(10)
+    hass.states.async_set("sensor.b", "2")
+    await clock.advance(6)
+    assert received.values("a_W") == [(10, 1.0)]
+    assert received.values("b_W") == [(20, 2.0)]
+
+
+async def test_removed_state(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """An entity without a state has no value; with the next state it has one again."""
+    hass.states.async_set("sensor.a", "1")
+    await add_account(export_data(A_FIELD, **{CONF_HEARTBEAT: 10}))
+    await clock.advance(5)
+    hass.states.async_remove("sensor.a")
+    await clock.advance(30)
+    hass.states.async_set("sensor.a", "1")
+    await clock.advance(6)
+    assert received.values() == [(0, 1.0), (35, 1.0)]
+
+
+async def test_one_entity_in_several_fields(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """Each export has its own way with the same entity."""
+    hass.states.async_set("sensor.a", "1", {"unit_of_measurement": "kW"})
+    await add_account(
+        export_data({"sensor.a": "a_W"}),
+        export_data({"sensor.a": "b_W"}, **{CONF_MEASUREMENT: "other"}, **EVERY_MINUTE),
+    )
+    await clock.advance(66, step=3)
+    assert received.values("a_W") == [(0, 1000.0)]
+    assert received.values("b_W") == [(60, 1000.0)]
+    assert [point.measurement for point in received.points()] == [
+        *("gridMetrics", "other"),
+    ]
+
+
+@pytest.mark.parametrize("when", [{}, {CONF_MODE: "interval", CONF_INTERVAL: 1}])
+async def test_disabled(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    when: dict[str, Any],
+) -> None:
+    """While it is off an export collects nothing; on again it begins with what holds then."""
+    hass.states.async_set("sensor.a", "1")
+    entry = await add_account(
+        export_data(A_FIELD, **when), export_data({"sensor.a": "b_W"})
+    )
+    exporter: Exporter = entry.runtime_data.exporter
+    id_ = export_id(entry)
+    await clock.advance(3)
+    exporter.async_enable(id_, False)
+    assert not exporter.is_enabled(id_)
+    hass.states.async_set("sensor.a", "2")
+    await clock.advance(10)
+    before = received.values()
+    assert {value for _, value in before} == {1.0}
+    hass.states.async_set("sensor.a", "3")
+    await clock.advance(10)
+    assert received.values() == before
+    exporter.async_enable(id_, True)
+    await clock.advance(6)
+    since = received.values()[len(before) :]
+    assert {value for _, value in since} == {3.0}
+    assert since[0][0] == (23 if not when else 24)
+    assert [value for _, value in received.values("b_W")] == [1.0, 2.0, 3.0]
+
+
+async def test_disabled_from_the_start(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """The subentry remembers that an export is off."""
+    hass.states.async_set("sensor.a", "1")
+    entry = await add_account(export_data(A_FIELD, **{CONF_ENABLED: False}))
+    await clock.advance(3)
+    hass.states.async_set("sensor.a", "2")
+    await clock.advance(6)
+    assert received.writes == []
+    entry.runtime_data.exporter.async_enable(export_id(entry), True)
+    await clock.advance(6)
+    assert received.values() == [(9, 2.0)]
+
+
+async def test_waiting_samples_of_a_disabled_export_go_up(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """Off means to collect nothing, not to throw away."""
+    entry = await add_account(export_data(A_FIELD))
+    hass.states.async_set("sensor.a", "1")
+    await clock.advance(1)
+    entry.runtime_data.exporter.async_enable(export_id(entry), False)
+    await clock.advance(6)
+    assert received.values() == [(0, 1.0)]
+
+
+async def test_on_disk_within_two_seconds(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, simulator: Simulator
+) -> None:
+    """Whenever the change comes, and whatever the service does."""
+    simulator.faults.add("/v1/telemetry", "drop")
+    entry = await add_account(export_data(A_FIELD))
+    for number in range(12):
+        await clock.advance(0.3, step=0.3)
+        hass.states.async_set("sensor.a", str(number))
+        await clock.advance(2, step=0.5)
+        assert on_disk(hass, entry)[-1] == number
+        assert not in_memory(entry)
+
+
+@pytest.mark.expected_log("cannot be put on disk .*full")
+@pytest.mark.expected_log("can be put on disk again; none was lost")
+async def test_full_disk(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Samples stay in memory in their order, it is told once, and none is lost."""
+    outage = simulator.faults.add("/v1/telemetry", "drop")
+    entry = await add_account(export_data({"sensor.a": "note"}))
+    exporter: Exporter = entry.runtime_data.exporter
+    hass.states.async_set("sensor.a", "first")
+    await clock.advance(2)
+    db = exporter.outbox._db
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    for number in range(200):
+        hass.states.async_set("sensor.a", f"{number} " + "x" * 200)
+        await clock.advance(0.5, step=0.5)
+    await exporter.async_refresh()
+    assert in_memory(entry) > 100
+    assert "full" in (exporter.status(export_id(entry)).problem or "")
+    db.execute("PRAGMA max_page_count = 1000000")
+    await clock.advance(2)
+    assert not in_memory(entry)
+    assert [text.split()[0] for text in on_disk(hass, entry)] == [
+        *("first", *map(str, range(200))),
+    ]
+    assert caplog.text.count("cannot be put on disk") == 1
+    assert caplog.text.count("put on disk again") == 1
+    simulator.faults.remove(outage.id)
+    await clock.advance(310, step=10)
+    assert len(received.values("note")) == 201
+    assert exporter.status(export_id(entry)).problem is None
+
+
+async def test_reload_catches_up(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """A change while nobody listened is sampled with its own time."""
+    hass.states.async_set("sensor.a", "1")
+    entry = await add_account(export_data(A_FIELD))
+    await clock.advance(6)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    clock.freezer.tick(1)
+    hass.states.async_set("sensor.a", "2")
+    await clock.settle()
+    clock.freezer.tick(100)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await clock.settle()
+    await clock.advance(6)
+    assert received.values() == [(0, 1.0), (7, 2.0)]
+
+
+@pytest.mark.parametrize("aggregate", ["last", "mean", "min", "max"])
+async def test_reload_changes_no_interval(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    aggregate: str,
+) -> None:
+    """What a reload sends again is what was sent before."""
+    hass.states.async_set("sensor.a", "10")
+    entry = await add_account(
+        export_data(A_FIELD, **EVERY_MINUTE, **{CONF_AGGREGATE: aggregate})
+    )
+    await clock.advance(30, step=3)
+    hass.states.async_set("sensor.a", "40")
+    await clock.advance(96, step=3)
+    before = received.values()
+    assert len(before) == 2
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await clock.settle()
+    await clock.advance(60, step=3)
+    assert received.values()[:2] == before
+    assert received.values()[2:] == [(180 if aggregate == "last" else 120, 40.0)]
+
+
+async def test_events_of_others_cost_nothing(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing of the export is called for entities that no export follows."""
+    calls: list[str] = []
+    changed = sampler_module.Sampler._async_state_changed
+
+    def count(self: sampler_module.Sampler, event: Any) -> None:
+        calls.append(event.data["entity_id"])
+        changed(self, event)
+
+    monkeypatch.setattr(sampler_module.Sampler, "_async_state_changed", count)
+    await add_account(export_data(A_FIELD))
+    for number in range(100):
+        hass.states.async_set(f"sensor.other{number}", str(number))
+    hass.states.async_set("sensor.a", "1")
+    await clock.advance(6)
+    assert calls == ["sensor.a"]
+    assert received.values() == [(0, 1.0)]
+
+
+async def test_registry_changes_of_others(
+    hass: HomeAssistant,
+    clock: Clock,
+    registry: er.EntityRegistry,
+    add_account: AddAccount,
+    received: Received,
+) -> None:
+    """They neither end nor repeat anything."""
+    hass.states.async_set("sensor.a", "1")
+    await add_account(export_data(A_FIELD))
+    await clock.advance(6)
+    registry.async_get_or_create("sensor", "test", "x", suggested_object_id="x")
+    registry.async_update_entity("sensor.x", new_entity_id="sensor.y")
+    registry.async_remove("sensor.y")
+    await clock.advance(6)
+    hass.states.async_set("sensor.a", "2")
+    await clock.advance(6)
+    assert received.values() == [(0, 1.0), (12, 2.0)]
+    assert sum(point.writes for point in received.points()) == 2
+
+
+async def test_clock_set_back(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """Samples go on at once, with the times that the clock shows."""
+    entry = await add_account(
+        export_data(A_FIELD, **{CONF_SHORTEST: 5}),
+        export_data({"sensor.a": "b_W"}, **{CONF_MODE: "interval", CONF_INTERVAL: 10}),
+    )
+    exporter: Exporter = entry.runtime_data.exporter
+    hass.states.async_set("sensor.a", "1")
+    await clock.advance(12)
+    clock.freezer.tick(-600)
+    hass.states.async_set("sensor.a", "2")
+    for _ in range(12):
+        clock.freezer.tick(1)
+        # Home Assistant's timers go by a clock that is never set back
+        await exporter.async_upload_now()
+    assert received.values() == [(-588, 2.0), (0, 1.0)]
+    assert received.values("b_W") == [(-580, 2.0), (10, 1.0)]

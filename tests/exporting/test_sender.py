@@ -7,13 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_REAUTH
-from homeassistant.const import (
-    CONF_PASSWORD,
-    EVENT_HOMEASSISTANT_FINAL_WRITE,
-    EVENT_HOMEASSISTANT_STOP,
-)
-from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
@@ -21,6 +14,13 @@ from custom_components.eniris.api import WireFormat, WriteTarget
 from custom_components.eniris.const import CONF_OUTBOX, CONF_SIZE_LIMIT
 from custom_components.eniris.exporting.config import Series
 from custom_components.eniris.exporting.outbox import Outbox, Sample
+from homeassistant.config_entries import SOURCE_REAUTH
+from homeassistant.const import (
+    CONF_PASSWORD,
+    EVENT_HOMEASSISTANT_FINAL_WRITE,
+    EVENT_HOMEASSISTANT_STOP,
+)
+from homeassistant.core import HomeAssistant
 from simulator.faults import FaultKind
 from simulator.server import Simulator
 
@@ -526,10 +526,7 @@ async def test_one_sample_too_large(
     """What is too large by itself is set aside; the others are not held up."""
     simulator.switches.max_body = 10_000
     await kit.outbox.add(
-        [
-            sample(n, "x" * (20_000 if n == 20 else 10), "note")
-            for n in range(40)
-        ]
+        [sample(n, "x" * (20_000 if n == 20 else 10), "note") for n in range(40)]
     )
     await kit.upload()
     assert len(received.points()) == 39
@@ -690,7 +687,8 @@ async def test_live_data_does_not_wait_behind_a_backlog(
     upload = hass.async_create_background_task(kit.upload(), "upload")
     taken: dict[str, int] = {}
     for number in range(3):
-        await _real_until(lambda: len(received.writes) >= number * 3 + 1)  # noqa: B023
+        while len(received.writes) <= number * 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
         await kit.outbox.add([sample(1000 + number, 1.0, f"fresh{number}")])
         taken[f"fresh{number}"] = len(received.writes)
     await upload
@@ -705,12 +703,6 @@ async def test_live_data_does_not_wait_behind_a_backlog(
     backlog = [request for request in received.writes if request.points == 5000]
     assert len(backlog) == 10
     assert len(received.writes) <= 13
-
-
-async def _real_until(condition: Callable[[], bool]) -> None:
-    """Wait for what other threads have a part in."""
-    while not condition():
-        await asyncio.sleep(0)
 
 
 async def test_last_upload(

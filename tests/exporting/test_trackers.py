@@ -18,12 +18,14 @@ from .conftest import START, at
 class Track:
     """A tracker with what it made: seconds after the start, and value."""
 
-    def __init__(self, mode: Mode, aggregate: str = "last", **seconds: float) -> None:
+    def __init__(self, mode: Mode, aggregate: str, seconds: dict[str, float]) -> None:
         """Make a tracker; `seconds` are those of `When`."""
         self.made: list[tuple[float, FieldValue]] = []
-        spans = {name: timedelta(seconds=value) for name, value in seconds.items()}
+        spans: dict[str, Any] = {
+            name: timedelta(seconds=value) for name, value in seconds.items()
+        }
         self.tracker: Tracker = make_tracker(
-            When(mode, aggregate=Aggregate(aggregate), **spans),  # type: ignore[arg-type]
+            When(mode, aggregate=Aggregate(aggregate), **spans),
             lambda time, value: self.made.append(
                 ((time - START).total_seconds(), value)
             ),
@@ -42,12 +44,12 @@ class Track:
 
 def changes(**seconds: float) -> Track:
     """Return a tracker of changes."""
-    return Track(Mode.CHANGE, **seconds)
+    return Track(Mode.CHANGE, "last", seconds)
 
 
 def intervals(aggregate: str, interval: float = 60, **seconds: float) -> Track:
     """Return a tracker of intervals."""
-    return Track(Mode.INTERVAL, aggregate, interval=interval, **seconds)
+    return Track(Mode.INTERVAL, aggregate, {"interval": interval, **seconds})
 
 
 def test_every_change() -> None:

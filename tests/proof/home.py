@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pytest_homeassistant_custom_component.common import async_test_home_assistant
+
 from homeassistant import bootstrap, loader
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import (
@@ -17,7 +19,6 @@ from homeassistant.helpers import (
     restore_state as rs,
 )
 from homeassistant.helpers.storage import get_internal_store_manager
-from pytest_homeassistant_custom_component.common import async_test_home_assistant
 
 _REGISTRIES = (ar, cr, dr, er, fr, ir, lr, rs)
 

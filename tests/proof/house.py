@@ -55,7 +55,7 @@ ROOM = Kind(
     attribute="current_temperature",
 )
 MIXED = Kind("sensor", None, "", word, _of("auto", "manual", "auto", "7.5"))
-"""Not a field that anybody should export: its type changes, and the service refuses one of them."""
+"""Not what anybody should export: its type changes, and the service takes the words alone."""
 
 
 @dataclass(frozen=True)

@@ -216,6 +216,10 @@ class History:
                     yield now, memory.value
                     memory.sent = now
             while change is not None and change.tick == tick:
+                if memory.waiting is not None and memory.is_over(
+                    self.rule.shortest, change.time
+                ):
+                    yield memory.send_waiting(self.rule.shortest, change.time)
                 memory.value = change.value
                 if change.value is not None:
                     memory.waiting = change.time, change.value
@@ -223,9 +227,7 @@ class History:
                         yield memory.send_waiting(self.rule.shortest, change.time)
                 change = next(changes, None)
         follower = self.runs.index(run) + 1
-        goes_on = (
-            follower < len(self.runs) and self.runs[follower].after_clock_change
-        )
+        goes_on = follower < len(self.runs) and self.runs[follower].after_clock_change
         if memory.waiting is not None and not goes_on:
             yield memory.waiting
 
@@ -240,12 +242,13 @@ class History:
         interval = self.rule.interval
         assert interval is not None and run.end is not None
         since = run.changes[0].time
+        end = EPOCH + ((since - EPOCH) // interval + 1) * interval
+        if self.rule.aggregate != "last" and end <= run.begin:
+            # The interval was over before anybody looked, and its beginning is not known
+            since = end
         if run.begin - since > CATCH_UP:
             since = run.begin
         start = EPOCH + (since - EPOCH) // interval * interval
-        if self.rule.aggregate != "last" and start + interval <= run.begin:
-            # The interval was over before anybody looked, and its beginning is not known
-            start = since = start + interval
         changes = [Change(run.first_tick, since, run.changes[0].value)]
         changes += run.changes[1:]
         position = 0

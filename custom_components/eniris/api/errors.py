@@ -23,6 +23,13 @@ class EnirisResponseError(EnirisError):
     """An answer that is not what the API promises: HTML, truncated JSON, wrong types."""
 
 
+class NoAccessTokenError(EnirisError):
+    """The authentication host refused to issue an access token, for a reason of its own.
+
+    An error apart, so that its status is never taken for the answer to the call that needed the token.
+    """
+
+
 class EnirisQueryError(EnirisError):
     """A query, a point or a text that the API would refuse, found before it was sent."""
 

@@ -14,9 +14,13 @@ from .devices import Company, Device, DeviceList, parse_companies, parse_devices
 from .errors import (
     EnirisError,
     EnirisResponseError,
+    EnirisStatusError,
     MethodNotAllowedError,
+    NoAccessTokenError,
     NotFoundError,
+    RateLimitedError,
     ReauthenticationRequiredError,
+    ServerError,
     UnauthorizedError,
 )
 from .telemetry import (
@@ -103,9 +107,14 @@ class Session:
             await self._renew_refresh_token()
             self._access_token = None
             asked_at = time.monotonic()
-            self._access_token = await self._authentication.access_token(
-                self._refresh_token
-            )
+            try:
+                self._access_token = await self._authentication.access_token(
+                    self._refresh_token
+                )
+            except (ReauthenticationRequiredError, RateLimitedError, ServerError):
+                raise
+            except EnirisStatusError as err:
+                raise NoAccessTokenError(f"no access token was issued: {err}") from err
             self._access_token_at = asked_at
             return self._access_token
 

@@ -127,8 +127,12 @@ class Exporter:
         await self._outbox.close()
 
     async def _async_flush(self, _now: datetime) -> None:
+        problem = self._sampler.problem
         self._sampler.async_advance()
         await self._sampler.async_flush()
+        if self._sampler.problem != problem:
+            # Let the user see at once that the disk is full, or has room again
+            await self.async_refresh()
 
     async def _async_upload(self, _now: datetime) -> None:
         if not self._stopping:
@@ -156,7 +160,7 @@ class Exporter:
             self._limit_problem = (
                 f"outbox limit reached, {self._dropped} values dropped"
             )
-        elif self._dropped and relaxed:
+        elif self._dropped and relaxed and not self._sender.failing:
             self._dropped = 0
             self._limit_problem = None
             self._issues.limit_respected()
@@ -233,7 +237,13 @@ class Exporter:
         self._sampler.async_advance()
         await self._sampler.async_flush()
         problem = await self._sender.upload_now(target)
+        try:
+            await self._outbox.targets()
+        except OutboxError as err:
+            problem = f"the waiting values cannot be read: {err}"
         await self.async_refresh()
+        if self._sampler.problem is not None:
+            return f"values cannot be put on disk: {self._sampler.problem}"
         return "log in again" if self._sender.reauthentication_needed else problem
 
     @property

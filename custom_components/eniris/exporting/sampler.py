@@ -151,11 +151,13 @@ class Sampler:
                 self._issues.entity_back(followed.export, followed.exported.field)
         new = by_entity.keys() - self._by_entity.keys()
         self._by_entity = dict(by_entity)
-        if self._unsubscribe_states is not None:
-            self._unsubscribe_states()
+        # In this order, or a change of state that is yet to be handed over would find nobody
+        unsubscribe = self._unsubscribe_states
         self._unsubscribe_states = async_track_state_change_event(
             self._hass, self._by_entity, self._async_state_changed
         )
+        if unsubscribe is not None:
+            unsubscribe()
         # What changed while nobody listened is caught up; a state that was sampled
         # before keeps its time, and the service overwrites equal points
         for entity_id in new:
@@ -209,11 +211,10 @@ class Sampler:
     async def _flush(self) -> None:
         if not self._pending:
             return
-        samples, self._pending = self._pending, []
+        samples = self._pending.copy()
         try:
             await self._outbox.add(samples)
         except OutboxError as err:
-            self._pending = samples + self._pending
             if self.problem is None:
                 _LOGGER.error(
                     "Samples cannot be put on disk (%s). They are kept in memory and"
@@ -222,6 +223,8 @@ class Sampler:
                 )
             self.problem = str(err)
             return
+        # Not before: Home Assistant cancels this when it stops, and twice on disk does no harm
+        del self._pending[: len(samples)]
         if self.problem is not None:
             self.problem = None
             _LOGGER.warning("Samples can be put on disk again; none was lost")

@@ -130,6 +130,11 @@ class Sender:
         state = self._targets.get(target)
         return None if state is None else state.problem
 
+    @property
+    def failing(self) -> bool:
+        """Whether the samples of any target are not stored at present."""
+        return any(state.problem is not None for state in self._targets.values())
+
     async def start_uploads(self) -> None:
         """Begin an upload for every target that samples wait for and that may be tried."""
         if self.reauthentication_needed:
@@ -293,13 +298,6 @@ class Sender:
         else:
             points = await self._hass.async_add_executor_job(merge_points, samples)
         try:
-            # What is said about the log-in, whatever its status, is not about the samples
-            await self._session.access_token()
-        except ReauthenticationRequiredError as err:
-            return self._stop_for_log_in(state, err)
-        except EnirisError as err:
-            return self._postpone(target, state, err, paused=False)
-        try:
             await self._session.write_telemetry(
                 target, points, wire_format=self._wire_format
             )
@@ -367,8 +365,8 @@ class Sender:
             state.paused, state.failures = paused, 0
         first = _PAUSE_FIRST if paused else _RETRY_FIRST
         longest = _PAUSE_LONGEST if paused else _RETRY_LONGEST
-        wait = min(longest, first * 2.0 ** min(state.failures, 16))
-        wait *= random.uniform(0.8, 1.2)  # noqa: S311
+        wait = first * 2.0 ** min(state.failures, 16) * random.uniform(0.8, 1.2)  # noqa: S311
+        wait = min(longest, wait)
         if isinstance(err, EnirisStatusError) and err.retry_after is not None:
             wait = min(err.retry_after, _WAIT_LONGEST)
         state.not_before = time.monotonic() + wait

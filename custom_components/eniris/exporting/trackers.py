@@ -187,6 +187,8 @@ class IntervalTracker:
             since = end
         # Time that has passed does not pass again
         self.observe(since if self._at is None else max(since, self._at), value)
+        # At once, or a value of almost the longest hold-up would be given up before the next timer
+        self.advance(now)
 
     def finish(self) -> None:
         """Leave out the interval that has not ended: its sample would not speak for all of it."""

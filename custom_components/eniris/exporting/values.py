@@ -166,6 +166,21 @@ def to_value(
     return converted if converted is not None and math.isfinite(converted) else None
 
 
+def unit_problem(state: State | None, field: str) -> str | None:
+    """Return a translation key for why a state cannot have the unit of a field, or None.
+
+    None also where that cannot be told yet, because the entity has no state.
+    """
+    unit = field_unit(field)
+    if state is None or unit is None:
+        return None
+    if split_entity_id(state.entity_id)[0] in ON_OFF_DOMAINS or _is_word(state):
+        return "no_number"
+    if not unit.reaches(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)):
+        return "unit_mismatch"
+    return None
+
+
 def _is_word(state: State) -> bool:
     return (
         state.attributes.get(ATTR_DEVICE_CLASS) == SensorDeviceClass.ENUM

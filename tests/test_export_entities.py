@@ -1,0 +1,591 @@
+"""What the user sees of an export: its device, figures, problem, switch and button."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.eniris import async_remove_config_entry_device
+from custom_components.eniris.const import (
+    CONF_ATTRIBUTE,
+    CONF_ENABLED,
+    CONF_ENTITY,
+    CONF_FIELD,
+    DOMAIN,
+)
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.const import (
+    ATTR_DEVICE_CLASS,
+    ATTR_FRIENDLY_NAME,
+    ATTR_UNIT_OF_MEASUREMENT,
+    CONF_PASSWORD,
+    STATE_OFF,
+    STATE_ON,
+    STATE_UNKNOWN,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.util import dt as dt_util
+from simulator.server import Simulator
+
+from .common import device_of
+from .export_kit import (
+    INGRESS,
+    POWER,
+    START,
+    WRITE,
+    Home,
+    MeterWorld,
+    home_with_account,
+)
+
+FIELD = "actualPowerTot_W"
+STATUS = 30
+"""Seconds between two looks at the figures."""
+
+ASKED_AGAIN = 75
+"""Seconds after which a target that failed for long enough in these tests was tried again."""
+
+
+@pytest.fixture
+def world() -> MeterWorld:
+    """Return a small world."""
+    return MeterWorld()
+
+
+@pytest.fixture
+async def home(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+) -> Home:
+    """Return a home with an account and a power sensor of 1.5 kW."""
+    home = await home_with_account(hass, freezer, simulator, user_input)
+    home.add_power()
+    return home
+
+
+@pytest.fixture
+async def export(home: Home) -> ConfigSubentry:
+    """Return an export of the power sensor, the first value of which is uploaded."""
+    export = await home.add_export({POWER: FIELD})
+    await home.wait(6)
+    assert home.values() == [1500.0]
+    return export
+
+
+def measure(home: Home, state: str) -> None:
+    """Let the power sensor have a value."""
+    home.hass.states.async_set(POWER, state, {ATTR_UNIT_OF_MEASUREMENT: "kW"})
+
+
+def figures(home: Home, export: ConfigSubentry) -> dict[str, Any]:
+    """Return what the sensors of an export show."""
+    shown: dict[str, Any] = {
+        key: int(home.shown(export, key)) for key in ("waiting", "uploaded", "rejected")
+    }
+    for key in ("oldest_waiting", "last_upload"):
+        state = home.shown(export, key)
+        shown[key] = None if state == STATE_UNKNOWN else dt_util.parse_datetime(state)
+    return shown
+
+
+def problem(home: Home, export: ConfigSubentry) -> str | None:
+    """Return the reason of an export's problem, None where it has none."""
+    state = home.hass.states.get(home.entity_id(export, "binary_sensor", "problem"))
+    assert state is not None
+    reason: str | None = state.attributes["reason"]
+    assert state.state == (STATE_OFF if reason is None else STATE_ON)
+    return reason
+
+
+async def press(home: Home, export: ConfigSubentry) -> None:
+    """Press the button."""
+    await home.hass.services.async_call(
+        "button",
+        "press",
+        {"entity_id": home.entity_id(export, "button", "upload_now")},
+        blocking=True,
+    )
+
+
+async def switch(home: Home, export: ConfigSubentry, to: str) -> None:
+    """Use the switch."""
+    await home.hass.services.async_call(
+        "switch",
+        f"turn_{to}",
+        {"entity_id": home.entity_id(export, "switch", "enabled")},
+        blocking=True,
+    )
+
+
+def registered(home: Home, export: ConfigSubentry) -> list[er.RegistryEntry]:
+    """Return the entities of an export, by entity id."""
+    entities = er.async_entries_for_config_entry(
+        er.async_get(home.hass), home.entry.entry_id
+    )
+    return sorted(
+        (
+            entity
+            for entity in entities
+            if entity.config_subentry_id == export.subentry_id
+        ),
+        key=lambda entity: entity.entity_id,
+    )
+
+
+def device(home: Home, export: ConfigSubentry) -> dr.DeviceEntry | None:
+    """Return the device of an export."""
+    return device_of(
+        home.hass, home.entry, f"{home.entry.unique_id}_{export.subentry_id}"
+    )
+
+
+def subentries_of(device: dr.DeviceEntry) -> set[str | None]:
+    """Return what a device belongs to, which the newest Home Assistant has one of."""
+    if hasattr(device, "config_subentry_id"):
+        return {device.config_subentry_id}
+    [subentries] = device.config_entries_subentries.values()
+    return subentries
+
+
+async def test_device(home: Home, export: ConfigSubentry) -> None:
+    """An export is a device of its own, below the account's."""
+    found = device(home, export)
+    assert found is not None
+    assert found.name == "House"
+    assert found.manufacturer == "Eniris"
+    assert found.model == "gridMetrics"
+    assert found.entry_type is dr.DeviceEntryType.SERVICE
+    assert subentries_of(found) == {export.subentry_id}
+    account = device_of(home.hass, home.entry, f"account_{home.entry.unique_id}")
+    assert account is not None
+    assert found.via_device_id == account.id
+    assert subentries_of(account) == {None}
+
+
+async def test_entities(
+    home: Home, export: ConfigSubentry, snapshot: SnapshotAssertion
+) -> None:
+    """Every entity of an export, as registered and as shown."""
+    found = {}
+    its_device = device(home, export)
+    assert its_device is not None
+    for entity in registered(home, export):
+        state = home.hass.states.get(entity.entity_id)
+        assert state is not None
+        assert entity.unique_id.startswith(
+            f"{home.entry.unique_id}_{export.subentry_id}_"
+        )
+        assert entity.device_id == its_device.id
+        assert entity.has_entity_name
+        assert entity.disabled_by is None
+        assert entity.hidden_by is None
+        found[entity.entity_id] = {
+            "key": entity.unique_id.rpartition(f"{export.subentry_id}_")[2],
+            "translation_key": entity.translation_key,
+            "category": str(entity.entity_category),
+            "state_class": str((entity.capabilities or {}).get("state_class")),
+            "name": state.attributes[ATTR_FRIENDLY_NAME],
+            "device_class": str(state.attributes.get(ATTR_DEVICE_CLASS)),
+            "unit": str(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)),
+            "state": state.state,
+        }
+    assert found == snapshot
+
+
+async def test_figures(home: Home) -> None:
+    """The figures tell what waits and what became of the rest, through an outage and after it."""
+    export = await home.add_export({POWER: FIELD})
+    nothing = {
+        "waiting": 0,
+        "uploaded": 0,
+        "rejected": 0,
+        "oldest_waiting": None,
+        "last_upload": None,
+    }
+    assert figures(home, export) == nothing
+    assert problem(home, export) is None
+    await home.wait(STATUS)
+    # The time is that of the upload: the five seconds after the start
+    uploaded = figures(home, export)
+    last_upload = uploaded.pop("last_upload")
+    assert last_upload is not None
+    assert START < last_upload <= START + timedelta(seconds=6)
+    assert uploaded == {
+        "waiting": 0,
+        "uploaded": 1,
+        "rejected": 0,
+        "oldest_waiting": None,
+    }
+
+    home.simulator.faults.add(INGRESS, "drop")
+    first = dt_util.utcnow()
+    for state in ("2", "3", "4"):
+        measure(home, state)
+        await home.wait(2)
+    await home.wait(STATUS)
+    assert figures(home, export) == {
+        "waiting": 3,
+        "uploaded": 1,
+        "rejected": 0,
+        "oldest_waiting": first.replace(microsecond=0),
+        "last_upload": last_upload,
+    }
+    assert problem(home, export) is not None
+
+    home.simulator.faults.clear()
+    await home.wait(ASKED_AGAIN)
+    assert home.values() == [1500.0, 2000.0, 3000.0, 4000.0]
+    recovered = figures(home, export)
+    assert recovered.pop("last_upload") > first + timedelta(seconds=STATUS)
+    assert recovered == {
+        "waiting": 0,
+        "uploaded": 4,
+        "rejected": 0,
+        "oldest_waiting": None,
+    }
+    assert problem(home, export) is None
+    # The figures are those of the export's whole life
+    assert await home.hass.config_entries.async_reload(home.entry.entry_id)
+    await home.settle()
+    assert figures(home, export)["uploaded"] >= 4
+
+
+@pytest.mark.expected_log("refuses a value of field")
+async def test_rejected(home: Home, export: ConfigSubentry) -> None:
+    """A value that is refused for good is counted, and is neither waiting nor uploaded."""
+    home.simulator.switches.max_age_s = -10
+    measure(home, "2")
+    await home.wait(STATUS)
+    assert home.values() == [1500.0]
+    shown = figures(home, export)
+    assert (shown["waiting"], shown["uploaded"], shown["rejected"]) == (0, 1, 1)
+    # The others go on, so nothing is wrong
+    assert problem(home, export) is None
+
+
+async def test_outage(home: Home, export: ConfigSubentry) -> None:
+    """A service that does not answer is a problem from the first upload that fails to the next."""
+    home.simulator.faults.add(INGRESS, "drop")
+    await home.wait(STATUS)
+    # Nothing waits, so nothing is wrong
+    assert problem(home, export) is None
+    await home.wait(1)
+    measure(home, "2")
+    await home.wait(6)
+    reason = problem(home, export)
+    assert reason
+    assert "Injected" not in reason
+    home.simulator.faults.clear()
+    failing = dt_util.utcnow()
+    while problem(home, export) is not None:
+        assert dt_util.utcnow() - failing < timedelta(seconds=20)
+        await home.wait(1)
+    # At once: it was stored within the same second
+    assert home.simulator.log.find(WRITE)[-1].time == dt_util.utcnow()
+    assert home.values()[-1] == 2000.0
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+@pytest.mark.parametrize(
+    ("break_it", "mend", "issue", "says"),
+    [
+        (
+            lambda simulator: simulator.accounts["demo@example.com"].roles.clear(),
+            lambda simulator: simulator.accounts["demo@example.com"].roles.add(
+                "CustomerName"
+            ),
+            "role_missing",
+            "403 Forbidden",
+        ),
+        (
+            lambda simulator: simulator.switches.namespaces.clear(),
+            lambda simulator: simulator.switches.namespaces.add(("demo", "rp_one_m")),
+            "namespace_unknown",
+            "404 Not Found",
+        ),
+    ],
+)
+async def test_target_refused(
+    home: Home,
+    export: ConfigSubentry,
+    break_it: Callable[[Simulator], None],
+    mend: Callable[[Simulator], None],
+    issue: str,
+    says: str,
+) -> None:
+    """What only the account's owner can mend is a problem with a repair issue, until it is mended."""
+    break_it(home.simulator)
+    measure(home, "2")
+    await home.wait(6)
+    reason = problem(home, export)
+    assert reason is not None
+    assert says in reason
+    assert home.issues()[issue] == {
+        "account": "demo@example.com",
+        "collector": "demo-ingress",
+        "database": "demo",
+        "retention_policy": "rp_one_m",
+        "error": reason,
+    }
+    mend(home.simulator)
+    await home.wait(ASKED_AGAIN)
+    assert problem(home, export) is None
+    assert issue not in home.issues()
+    assert home.values()[-1] == 2000.0
+
+
+@pytest.mark.expected_log("Authentication failed while fetching")
+async def test_log_in_again(home: Home, export: ConfigSubentry) -> None:
+    """A log-in that has ended is a problem at once; after a new one all of it goes up."""
+    home.simulator.revoke("demo@example.com", "refresh")
+    home.simulator.revoke("demo@example.com", "access")
+    measure(home, "2")
+    await home.wait(6)
+    assert problem(home, export) == "log in again"
+    assert home.log_ins_asked_for() == 1
+    await home.wait(70)
+    assert figures(home, export)["waiting"] == 1
+    [flow] = home.hass.config_entries.flow.async_progress()
+    result = await home.hass.config_entries.flow.async_configure(
+        flow["flow_id"], {CONF_PASSWORD: "demo"}
+    )
+    assert result["type"] is FlowResultType.ABORT
+    await home.settle()
+    await home.wait(6)
+    assert problem(home, export) is None
+    assert home.values()[-1] == 2000.0
+
+
+@pytest.mark.expected_log("Samples cannot be put on disk")
+@pytest.mark.expected_log("Samples can be put on disk again")
+async def test_disk_full(home: Home) -> None:
+    """A disk that is full is a problem at once; when there is room again nothing was lost."""
+    row = {CONF_ENTITY: POWER, CONF_FIELD: "text", CONF_ATTRIBUTE: "text"}
+    export = await home.add_export({}, fields=[row])
+    outbox = home.entry.runtime_data.exporter.outbox
+
+    def limit(pages: int) -> None:
+        outbox._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+    await outbox._run(limit, 1)
+    await home.wait(STATUS + 1)
+    home.hass.states.async_set(POWER, "1", {"text": "x" * 100_000})
+    await home.wait(2)
+    assert problem(home, export) == (
+        "values cannot be put on disk: database or disk is full"
+    )
+    await home.wait(STATUS)
+    assert not home.values("text")
+    assert await home.entry.runtime_data.exporter.async_upload_now() == (
+        "values cannot be put on disk: database or disk is full"
+    )
+    await outbox._run(limit, 2**30)
+    await home.wait(2)
+    assert problem(home, export) is None
+    await home.wait(5)
+    assert home.values("text") == ["x" * 100_000]
+
+
+async def test_switch(home: Home, export: ConfigSubentry) -> None:
+    """Off, nothing is collected, whatever is restarted; the entry is not reloaded for it."""
+    loaded_with = home.entry.runtime_data
+    assert home.shown(export, "enabled", "switch") == STATE_ON
+    await switch(home, export, "off")
+    assert home.shown(export, "enabled", "switch") == STATE_OFF
+    assert home.entry.subentries[export.subentry_id].data[CONF_ENABLED] is False
+    measure(home, "2")
+    await home.wait(6)
+    assert home.entry.runtime_data is loaded_with
+
+    assert await home.hass.config_entries.async_reload(home.entry.entry_id)
+    await home.settle()
+    assert home.shown(export, "enabled", "switch") == STATE_OFF
+    measure(home, "3")
+    await home.wait(STATUS)
+    assert home.values() == [1500.0]
+    assert figures(home, export)["waiting"] == 0
+
+    loaded_with = home.entry.runtime_data
+    await switch(home, export, "on")
+    assert home.shown(export, "enabled", "switch") == STATE_ON
+    assert home.entry.subentries[export.subentry_id].data[CONF_ENABLED] is True
+    measure(home, "4")
+    await home.wait(6)
+    assert home.values()[-1] == 4000.0
+    # What was measured while it was off is not sent afterwards, but for the present value
+    assert 2000.0 not in home.values()
+    assert home.entry.runtime_data is loaded_with
+
+
+async def test_switched_off_with_values_waiting(
+    home: Home, export: ConfigSubentry
+) -> None:
+    """What was collected before the switch was turned off still goes up."""
+    home.simulator.faults.add(INGRESS, "drop")
+    measure(home, "2")
+    await home.wait(6)
+    await switch(home, export, "off")
+    measure(home, "3")
+    home.simulator.faults.clear()
+    await home.wait(ASKED_AGAIN)
+    assert home.values() == [1500.0, 2000.0]
+    assert figures(home, export)["waiting"] == 0
+
+
+async def test_switch_concerns_one_export(home: Home, export: ConfigSubentry) -> None:
+    """Another export of the same entity goes on."""
+    other = await home.add_export({POWER: FIELD}, title="Other", tags={"serialNr": "2"})
+    await switch(home, export, "off")
+    measure(home, "2")
+    await home.wait(6)
+    assert home.shown(other, "enabled", "switch") == STATE_ON
+    assert [
+        point.tags["serialNr"] for point in home.points() if point.fields[FIELD] == 2000
+    ] == ["2"]
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+async def test_button(home: Home, export: ConfigSubentry) -> None:
+    """The button tries at once what is paused, and says what stands in the way."""
+    roles = home.simulator.accounts["demo@example.com"].roles
+    roles.clear()
+    measure(home, "2")
+    await home.wait(12)
+    assert home.simulator.log.count(WRITE, 403) == 1
+    with pytest.raises(HomeAssistantError) as err:
+        await press(home, export)
+    assert err.value.translation_domain == DOMAIN
+    assert err.value.translation_key == "upload_failed"
+    assert err.value.translation_placeholders == {"error": problem(home, export)}
+    assert "403 Forbidden" in str(err.value)
+    assert home.simulator.log.count(WRITE, 403) == 2
+    roles.add("CustomerName")
+    now = dt_util.utcnow()
+    await press(home, export)
+    assert home.values()[-1] == 2000.0
+    # The figures are looked at there and then
+    assert figures(home, export) == {
+        "waiting": 0,
+        "uploaded": 2,
+        "rejected": 0,
+        "oldest_waiting": None,
+        "last_upload": now.replace(microsecond=0),
+    }
+    assert problem(home, export) is None
+
+
+async def test_button_without_a_pause(home: Home, export: ConfigSubentry) -> None:
+    """A value that was measured just now goes up with the press."""
+    measure(home, "2")
+    await home.hass.async_block_till_done()
+    await press(home, export)
+    assert home.values() == [1500.0, 2000.0]
+    await press(home, export)
+    assert home.simulator.log.count(WRITE, 204) == 2
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+async def test_two_exports(home: Home, export: ConfigSubentry) -> None:
+    """Each export has its own figures and problem, also where both wait in one outbox."""
+    other = await home.add_export(
+        {POWER: FIELD, "sensor.b": "b"}, title="Other", database="unknown"
+    )
+    home.hass.states.async_set("sensor.b", "1")
+    await home.wait(6)
+    reason = problem(home, other)
+    assert reason is not None
+    assert "404 Not Found" in reason
+    assert problem(home, export) is None
+    measure(home, "2")
+    await home.wait(STATUS)
+    assert figures(home, export)["waiting"] == 0
+    assert figures(home, export)["uploaded"] >= 2
+    shown = figures(home, other)
+    assert (shown["waiting"], shown["uploaded"]) == (3, 0)
+    assert shown["last_upload"] is None
+    assert home.values() == [1500.0, 2000.0]
+    # The button is that of its own target
+    await press(home, export)
+    with pytest.raises(HomeAssistantError):
+        await press(home, other)
+
+
+async def test_same_series(home: Home, export: ConfigSubentry) -> None:
+    """Two exports of one series are told apart by whose values they are."""
+    home.hass.states.async_set("sensor.b", "1")
+    other = await home.add_export({"sensor.b": "b"}, title="Other")
+    await home.wait(STATUS)
+    for state in ("2", "3"):
+        home.hass.states.async_set("sensor.b", state)
+        await home.wait(1)
+    await home.wait(STATUS)
+    assert figures(home, other)["uploaded"] == 3
+    # Its first value was sent once more when the other export was added
+    assert figures(home, export)["uploaded"] == 2
+
+
+async def test_removal(home: Home, export: ConfigSubentry) -> None:
+    """With an export, all of it goes; another one and what waited for it stay."""
+    other = await home.add_export({POWER: FIELD}, title="Other", tags={"serialNr": "2"})
+    gone = [entity.entity_id for entity in registered(home, export)]
+    assert len(gone) == 8
+    home.hass.config_entries.async_remove_subentry(home.entry, export.subentry_id)
+    await home.settle()
+    assert home.entry.state is ConfigEntryState.LOADED
+    assert not registered(home, export)
+    assert device(home, export) is None
+    assert not [id_ for id_ in gone if home.hass.states.get(id_)]
+    assert len(registered(home, other)) == 8
+    assert device(home, other) is not None
+    measure(home, "2")
+    await home.wait(STATUS)
+    assert [
+        point.tags["serialNr"] for point in home.points() if point.fields[FIELD] == 2000
+    ] == ["2"]
+
+
+async def test_device_goes_with_the_export_only(
+    home: Home, export: ConfigSubentry
+) -> None:
+    """The device of an export that runs cannot be deleted by itself."""
+    found = device(home, export)
+    assert found is not None
+    assert not await async_remove_config_entry_device(home.hass, home.entry, found)
+    left_over = dr.async_get(home.hass).async_get_or_create(
+        config_entry_id=home.entry.entry_id,
+        identifiers={(DOMAIN, f"{home.entry.unique_id}_gone")},
+    )
+    assert await async_remove_config_entry_device(home.hass, home.entry, left_over)
+
+
+async def test_available_during_an_outage(home: Home, export: ConfigSubentry) -> None:
+    """The entities of an export tell of trouble, and so are there in it, after a start too."""
+    home.simulator.faults.add(INGRESS, "drop")
+    measure(home, "2")
+    await home.wait(6)
+    assert await home.hass.config_entries.async_reload(home.entry.entry_id)
+    await home.settle()
+    # Before any upload was tried
+    assert figures(home, export)["waiting"] == 1
+    assert figures(home, export)["oldest_waiting"] == datetime(
+        2026, 7, 1, 12, 0, 6, tzinfo=UTC
+    )
+    await home.wait(12)
+    assert problem(home, export) is not None
+
+
+async def test_reason_is_not_recorded(home: Home, export: ConfigSubentry) -> None:
+    """The reason is for the eye: it is not kept in the recorder."""
+    entity_id = home.entity_id(export, "binary_sensor", "problem")
+    state = home.hass.states.get(entity_id)
+    assert state is not None
+    assert state.state_info is not None
+    assert "reason" in state.state_info["unrecorded_attributes"]

@@ -1,0 +1,292 @@
+"""The options of an account: how much may wait for how long, and the form in which values are sent."""
+
+from datetime import timedelta
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.eniris.const import (
+    CONF_AGE_LIMIT,
+    CONF_ATTRIBUTE,
+    CONF_ENTITY,
+    CONF_EXPERT,
+    CONF_FIELD,
+    CONF_OUTBOX,
+    CONF_SIZE_LIMIT,
+    CONF_WIRE_FORMAT,
+    DEFAULT_AGE_LIMIT,
+    DEFAULT_SIZE_LIMIT,
+)
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType, InvalidData
+from homeassistant.setup import async_setup_component
+from simulator.server import Simulator
+
+from .export_kit import (
+    INGRESS,
+    POWER,
+    Dialog,
+    Home,
+    MeterWorld,
+    home_with_account,
+    suggested,
+)
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    CONF_OUTBOX: {
+        CONF_SIZE_LIMIT: DEFAULT_SIZE_LIMIT,
+        CONF_AGE_LIMIT: DEFAULT_AGE_LIMIT,
+    },
+    CONF_EXPERT: {CONF_WIRE_FORMAT: "json"},
+}
+OTHERS = {
+    CONF_OUTBOX: {CONF_SIZE_LIMIT: 5, CONF_AGE_LIMIT: 30},
+    CONF_EXPERT: {CONF_WIRE_FORMAT: "line_protocol"},
+}
+ENTITY = "sensor.notes"
+
+
+@pytest.fixture
+def world() -> MeterWorld:
+    """Return a small world."""
+    return MeterWorld()
+
+
+@pytest.fixture
+async def home(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+) -> Home:
+    """Return a home with an account."""
+    return await home_with_account(hass, freezer, simulator, user_input)
+
+
+async def open_options(home: Home) -> Any:
+    """Open the form."""
+    result = await home.hass.config_entries.options.async_init(home.entry.entry_id)
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == "init"
+    return result
+
+
+async def set_options(home: Home, options: dict[str, Any]) -> None:
+    """Open the form and submit it."""
+    flow = await open_options(home)
+    result = await home.hass.config_entries.options.async_configure(
+        flow["flow_id"], options
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await home.settle()
+
+
+async def set_limits(home: Home, *, size: int = 1024, age: int = 0) -> None:
+    """Set the limits of the outbox."""
+    await set_options(
+        home, {**DEFAULTS, CONF_OUTBOX: {CONF_SIZE_LIMIT: size, CONF_AGE_LIMIT: age}}
+    )
+
+
+async def add_export_of_notes(home: Home) -> ConfigSubentry:
+    """Export an entity whose values can be as large as a test likes; nothing can be uploaded."""
+    row = {CONF_ENTITY: ENTITY, CONF_FIELD: "notes", CONF_ATTRIBUTE: "text"}
+    home.simulator.faults.add(INGRESS, "drop")
+    return await home.add_export({}, fields=[row])
+
+
+async def note(home: Home, number: int, size: int = 1) -> None:
+    """Make a value of so many bytes."""
+    text = f"note {number:03}".ljust(size, ".")
+    home.hass.states.async_set(ENTITY, str(number), {"text": text})
+    await home.wait(1)
+
+
+def noted(home: Home) -> list[int]:
+    """Return the numbers of the values that the service has stored."""
+    return [int(text[5:8]) for text in home.values("notes")]
+
+
+def waiting(home: Home, export: ConfigSubentry) -> int:
+    """Return how many values wait."""
+    return int(home.shown(export, "waiting"))
+
+
+async def test_options(home: Home) -> None:
+    """What is submitted is stored, holds after one reload, and is what the form then shows."""
+    assert home.entry.options == {}
+    loaded: list[ConfigEntryState] = []
+    home.entry.async_on_state_change(lambda: loaded.append(home.entry.state))
+    assert suggested((await open_options(home))["data_schema"]) == DEFAULTS
+    await set_options(home, OTHERS)
+    assert home.entry.options == OTHERS
+    assert loaded.count(ConfigEntryState.LOADED) == 1
+    assert suggested((await open_options(home))["data_schema"]) == OTHERS
+    # The same once more changes nothing
+    await set_options(home, OTHERS)
+    assert loaded.count(ConfigEntryState.LOADED) == 1
+
+
+async def test_each_account_has_its_own(home: Home, user_input: dict[str, Any]) -> None:
+    """What one account has chosen is not what the form of another one shows."""
+    await set_options(home, OTHERS)
+    await open_options(home)
+    other = await home_with_account(
+        home.hass, home.freezer, home.simulator, user_input, "norole@example.com"
+    )
+    assert suggested((await open_options(other))["data_schema"]) == DEFAULTS
+    assert other.entry.options == {}
+
+
+async def test_over_http(home: Home, hass_client: ClientSessionGenerator) -> None:
+    """The frontend gets the form in the language that it speaks."""
+    assert await async_setup_component(home.hass, "config", {})
+    client = await hass_client()
+    path = "/api/config/config_entries/options/flow"
+    response = await client.post(path, json={"handler": home.entry.entry_id})
+    assert response.status == 200, await response.text()
+    form = await response.json()
+    assert {
+        section["name"]: [field["name"] for field in section["schema"]]
+        for section in form["data_schema"]
+    } == {key: list(fields) for key, fields in DEFAULTS.items()}
+    response = await client.post(f"{path}/{form['flow_id']}", json=OTHERS)
+    assert (await response.json())["type"] == "create_entry"
+    await home.settle()
+    assert home.entry.options == OTHERS
+
+
+async def test_account_not_loaded(home: Home) -> None:
+    """The options can be changed while the account is not loaded."""
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    await set_options(home, OTHERS)
+    assert home.entry.options == OTHERS
+    assert home.entry.state is ConfigEntryState.NOT_LOADED
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {CONF_OUTBOX: {CONF_SIZE_LIMIT: 0, CONF_AGE_LIMIT: 0}},
+        {CONF_OUTBOX: {CONF_SIZE_LIMIT: 10**7, CONF_AGE_LIMIT: 0}},
+        {CONF_OUTBOX: {CONF_SIZE_LIMIT: 1, CONF_AGE_LIMIT: -1}},
+        {CONF_OUTBOX: {CONF_SIZE_LIMIT: 1, CONF_AGE_LIMIT: 4000}},
+        {CONF_OUTBOX: {CONF_SIZE_LIMIT: "much", CONF_AGE_LIMIT: 0}},
+        {CONF_EXPERT: {CONF_WIRE_FORMAT: "xml"}},
+    ],
+)
+async def test_impossible_options(home: Home, options: dict[str, Any]) -> None:
+    """What makes no sense is refused by the form itself."""
+    flow = await open_options(home)
+    with pytest.raises(InvalidData):
+        await home.hass.config_entries.options.async_configure(
+            flow["flow_id"], {**DEFAULTS, **options}
+        )
+    assert home.entry.options == {}
+
+
+@pytest.mark.expected_log("The outbox has reached its limit")
+async def test_size_limit(home: Home) -> None:
+    """At the limit the oldest are dropped and counted; the issue goes when there is room again."""
+    await set_limits(home, size=1)
+    export = await add_export_of_notes(home)
+    for number in range(8):
+        await note(home, number, 100_000)
+    await home.wait(30)
+    assert waiting(home, export) == 8
+    assert not home.issues()
+    # Of what is dropped together with these, nothing is seen afterwards
+    for number in range(8, 12):
+        await note(home, number, 100_000)
+    await home.wait(30)
+    dropped = int(home.issues()["outbox_limit"]["dropped"])
+    assert dropped > 0
+    assert waiting(home, export) == 12 - dropped
+    assert home.issues()["outbox_limit"]["account"] == "demo@example.com"
+    problem = home.hass.states.get(home.entity_id(export, "binary_sensor", "problem"))
+    assert problem is not None
+    assert problem.state == "on"
+
+    await note(home, 12)
+    home.simulator.faults.clear()
+    await home.wait(300)
+    assert noted(home) == list(range(dropped, 13))
+    assert waiting(home, export) == 0
+    assert not home.issues()
+    problem = home.hass.states.get(home.entity_id(export, "binary_sensor", "problem"))
+    assert problem is not None
+    assert problem.state == "off"
+
+
+@pytest.mark.expected_log("The outbox has reached its limit")
+async def test_age_limit(home: Home) -> None:
+    """Values that are too old are dropped and counted, younger ones are not."""
+    await set_limits(home, age=1)
+    export = await add_export_of_notes(home)
+    for number in range(3):
+        await note(home, number)
+    half = timedelta(hours=12).total_seconds()
+    await home.wait(half, step=half)
+    await note(home, 3)
+    await home.wait(30)
+    assert waiting(home, export) == 4
+    assert not home.issues()
+    await home.wait(half, step=half)
+    await home.wait(30)
+    assert waiting(home, export) == 1
+    assert home.issues()["outbox_limit"]["dropped"] == "3"
+    home.simulator.faults.clear()
+    await home.wait(400, step=5)
+    assert noted(home) == [3]
+    assert not home.issues()
+
+
+async def test_no_limit_by_age(home: Home) -> None:
+    """Unless it is asked for, a value waits for as long as it takes."""
+    export = await add_export_of_notes(home)
+    await note(home, 0)
+    half_a_year = timedelta(days=180).total_seconds()
+    await home.wait(half_a_year, step=half_a_year / 20)
+    assert waiting(home, export) == 1
+    assert "outbox_limit" not in home.issues()
+
+
+@pytest.mark.expected_log("The outbox has reached its limit")
+async def test_a_limit_that_is_raised(home: Home) -> None:
+    """Raising the limit keeps what waits, and takes the issue back."""
+    await set_limits(home, size=1)
+    export = await add_export_of_notes(home)
+    for number in range(12):
+        await note(home, number, 100_000)
+    await home.wait(30)
+    assert "outbox_limit" in home.issues()
+    left = waiting(home, export)
+    await set_limits(home, size=10)
+    assert not home.issues()
+    # And the present value, which is taken once more after a start
+    for number in range(20, 40):
+        await note(home, number, 100_000)
+    await home.wait(30)
+    assert waiting(home, export) == left + 1 + 20
+    assert not home.issues()
+
+
+async def test_line_protocol(home: Home) -> None:
+    """For experts: both the trial and the uploads then go as line protocol."""
+    home.add_power()
+    await set_options(home, OTHERS)
+    dialog = Dialog(home)
+    await dialog.to_end_of_trial({POWER: "power_W"})
+    dialog.expect("written")
+    await dialog.submit({})
+    home.hass.states.async_set(POWER, "2", {"unit_of_measurement": "kW"})
+    await home.wait(6)
+    assert home.values("power_W")[-1] == 2000.0
+    assert len(home.writes) >= 2
+    for request in home.writes:
+        assert dict(request.query) == {"db": "demo", "rp": "rp_one_m"}
+        assert request.body is not None
+        assert request.body.startswith(b"gridMetrics,serialNr=1234 power_W=")

@@ -1,0 +1,551 @@
+"""The actions: push points, upload now, list and discard what the service refused."""
+
+from datetime import UTC, datetime, timedelta
+import json
+import math
+from pathlib import Path
+import sqlite3
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+import voluptuous as vol
+
+from custom_components.eniris import services
+from custom_components.eniris.const import (
+    ATTR_CONFIG_ENTRY_ID,
+    ATTR_POINTS,
+    CONF_COLLECTOR,
+    CONF_DATABASE,
+    CONF_FIELDS,
+    CONF_MEASUREMENT,
+    CONF_RETENTION_POLICY,
+    CONF_TAGS,
+    DOMAIN,
+)
+from custom_components.eniris.services import (
+    ATTR_TIME,
+    SERVICE_DISCARD_REJECTS,
+    SERVICE_LIST_REJECTS,
+    SERVICE_PUSH,
+    SERVICE_UPLOAD_NOW,
+)
+from homeassistant.core import HomeAssistant, ServiceResponse
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import selector
+from homeassistant.helpers.storage import STORAGE_DIR
+from homeassistant.helpers.translation import async_get_exception_message
+from homeassistant.setup import async_setup_component
+from homeassistant.util.yaml import load_yaml_dict
+from simulator.server import Simulator
+
+from .export_kit import INGRESS, START, WRITE, Home, MeterWorld, home_with_account
+
+PACKAGE = Path(services.__file__).parent
+SERVICES = {
+    SERVICE_PUSH,
+    SERVICE_UPLOAD_NOW,
+    SERVICE_LIST_REJECTS,
+    SERVICE_DISCARD_REJECTS,
+}
+POINT = {
+    CONF_MEASUREMENT: "gridMetrics",
+    CONF_TAGS: {"serialNr": "1234"},
+    CONF_FIELDS: {"actualPowerTot_W": 2000},
+}
+
+
+@pytest.fixture
+def world() -> MeterWorld:
+    """Return a small world."""
+    return MeterWorld()
+
+
+@pytest.fixture
+async def home(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+) -> Home:
+    """Return a home with an account."""
+    return await home_with_account(hass, freezer, simulator, user_input)
+
+
+def on_disk(home: Home) -> list[tuple[str, Any]]:
+    """Return field and value of what is in the outbox' file, as another process sees it."""
+    [path] = Path(home.hass.config.path(STORAGE_DIR)).glob("eniris.*.outbox.db")
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(
+            "SELECT field, value FROM sample ORDER BY id"
+        ).fetchall()
+    finally:
+        connection.close()
+
+
+async def call(
+    home: Home, service: str, *, respond: bool = False, **data: Any
+) -> ServiceResponse:
+    """Call an action for the account."""
+    return await home.hass.services.async_call(
+        DOMAIN,
+        service,
+        {ATTR_CONFIG_ENTRY_ID: home.entry.entry_id, **data},
+        blocking=True,
+        return_response=respond,
+    )
+
+
+async def push(home: Home, *points: dict[str, Any], **changes: Any) -> None:
+    """Push points to the usual target."""
+    data = {
+        CONF_COLLECTOR: "demo-ingress",
+        CONF_DATABASE: "demo",
+        CONF_RETENTION_POLICY: "rp_one_m",
+        ATTR_POINTS: list(points),
+        **changes,
+    }
+    await call(home, SERVICE_PUSH, **data)
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """Return a point that differs from the usual one."""
+    return {**POINT, **changes}
+
+
+async def list_rejects(home: Home) -> list[dict[str, Any]]:
+    """Return what the action lists, as the caller gets it."""
+    response = await call(home, SERVICE_LIST_REJECTS, respond=True)
+    rejects: list[dict[str, Any]] = json.loads(json.dumps(response))["rejects"]
+    return rejects
+
+
+def seconds(moment: datetime) -> int:
+    """Return the time of a stored point."""
+    return round(moment.timestamp()) * 10**9
+
+
+async def test_push(home: Home) -> None:
+    """Points arrive where they were meant to, at the time of the call, with the right types."""
+    await push(
+        home,
+        changed(fields={"a_W": 2000, "b": True, "c": "idle", "d": -1.5, "e": 0}),
+        changed(measurement="batteryMetrics", tags={"b": "2", "a": 1}),
+    )
+    assert not home.writes
+    await home.wait(6)
+    assert home.simulator.log.count(WRITE, 204) == 1
+    [request] = home.writes
+    assert dict(request.query) == {"u": "demo-ingress", "db": "demo", "rp": "rp_one_m"}
+    first, second = home.points()
+    assert first.fields == {"a_W": 2000.0, "b": True, "c": "idle", "d": -1.5, "e": 0.0}
+    assert first.types == {
+        "a_W": "float",
+        "b": "boolean",
+        "c": "string",
+        "d": "float",
+        "e": "float",
+    }
+    assert first.time_ns == second.time_ns == seconds(START)
+    assert (first.measurement, first.tags) == ("gridMetrics", {"serialNr": "1234"})
+    assert (second.measurement, second.tags) == (
+        "batteryMetrics",
+        {"a": "1", "b": "2"},
+    )
+
+
+async def test_one_point_needs_no_list(home: Home) -> None:
+    """A single point may stand by itself."""
+    await push(home, points=POINT)
+    await home.wait(6)
+    assert home.values() == [2000.0]
+
+
+@pytest.mark.parametrize(
+    ("time", "moment"),
+    [
+        ("2026-06-30T10:00:00Z", datetime(2026, 6, 30, 10, tzinfo=UTC)),
+        ("2026-06-30T10:00:00+02:00", datetime(2026, 6, 30, 8, tzinfo=UTC)),
+        # Home Assistant's own time zone, in summer and in winter
+        ("2026-06-30 10:00:00", datetime(2026, 6, 30, 8, tzinfo=UTC)),
+        ("2026-01-30T10:00:00", datetime(2026, 1, 30, 9, tzinfo=UTC)),
+        (datetime(2026, 6, 30, 10), datetime(2026, 6, 30, 8, tzinfo=UTC)),  # noqa: DTZ001
+        (
+            datetime(2026, 6, 30, 10, tzinfo=UTC),
+            datetime(2026, 6, 30, 10, tzinfo=UTC),
+        ),
+        (None, START),
+    ],
+)
+async def test_times(home: Home, time: Any, moment: datetime) -> None:
+    """A time without a zone is local; no time is now."""
+    await home.hass.config.async_set_time_zone("Europe/Brussels")
+    await push(home, POINT if time is None else changed(time=time))
+    await home.wait(6)
+    [point] = home.points()
+    assert point.time_ns == seconds(moment)
+
+
+@pytest.mark.parametrize(
+    ("points", "changes", "key", "placeholders"),
+    [
+        (
+            [POINT],
+            {CONF_DATABASE: "de mo"},
+            "invalid_namespace",
+            {"key": "database", "value": "de mo"},
+        ),
+        (
+            [POINT],
+            {CONF_COLLECTOR: ""},
+            "invalid_namespace",
+            {"key": "collector", "value": ""},
+        ),
+        (
+            [POINT],
+            {CONF_RETENTION_POLICY: "rp.1"},
+            "invalid_namespace",
+            {"key": "retention_policy", "value": "rp.1"},
+        ),
+        (
+            [POINT, changed(measurement="_x")],
+            {},
+            "invalid_name",
+            {"point": "2", "name": "_x"},
+        ),
+        ([changed(measurement="")], {}, "invalid_name", {"point": "1", "name": ""}),
+        (
+            [changed(fields={"ok": 1, "a\nb": 1})],
+            {},
+            "invalid_name",
+            {"point": "1", "name": "a\nb"},
+        ),
+        ([changed(fields={"": 1})], {}, "invalid_name", {"point": "1", "name": ""}),
+        ([changed(tags={"_a": "1"})], {}, "invalid_tag", {"point": "1", "name": "_a"}),
+        ([changed(tags={"a": ""})], {}, "invalid_tag", {"point": "1", "name": "a"}),
+        ([changed(tags={"a": "☃"})], {}, "invalid_tag", {"point": "1", "name": "a"}),
+        ([changed(tags={})], {}, "no_tags", {"point": "1"}),
+        ([changed(fields={})], {}, "no_fields", {"point": "1"}),
+        (
+            [changed(fields={"x": math.nan})],
+            {},
+            "not_finite",
+            {"point": "1", "name": "x"},
+        ),
+        (
+            [changed(fields={"x": -math.inf})],
+            {},
+            "not_finite",
+            {"point": "1", "name": "x"},
+        ),
+        (
+            [changed(fields={"x": 10**400})],
+            {},
+            "not_finite",
+            {"point": "1", "name": "x"},
+        ),
+        (
+            [changed(time="0001-01-01T00:00:00+14:00")],
+            {},
+            "invalid_time",
+            {"point": "1"},
+        ),
+        (
+            [changed(time="9999-12-31T23:59:59-12:00")],
+            {},
+            "invalid_time",
+            {"point": "1"},
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_point(
+    home: Home,
+    points: list[dict[str, Any]],
+    changes: dict[str, Any],
+    key: str,
+    placeholders: dict[str, str],
+) -> None:
+    """A wrong point is named, with what is wrong; then none of the call is kept."""
+    with pytest.raises(ServiceValidationError) as err:
+        await push(home, *points, **changes)
+    assert err.value.translation_domain == DOMAIN
+    assert err.value.translation_key == key
+    assert err.value.translation_placeholders == placeholders
+    text = async_get_exception_message(DOMAIN, key, placeholders)
+    assert text != key
+    assert all(value in text for value in placeholders.values())
+    assert not on_disk(home)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {ATTR_POINTS: [{**POINT, "extra": 1}]},
+        {ATTR_POINTS: [{CONF_MEASUREMENT: "m", CONF_FIELDS: {"x": 1}}]},
+        {ATTR_POINTS: [{CONF_MEASUREMENT: "m", CONF_TAGS: {"a": "1"}}]},
+        {ATTR_POINTS: [{CONF_TAGS: {"a": "1"}, CONF_FIELDS: {"x": 1}}]},
+        {ATTR_POINTS: [changed(fields={"x": [1]})]},
+        {ATTR_POINTS: [changed(fields={"x": None})]},
+        {ATTR_POINTS: [changed(time="yesterday")]},
+        {ATTR_POINTS: ["actualPowerTot_W=1"]},
+        {ATTR_POINTS: [POINT], CONF_DATABASE: None},
+        {ATTR_POINTS: [POINT], ATTR_CONFIG_ENTRY_ID: None},
+        {ATTR_POINTS: [POINT], "extra": 1},
+    ],
+)
+async def test_malformed_calls(home: Home, data: dict[str, Any]) -> None:
+    """A call of another form is refused as Home Assistant refuses such calls."""
+    with pytest.raises(vol.Invalid):
+        await push(home, **data)
+    assert not on_disk(home)
+
+
+async def test_pushed_points_are_on_disk(home: Home) -> None:
+    """When the action ends its points are on disk: nothing that happens then loses them."""
+    home.simulator.faults.add(INGRESS, "drop")
+    await push(home, POINT, changed(fields={"x": "y"}))
+    assert on_disk(home) == [("actualPowerTot_W", 2000.0), ("x", "y")]
+    await home.wait(60)
+    assert await home.hass.config_entries.async_reload(home.entry.entry_id)
+    await home.settle()
+    assert on_disk(home) == [("actualPowerTot_W", 2000.0), ("x", "y")]
+    home.simulator.faults.clear()
+    await home.wait(10)
+    [point] = home.points()
+    assert point.fields == {"actualPowerTot_W": 2000.0, "x": "y"}
+    # The time of the call, not that of the upload
+    assert point.time_ns == seconds(START)
+    assert not on_disk(home)
+
+
+async def test_push_onto_a_full_disk(home: Home) -> None:
+    """Points that do not fit on the disk are not kept, and the caller is told."""
+    outbox = home.entry.runtime_data.exporter.outbox
+
+    def limit(pages: int) -> None:
+        outbox._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+    await outbox._run(limit, 1)
+    with pytest.raises(HomeAssistantError) as err:
+        await push(home, changed(fields={"x": "y" * 100_000}), POINT)
+    assert err.value.translation_key == "not_on_disk"
+    assert err.value.translation_placeholders == {"error": "database or disk is full"}
+    assert not on_disk(home)
+    await outbox._run(limit, 2**30)
+    await push(home, POINT)
+    assert len(on_disk(home)) == 1
+
+
+async def test_upload_now(home: Home) -> None:
+    """What waits goes up without the usual wait, all targets of it."""
+    await push(home, POINT)
+    await push(home, POINT, retention_policy="rp_one_s")
+    assert not home.points()
+    await call(home, SERVICE_UPLOAD_NOW)
+    assert {point.retention_policy for point in home.points()} == {
+        "rp_one_m",
+        "rp_one_s",
+    }
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+async def test_upload_now_in_spite_of_a_pause(home: Home) -> None:
+    """A target that is paused is tried at once; what stands in the way is told."""
+    home.simulator.accounts["demo@example.com"].roles.clear()
+    await push(home, POINT)
+    await home.wait(12)
+    assert home.simulator.log.count(WRITE, 403) == 1
+    with pytest.raises(HomeAssistantError) as err:
+        await call(home, SERVICE_UPLOAD_NOW)
+    assert err.value.translation_key == "upload_failed"
+    assert err.value.translation_placeholders is not None
+    assert "403 Forbidden" in err.value.translation_placeholders["error"]
+    assert home.simulator.log.count(WRITE, 403) == 2
+    home.simulator.accounts["demo@example.com"].roles.add("CustomerName")
+    await call(home, SERVICE_UPLOAD_NOW)
+    assert home.values() == [2000.0]
+
+
+@pytest.mark.expected_log("Authentication failed while fetching")
+async def test_upload_now_without_a_log_in(home: Home) -> None:
+    """Where only a new log-in helps, that is what the caller is told."""
+    home.simulator.revoke("demo@example.com", "refresh")
+    home.simulator.revoke("demo@example.com", "access")
+    await push(home, POINT)
+    await home.wait(70)
+    assert home.log_ins_asked_for() == 1
+    with pytest.raises(HomeAssistantError) as err:
+        await call(home, SERVICE_UPLOAD_NOW)
+    assert err.value.translation_placeholders == {"error": "log in again"}
+    assert len(on_disk(home)) == 1
+
+
+@pytest.mark.expected_log("refuses a value of field")
+async def test_rejects(home: Home) -> None:
+    """What the service refused for good is listed with the reason, newest first, and discarded."""
+    home.simulator.switches.max_age_s = 3600
+    assert await list_rejects(home) == []
+    old = START - timedelta(days=1)
+    await push(
+        home,
+        changed(time=old.isoformat(), fields={"x": 1}),
+        POINT,
+        changed(time=old.isoformat(), fields={"y": False}),
+    )
+    await home.wait(20)
+    assert home.values() == [2000.0]
+    rejects = await list_rejects(home)
+    assert {reject["field"]: reject["value"] for reject in rejects} == {
+        "x": 1.0,
+        "y": False,
+    }
+    [first] = [reject for reject in rejects if reject["field"] == "x"]
+    assert first == {
+        CONF_COLLECTOR: "demo-ingress",
+        CONF_DATABASE: "demo",
+        CONF_RETENTION_POLICY: "rp_one_m",
+        CONF_MEASUREMENT: "gridMetrics",
+        CONF_TAGS: {"serialNr": "1234"},
+        ATTR_TIME: old.isoformat(),
+        "field": "x",
+        "value": 1.0,
+        "reason": first["reason"],
+    }
+    assert "outside the allowed time range" in first["reason"]
+    await push(home, changed(time=old.isoformat(), fields={"z": 2}))
+    await home.wait(6)
+    assert (await list_rejects(home))[0]["field"] == "z"
+    # They survive a restart
+    assert await home.hass.config_entries.async_reload(home.entry.entry_id)
+    assert len(await list_rejects(home)) == 3
+    assert await call(home, SERVICE_DISCARD_REJECTS, respond=True) == {"discarded": 3}
+    assert await list_rejects(home) == []
+    assert await call(home, SERVICE_DISCARD_REJECTS) is None
+
+
+async def test_list_rejects_is_asked_for_an_answer(home: Home) -> None:
+    """To list without looking at the list is a mistake, which Home Assistant tells."""
+    with pytest.raises(ServiceValidationError) as err:
+        await call(home, SERVICE_LIST_REJECTS)
+    assert err.value.translation_key == "service_lacks_response_request"
+
+
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    (
+        SERVICE_PUSH,
+        {
+            CONF_COLLECTOR: "demo-ingress",
+            CONF_DATABASE: "demo",
+            CONF_RETENTION_POLICY: "rp_one_m",
+            ATTR_POINTS: [POINT],
+        },
+    ),
+    (SERVICE_UPLOAD_NOW, {}),
+    (SERVICE_LIST_REJECTS, {"respond": True}),
+    (SERVICE_DISCARD_REJECTS, {}),
+]
+
+
+@pytest.mark.parametrize(("service", "data"), CALLS, ids=[name for name, _ in CALLS])
+async def test_accounts(home: Home, service: str, data: dict[str, Any]) -> None:
+    """An account that is unknown, another integration's, or not loaded is told as such."""
+    other = MockConfigEntry(domain="other")
+    other.add_to_hass(home.hass)
+    for entry_id in ("unknown", other.entry_id):
+        with pytest.raises(ServiceValidationError) as err:
+            await call(home, service, config_entry_id=entry_id, **data)
+        assert err.value.translation_key == "no_such_account"
+    await home.hass.config_entries.async_unload(home.entry.entry_id)
+    with pytest.raises(ServiceValidationError) as err:
+        await call(home, service, **data)
+    assert err.value.translation_key == "account_not_loaded"
+    assert err.value.translation_placeholders == {"account": "demo@example.com"}
+    await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await home.settle()
+    await call(home, service, **data)
+
+
+@pytest.mark.parametrize("service", [SERVICE_LIST_REJECTS, SERVICE_DISCARD_REJECTS])
+async def test_unreadable_outbox(
+    home: Home, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails is told in words, not as an unknown error."""
+    outbox = home.entry.runtime_data.exporter.outbox
+
+    def fail() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "_rejects", fail)
+        patch.setattr(outbox, "_discard_rejects", fail)
+        with pytest.raises(HomeAssistantError) as err:
+            await call(home, service, respond=True)
+    assert err.value.translation_key == "outbox_unreadable"
+    assert err.value.translation_placeholders == {"error": "disk I/O error"}
+
+
+async def test_actions_are_there_without_an_account(hass: HomeAssistant) -> None:
+    """An automation that uses an action is checked before any account is loaded."""
+    assert await async_setup_component(hass, DOMAIN, {})
+    assert set(hass.services.async_services_for_domain(DOMAIN)) == SERVICES
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """Return what is said of the actions: fields, texts, icons."""
+    described = load_yaml_dict(str(PACKAGE / "services.yaml"))
+    texts = json.loads((PACKAGE / "translations" / "en.json").read_text("utf-8"))
+    icons = json.loads((PACKAGE / "icons.json").read_text("utf-8"))
+    return {
+        "fields": described,
+        "texts": texts["services"],
+        "icons": icons["services"],
+    }
+
+
+def test_documents_name_the_same_actions() -> None:
+    """Fields, texts and icons are there for every action, and for no other."""
+    assert [set(each) for each in documents().values()] == [SERVICES] * 3
+
+
+@pytest.mark.parametrize(
+    ("service", "schema"),
+    [
+        (SERVICE_PUSH, services._PUSH_SCHEMA),
+        (SERVICE_UPLOAD_NOW, services._SCHEMA),
+        (SERVICE_LIST_REJECTS, services._SCHEMA),
+        (SERVICE_DISCARD_REJECTS, services._SCHEMA),
+    ],
+)
+def test_documents_describe_the_schema(service: str, schema: vol.Schema) -> None:
+    """Every field that an action takes is described, as needed or not, and no other."""
+    described = documents()
+    fields = described["fields"][service]["fields"]
+    assert set(fields) == {str(key) for key in schema.schema}
+    assert set(fields) == set(described["texts"][service]["fields"])
+    for key in schema.schema:
+        field = fields[str(key)]
+        assert field["required"] == isinstance(key, vol.Required)
+        selector.selector(field["selector"])
+    for text in (
+        described["texts"][service],
+        *described["texts"][service]["fields"].values(),
+    ):
+        assert text["name"]
+        assert text["description"]
+    assert described["icons"][service]["service"].startswith("mdi:")
+
+
+async def test_examples(home: Home) -> None:
+    """The example of each field is one that works."""
+    home.freezer.move_to("2026-07-01T11:00:00Z")
+    fields = documents()["fields"][SERVICE_PUSH]["fields"]
+    data = {key: field.get("example") for key, field in fields.items()}
+    data[CONF_RETENTION_POLICY] = fields[CONF_RETENTION_POLICY]["default"]
+    data[ATTR_POINTS] = json.loads(data[ATTR_POINTS])
+    del data[ATTR_CONFIG_ENTRY_ID]
+    home.simulator.switches.namespaces.add((data[CONF_DATABASE], "rp_one_m"))
+    await call(home, SERVICE_PUSH, **data)
+    await call(home, SERVICE_UPLOAD_NOW)
+    assert len(home.points()) == 1

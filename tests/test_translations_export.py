@@ -1,0 +1,212 @@
+"""The texts of the export: everything that is shown has one, and none is left over.
+
+The dialog of the tests checks each form that it is shown against its texts; this is the rest.
+"""
+
+import ast
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from custom_components.eniris import (
+    binary_sensor,
+    button,
+    export_flow,
+    options_flow,
+    sensor,
+    switch,
+)
+from custom_components.eniris.api import WireFormat, WriteTarget, write
+from custom_components.eniris.const import DOMAIN, SUBENTRY_EXPORT
+from custom_components.eniris.exporting import issues as issues_module, names, values
+from custom_components.eniris.exporting.config import Aggregate, Export
+from custom_components.eniris.exporting.issues import Issues
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import section
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.entity import EntityDescription
+
+from .export_kit import export_data, quoted
+
+PACKAGE = Path(export_flow.__file__).parent
+ENGLISH: dict[str, Any] = json.loads(
+    (PACKAGE / "translations" / "en.json").read_text("utf-8")
+)
+ICONS: dict[str, Any] = json.loads((PACKAGE / "icons.json").read_text("utf-8"))
+EXPORT = ENGLISH["config_subentries"][SUBENTRY_EXPORT]
+
+WITHOUT_TEXT = {"trial", "save"}
+"""Steps that show nothing of their own."""
+
+DESCRIPTIONS: dict[str, list[EntityDescription]] = {
+    "binary_sensor": [binary_sensor.PROBLEM],
+    "button": [button.UPLOAD_NOW],
+    "sensor": list(sensor.EXPORT_SENSORS),
+    "switch": [switch.ENABLED],
+}
+
+
+def strings(module: Any) -> set[str]:
+    """Return the strings in the code of a module."""
+    return {
+        node.value
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def keywords(module: Any, name: str) -> set[str]:
+    """Return the strings that are handed over under a name somewhere in a module."""
+    return {
+        str(node.value.value)
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.keyword)
+        and node.arg == name
+        and isinstance(node.value, ast.Constant)
+    }
+
+
+def test_subentry() -> None:
+    """There is one kind of subentry, which can be added and changed."""
+    assert set(ENGLISH["config_subentries"]) == {SUBENTRY_EXPORT}
+    assert set(EXPORT) == {"abort", "entry_type", "error", "initiate_flow", "step"}
+    assert set(EXPORT["initiate_flow"]) == {"user", "reconfigure"}
+    assert set(EXPORT["abort"]) == {"reconfigure_successful"}
+
+
+def test_steps() -> None:
+    """Every step that shows something has its texts, and no other."""
+    steps = {
+        name.removeprefix("async_step_")
+        for name in vars(export_flow.ExportSubentryFlow)
+        if name.startswith("async_step_")
+    }
+    assert steps - WITHOUT_TEXT == set(EXPORT["step"])
+    for name, step in EXPORT["step"].items():
+        assert step["title"], name
+        assert set(step.get("data", {})) == set(step.get("data_description", {})), name
+
+
+def test_both_first_forms() -> None:
+    """The first form of a change names its fields as that of a new export does."""
+    first, changed = EXPORT["step"]["user"], EXPORT["step"]["reconfigure"]
+    assert first["data"] == changed["data"]
+    assert first["data_description"] == changed["data_description"]
+
+
+def test_errors() -> None:
+    """No error is left over; that none is missing shows where each is provoked."""
+    known = strings(export_flow) | strings(names) | strings(values)
+    known |= {f"name_{problem}" for problem in strings(write)}
+    assert set(EXPORT["error"]) <= known
+    assert quoted(*EXPORT["error"].values()) == {"error"}
+
+
+def test_options() -> None:
+    """Every option has a name and a description, and no other."""
+    assert set(ENGLISH["options"]) == {"step"}
+    assert set(ENGLISH["options"]["step"]) == {"init"}
+    init = ENGLISH["options"]["step"]["init"]
+    assert set(init) == {"title", "sections"}
+    fields = {}
+    for key, value in options_flow._schema().schema.items():
+        assert isinstance(value, section)
+        fields[str(key)] = {str(inner) for inner in value.schema.schema}
+    for texts in init["sections"].values():
+        assert texts["name"]
+        assert texts["description"]
+    for part in ("data", "data_description"):
+        assert {
+            name: set(texts[part]) for name, texts in init["sections"].items()
+        } == fields
+
+
+def test_selectors() -> None:
+    """Every choice that is translated has its words, and no other."""
+    used = keywords(export_flow, "translation_key")
+    used |= keywords(options_flow, "translation_key")
+    choices = {
+        "aggregate": set(Aggregate),
+        "attribute": {export_flow._STATE},
+        "wire_format": set(WireFormat),
+    }
+    assert used == set(choices)
+    assert {
+        name: set(texts["options"]) for name, texts in ENGLISH["selector"].items()
+    } == choices
+
+
+async def test_issues(hass: HomeAssistant) -> None:
+    """Every repair issue has its words, which quote nothing but what it hands over."""
+    raised = Issues(hass, "entry", "me@example.com")
+    export = Export.from_data("export", "House", export_data({"sensor.a": "x_W"}))
+    target = WriteTarget("collector", "db", "rp_one_m")
+    raised.entity_gone(export, "x_W")
+    raised.role_missing(target, "403")
+    raised.namespace_unknown(WriteTarget("other", "db", "rp_one_m"), "404")
+    raised.type_conflict(target, "gridMetrics", "x_W", "float", "409")
+    raised.limit_reached(7)
+    raised.outbox_damaged("outbox.db.damaged")
+    issues = [
+        issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN
+    ]
+    assert {issue.translation_key for issue in issues} == set(ENGLISH["issues"])
+    for issue in issues:
+        texts = ENGLISH["issues"][issue.translation_key]
+        assert set(texts) == {"title", "description"}
+        given = set(issue.translation_placeholders or {})
+        assert "account" in given
+        assert quoted(*texts.values()) <= given, issue.translation_key
+    raised.withdraw_all()
+    assert not [key for key in ir.async_get(hass).issues if key[0] == DOMAIN]
+
+
+def test_kinds_of_issues() -> None:
+    """The test above raises every kind that there is."""
+    kinds = {
+        node.args[0].value
+        for node in ast.walk(ast.parse(inspect.getsource(issues_module)))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "_raise"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert kinds == set(ENGLISH["issues"])
+
+
+@pytest.mark.parametrize("platform", DESCRIPTIONS)
+def test_entities(platform: str) -> None:
+    """Every entity of an export has a name, its own or that of its device class, and an icon."""
+    texts = ENGLISH["entity"].get(platform, {})
+    icons = ICONS["entity"].get(platform, {})
+    for description in DESCRIPTIONS[platform]:
+        if description.translation_key is None:
+            assert description.device_class is not None
+            continue
+        assert texts[description.translation_key]["name"]
+        assert icons[description.translation_key]["default"].startswith("mdi:")
+    if platform != "sensor":
+        # The others are fields of nodes
+        assert set(texts) == {
+            description.translation_key
+            for description in DESCRIPTIONS[platform]
+            if description.translation_key is not None
+        }
+
+
+def test_counts_have_a_unit() -> None:
+    """A count says what it counts."""
+    for description in sensor.EXPORT_SENSORS:
+        texts = ENGLISH["entity"]["sensor"][description.translation_key]
+        assert ("unit_of_measurement" in texts) == (description.device_class is None)
+
+
+def test_icons() -> None:
+    """No icon is left over, and every icon is one."""
+    for platform, icons in ICONS["entity"].items():
+        assert set(icons) <= set(ENGLISH["entity"][platform]), platform
+    assert set(ICONS) == {"entity", "services"}
+    assert set(ICONS["services"]) == set(ENGLISH["services"])
