@@ -14,11 +14,12 @@ from homeassistant.components.sensor import (
     SensorEntityDescription,
     SensorStateClass,
 )
-from homeassistant.const import EntityCategory, UnitOfEnergy, UnitOfPower
+from homeassistant.const import EntityCategory, UnitOfEnergy, UnitOfPower, UnitOfTime
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .account_entity import EnirisAccountEntity
 from .api.telemetry import parse_time
 from .const import DOMAIN
 from .data import EnirisConfigEntry
@@ -27,6 +28,7 @@ from .export_entity import EnirisExportEntity
 from .exporting.outbox import Figures
 from .importing.catalogue import FieldDescription, Kind, directions, usable_number
 from .importing.nodes import Node
+from .importing.pace import Pace
 from .importing.plan import FieldKey
 
 PARALLEL_UPDATES = 0
@@ -78,6 +80,34 @@ EXPORT_SENSORS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccountSensorDescription(SensorEntityDescription):
+    """How an account is read."""
+
+    value: Callable[[Pace], float | None]
+
+
+ACCOUNT_SENSORS: Final = (
+    AccountSensorDescription(
+        key="poll_interval",
+        translation_key="poll_interval",
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.SECONDS,
+        suggested_display_precision=0,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value=lambda pace: pace.interval.total_seconds(),
+    ),
+    AccountSensorDescription(
+        key="cost_per_minute",
+        translation_key="cost_per_minute",
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=1,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value=lambda pace: pace.cost_per_minute,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeSensorDescription(SensorEntityDescription):
     """Something of a node's metadata."""
 
@@ -121,6 +151,9 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the sensors of exports, of the nodes' metadata, and of fields as they get values."""
+    async_add_entities(
+        EnirisAccountSensor(entry, description) for description in ACCOUNT_SENSORS
+    )
     for export in entry.runtime_data.exporter.exports.values():
         async_add_entities(
             (
@@ -286,8 +319,8 @@ class NodeSensors:
         for ids in batched(list(self._living), _AT_ONCE, strict=False):
             for id_ in ids:
                 # Some may have been removed in between
-                if (entity := self._living.get(id_)) is not None:
-                    entity.async_metadata_changed()
+                if (living := self._living.get(id_)) is not None:
+                    living.async_metadata_changed()
             await asyncio.sleep(0)
 
 
@@ -300,3 +333,14 @@ class EnirisExportSensor(EnirisExportEntity, SensorEntity):
     def native_value(self) -> int | datetime | None:
         """The figure, as it was last looked at."""
         return self.entity_description.value(self.status.figures)
+
+
+class EnirisAccountSensor(EnirisAccountEntity, SensorEntity):
+    """Something of how an account is read."""
+
+    entity_description: AccountSensorDescription
+
+    @property
+    def native_value(self) -> float | None:
+        """The figure of the last poll."""
+        return self.entity_description.value(self.coordinator.pace)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 import logging
+import math
 import time
 from typing import Any, Final
 
@@ -280,9 +281,12 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self._planned_keys: set[FieldKey] = set()
         self._parts = 1
         self._part = 0
+        self._dearest = 0.0
+        """Tokens of the dearest part since everything was read the last time."""
         self._save_by: float | None = None
         self._failing: set[PlannedQuery] = set()
         self._rare: set[FieldKey] = set()
+        self._are_more_rare = False
         self._available: set[FieldKey] = set()
         self._shown: dict[FieldKey, tuple[bool, FieldValue | None]] = {}
         self._to_tell: dict[FieldKey, None] = {}
@@ -375,7 +379,9 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
 
     async def _poll(self) -> dict[FieldKey, Reading]:
         nodes = self._nodes.data
-        if nodes is not self._planned_for:
+        are_new = nodes is not self._planned_for
+        # Between two parts of one plan a new one would make those wait that come last
+        if are_new or (self._are_more_rare and self._part == 0):
             self._plan = await self._off_loop(
                 len(nodes.by_id),
                 plan_queries,
@@ -387,7 +393,9 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 key for query in self._plan for key in query.field_keys()
             }
             self._planned_for = nodes
-            self._parts, self._part = 1, 0
+            self._are_more_rare = False
+            if are_new:
+                self._parts, self._part, self._dearest = 1, 0, 0.0
             self._failing.intersection_update(self._plan)
         now = dt_util.utcnow()
         counting = self.totals.queries(nodes.by_id, now)
@@ -407,7 +415,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self._note_failures(part, collected.failed)
         if collected.rare:
             self._rare |= collected.rare
-            self._planned_for = None
+            self._are_more_rare = True
         return self._merge(collected)
 
     async def _query(
@@ -433,13 +441,19 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 # What cannot be had at all must not keep the others from being asked for
                 refused = StatementResult([], str(err))
                 answer = TelemetryAnswer([refused] * len(queries), QueryCost())
+                self._dearest = math.inf
             except RateLimitedError:
                 if len(queries) > QUERIES_PER_REQUEST:
                     # Together the requests are dearer than the budget; half of them may fit
                     self._parts *= 2
                 raise
             self.pace.note(answer.cost, self._parts)
+            self._dearest = max(self._dearest, answer.cost.cost or 0)
             self._part = (self._part + 1) % self._parts
+            if self._part == 0:
+                if self._parts > 1 and self.pace.fits(2 * self._dearest):
+                    self._parts //= 2
+                self._dearest = 0.0
             return part, counts, answer
 
     def _counting_part(self, counting: Iterable[CountingQuery]) -> list[CountingQuery]:

@@ -25,6 +25,7 @@ class Pace:
         """Polls that it takes to read everything once."""
         self.cost: float | None = None
         """Tokens of the last poll, None where the service does not say."""
+        self._per_minute: float | None = None
 
     @property
     def interval(self) -> timedelta:
@@ -43,16 +44,24 @@ class Pace:
             return None
         return self.cost * 60 / self.between_polls.total_seconds()
 
+    def fits(self, cost: float) -> bool:
+        """Tell whether a single poll of so many tokens is within the budget."""
+        if math.isinf(cost):
+            return False
+        return self._per_minute is None or cost <= self._per_minute * _SHARE
+
     def note(self, cost: QueryCost, parts: int = 1) -> None:
         """Adopt the cost of a poll that read one of `parts`, and slow down as far as it takes."""
         self.cost = cost.cost
         self.parts = parts
         self.between_polls = self.wanted
+        self._per_minute = None
         if cost.cost is None or cost.remaining is None or cost.used is None:
             return
         per_minute = cost.remaining + cost.used
         if per_minute <= 0:
             return
+        self._per_minute = per_minute
         sustained = 60 * cost.cost / (per_minute * _SHARE)
         until_next_fits = 60 * (cost.cost - cost.remaining) / per_minute
         needed = math.ceil(max(sustained, until_next_fits))
