@@ -21,6 +21,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity import Entity
 from homeassistant.util import dt as dt_util
+from simulator.faults import FaultKind
 from simulator.model import FieldValue, SeriesKey
 from simulator.server import Simulator
 from simulator.store import IncomingPoint
@@ -354,13 +355,27 @@ async def test_failing_and_malformed_answers(
     entry = await set_up_frozen(hass, freezer, user_input, START)
     await advance(hass, freezer)
     path = "/v1/telemetry/query"
-    for kind in ("drop", "drop_after", "half_body", "garbage", "empty", "wrong_type"):
-        simulator.faults.add(path, kind, times=1)  # type: ignore[arg-type]
+    kinds: tuple[FaultKind, ...] = (
+        "drop",
+        "drop_after",
+        "half_body",
+        "garbage",
+        "empty",
+        "wrong_type",
+    )
+    for kind in kinds:
+        simulator.faults.add(path, kind, times=1)
         await advance(hass, freezer, timedelta(minutes=20))
         await advance(hass, freezer)
     # Every statement without data, and as many as were asked for
     count = len(simulator.log.find(QUERY)[-1].json)
-    for item in ({}, {"error": "Unauthorized"}, {"series": []}, {"series": [{}]}):
+    items: tuple[dict[str, Any], ...] = (
+        {},
+        {"error": "Unauthorized"},
+        {"series": []},
+        {"series": [{}]},
+    )
+    for item in items:
         simulator.faults.add(path, "json", times=1, body=[item] * count)
         await advance(hass, freezer)
     await advance_in_polls(hass, freezer, timedelta(minutes=8))

@@ -188,7 +188,8 @@ async def test_account_too_large_for_its_tier(
     assert shown
 
     fleet.tier = "unlimited"
-    for _ in range(20):
+    # Parts are merged two by two, each time when everything was read once
+    for _ in range(70):
         await advance(
             hass, freezer, telemetry.pace.between_polls + timedelta(seconds=1)
         )

@@ -1,7 +1,7 @@
 """Telemetry queries: how one is said, and what comes back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -187,7 +187,8 @@ class Row:
 
     time: datetime
     values: dict[str, FieldValue]
-    cells: tuple[FieldValue | None, ...] = ()
+    # The same values once more: two rows are equal where time and values are
+    cells: tuple[FieldValue | None, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 import logging
 import math
 import time
@@ -46,7 +47,7 @@ _STORE_EVERY: Final = 15 * 60
 _STORE_NEW: Final = 10
 """Seconds after which a new total is stored, with the hour in which it began."""
 
-_TOLD_AT_ONCE: Final = 50
+_TOLD_AT_ONCE: Final = 25
 """Entities that are told of their new values before the event loop gets its turn."""
 
 _OFF_LOOP_FROM: Final = 50
@@ -355,7 +356,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
     ) -> CALLBACK_TYPE:
         """Call `listener` with the keys that have a reading, now and whenever there are new ones.
 
-        At most 50 at a time; the event loop gets its turn in between.
+        A few at a time; the event loop gets its turn in between.
         """
         self._new_keys_listeners.append(listener)
         known = list(self._shown)
@@ -489,8 +490,12 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
             for key in planned.field_keys():
                 if key.field in newest:
                     moment, value = newest[key.field]
+                    # The total takes the place of energy within an interval
+                    counts = describe(key.measurement, key.field).accumulates
                     collected.readings[key] = Reading(
-                        moment, value, max(planned.window, polls)
+                        moment,
+                        None if counts else value,
+                        max(planned.window, polls),
                     )
                 elif newest and key not in self._rare:
                     collected.rare.add(key)
@@ -524,9 +529,9 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
             for key, reading in (self.data | collected.readings).items()
             if key in self._planned_keys and key not in failed
         }
-        for key, reading in merged.items():
-            if describe(key.measurement, key.field).accumulates:
-                merged[key] = replace(reading, value=self.totals.value(key))
+        for key in self.totals.wanted:
+            if key in merged:
+                merged[key] = replace(merged[key], value=self.totals.value(key))
         return merged
 
     def _note_failures(
@@ -559,10 +564,12 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
             for key, reading in self.data.items()
             if now - reading.time <= reading.valid_for
         }
-        for key in self._shown.keys() | self.data.keys():
-            reading = self.data.get(key)
-            shown = (key in self._available, None if reading is None else reading.value)
-            if self._shown.get(key) != shown:
+        available, shown = self._available, self._shown
+        for key, reading in self.data.items():
+            if shown.get(key) != (key in available, reading.value):
+                self._to_tell[key] = None
+        for key in shown.keys() - self.data.keys():
+            if shown[key] != (False, None):
                 self._to_tell[key] = None
         if self._to_tell and self._telling is None:
             self._telling = self.hass.async_create_task(
@@ -573,7 +580,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         """Tell of new fields and of changes, a slice at a time."""
         try:
             while self._to_tell:
-                slice_ = list(self._to_tell)[:_TOLD_AT_ONCE]
+                slice_ = list(islice(self._to_tell, _TOLD_AT_ONCE))
                 new = []
                 for key in slice_:
                     del self._to_tell[key]

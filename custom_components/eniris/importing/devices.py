@@ -80,6 +80,10 @@ class NodeDevices:
         for number, node in enumerate(nodes.by_id.values(), start=1):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+            if (DOMAIN, node.id) in self._others:
+                # An id that looks like one of ours: its entities are the account's then
+                device_ids[node.id] = account.id
+                continue
             info = node.device.info
             device = registry.async_get_or_create(
                 config_entry_id=self._entry.entry_id,

@@ -6,7 +6,7 @@ restart nor an outage nor a row that arrives late loses or doubles anything.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import batched
@@ -176,6 +176,11 @@ class Totals:
         """Start without any."""
         self._totals: dict[FieldKey, Total] = {}
         self._wanted: set[FieldKey] = set()
+
+    @property
+    def wanted(self) -> AbstractSet[FieldKey]:
+        """The fields of which totals are kept at present."""
+        return self._wanted
 
     def want(self, key: FieldKey, now: datetime) -> bool:
         """Keep the total of `key` from now on, or go on with the one that was kept before.

@@ -57,13 +57,20 @@ def build_nodes(devices: Iterable[Device]) -> dict[str, Node]:
 
 
 def _newest_by_id(devices: Iterable[Device]) -> dict[str, Device]:
-    """Return one device per node id: of duplicates the one that was changed last."""
+    """Return one device per node id: of duplicates the one that was changed last.
+
+    One without data gives way to one that has some.
+    """
     by_id: dict[str, Device] = {}
     for device in devices:
         other = by_id.get(device.node_id)
-        if other is None or (device.last_update or "") > (other.last_update or ""):
+        if other is None or _rank(device) > _rank(other):
             by_id[device.node_id] = device
     return by_id
+
+
+def _rank(device: Device) -> tuple[bool, str]:
+    return bool(device.series), device.last_update or ""
 
 
 def _parents(by_id: dict[str, Device]) -> dict[str, list[str]]:
