@@ -1,5 +1,6 @@
 """What every world answers: metadata as its sites have it, rows as their meters see them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain, islice
@@ -20,7 +21,7 @@ class _Metered(NamedTuple):
     step_s: int
 
 
-class MeteredWorld:
+class MeteredWorld(ABC):
     """A world of sites; `clock` gives the Unix time that decides what has been uploaded late."""
 
     def __init__(self, sites: Sequence[Site], clock: Callable[[], float]) -> None:
@@ -40,9 +41,9 @@ class MeteredWorld:
         """Return the metadata, the world's own copy: whoever edits it copies it first."""
         return self._devices if now >= COMMISSIONED else ()
 
+    @abstractmethod
     def companies(self) -> Sequence[dict[str, Any]]:
         """Return the companies that the account works for."""
-        raise NotImplementedError
 
     def series(self) -> Iterable[SeriesKey]:
         """Return every series that has data."""
