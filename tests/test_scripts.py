@@ -269,6 +269,7 @@ def test_environment_that_lost_its_interpreter(machine: Machine) -> None:
     assert machine.uv_calls("venv") == 2
 
 
+# macOS has no flock; there two runs at once are not kept apart, and this says so
 @pytest.mark.skipif(shutil.which("flock") is None, reason="no flock here")
 def test_two_at_once(machine: Machine) -> None:
     """The second waits for the first and takes what it made."""

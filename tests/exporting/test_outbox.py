@@ -1,7 +1,7 @@
 """The outbox: on disk at once, in order, within its limits, and whole after anything."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import closing
 from datetime import timedelta
 import math
@@ -42,6 +42,9 @@ from custom_components.eniris.exporting.outbox import (
 from .conftest import OTHER_TARGET, SERIES, START, TARGET, at, sample, to_target
 
 DAMAGED = pytest.mark.expected_log("cannot be read .* kept as .*damaged-")
+
+NOBODY = 65534
+"""A user without rights."""
 
 
 @pytest.fixture(autouse=True)
@@ -586,15 +589,31 @@ async def test_damaged_file(path: Path, how: str) -> None:
     await again.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
+@pytest.fixture
+def nobodys_path() -> Iterator[Path]:
+    """Return where an outbox can be, as somebody for whom a file can be unreadable."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        if user == 0:
+            # Root can read everything
+            os.chown(folder, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield Path(folder) / "outbox.db"
+        finally:
+            os.seteuid(user)
+
+
 @DAMAGED
-async def test_unreadable_file(path: Path) -> None:
+async def test_unreadable_file(nobodys_path: Path) -> None:
     """A file that may not be read is of no use either."""
-    await make_damaged(path)
-    set_mode(path, 0)
-    outbox = Outbox(path)
+    write(nobodys_path, b"whatever it holds")
+    set_mode(nobodys_path, 0)
+    outbox = Outbox(nobodys_path)
     await outbox.open()
     assert len(await outbox.damaged_files()) == 1
+    await outbox.add([sample(0)])
+    assert len(await outbox.batch(TARGET)) == 1
     await outbox.close()
 
 
