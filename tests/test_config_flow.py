@@ -659,7 +659,7 @@ async def test_superfluous_token_that_cannot_be_logged_out(
     assert result["reason"] == "already_configured"
 
 
-@pytest.mark.expected_log("Authentication failed while fetching")
+@pytest.mark.expected_log("cannot be read at present: .*log-in")
 async def test_account_that_waits_for_a_log_in(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -780,7 +780,7 @@ async def lose_log_in(
     return flow["flow_id"]
 
 
-@pytest.mark.expected_log("Authentication failed while fetching")
+@pytest.mark.expected_log("cannot be read at present: .*log-in")
 async def test_log_in_again(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -827,7 +827,7 @@ async def test_log_in_again(
     assert not hass.config_entries.flow.async_progress()
 
 
-@pytest.mark.expected_log("Authentication failed while fetching")
+@pytest.mark.expected_log("cannot be read at present: .*log-in")
 async def test_log_in_again_as_somebody_else(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -846,7 +846,7 @@ async def test_log_in_again_as_somebody_else(
     assert dict(entry.data) == before
 
 
-@pytest.mark.expected_log("Authentication failed while fetching")
+@pytest.mark.expected_log("cannot be read at present: .*log-in")
 @pytest.mark.parametrize(
     ("password", "errors"),
     [
@@ -876,7 +876,7 @@ async def test_wrong_password_at_the_new_log_in(
     assert entry.state is ConfigEntryState.LOADED
 
 
-@pytest.mark.expected_log("Authentication failed while fetching")
+@pytest.mark.expected_log("cannot be read at present: .*log-in")
 async def test_log_in_again_with_a_second_factor(
     hass: HomeAssistant,
     simulator: Simulator,

@@ -342,7 +342,7 @@ async def test_target_refused(
     assert home.values()[-1] == 2000.0
 
 
-@pytest.mark.expected_log("Authentication failed while fetching")
+@pytest.mark.expected_log("cannot be read at present: .*log-in")
 async def test_log_in_again(home: Home, export: ConfigSubentry) -> None:
     """A log-in that has ended is a problem at once; after a new one all of it goes up."""
     home.simulator.revoke("demo@example.com", "refresh")

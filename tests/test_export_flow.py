@@ -832,7 +832,7 @@ async def test_trouble_with_the_log_in_is_none_of_the_values(
     "loaded",
     [
         pytest.param(
-            True, marks=pytest.mark.expected_log("Authentication failed while fetching")
+            True, marks=pytest.mark.expected_log("cannot be read at present: .*log-in")
         ),
         False,
     ],

@@ -13,7 +13,11 @@ from custom_components.eniris.const import (
     CONF_ENTITY,
     CONF_EXPERT,
     CONF_FIELD,
+    CONF_IMPORT,
+    CONF_INTERVAL,
     CONF_OUTBOX,
+    CONF_PREFERENCE,
+    CONF_SITES,
     CONF_SIZE_LIMIT,
     CONF_WIRE_FORMAT,
     DEFAULT_AGE_LIMIT,
@@ -36,13 +40,15 @@ from .export_kit import (
 )
 
 DEFAULTS: dict[str, dict[str, Any]] = {
+    CONF_IMPORT: {CONF_INTERVAL: 60, CONF_PREFERENCE: "freshest"},
     CONF_OUTBOX: {
         CONF_SIZE_LIMIT: DEFAULT_SIZE_LIMIT,
         CONF_AGE_LIMIT: DEFAULT_AGE_LIMIT,
     },
     CONF_EXPERT: {CONF_WIRE_FORMAT: "json"},
 }
-OTHERS = {
+OTHERS: dict[str, dict[str, Any]] = {
+    CONF_IMPORT: {CONF_INTERVAL: 120, CONF_PREFERENCE: "lightest"},
     CONF_OUTBOX: {CONF_SIZE_LIMIT: 5, CONF_AGE_LIMIT: 30},
     CONF_EXPERT: {CONF_WIRE_FORMAT: "line_protocol"},
 }
@@ -152,7 +158,10 @@ async def test_over_http(home: Home, hass_client: ClientSessionGenerator) -> Non
     assert {
         section["name"]: [field["name"] for field in section["schema"]]
         for section in form["data_schema"]
-    } == {key: list(fields) for key, fields in DEFAULTS.items()}
+    } == {
+        key: [*fields, *([CONF_SITES] if key == CONF_IMPORT else [])]
+        for key, fields in DEFAULTS.items()
+    }
     response = await client.post(f"{path}/{form['flow_id']}", json=OTHERS)
     assert (await response.json())["type"] == "create_entry"
     await home.settle()
@@ -176,6 +185,16 @@ async def test_account_not_loaded(home: Home) -> None:
         {CONF_OUTBOX: {CONF_SIZE_LIMIT: 1, CONF_AGE_LIMIT: 4000}},
         {CONF_OUTBOX: {CONF_SIZE_LIMIT: "much", CONF_AGE_LIMIT: 0}},
         {CONF_EXPERT: {CONF_WIRE_FORMAT: "xml"}},
+        {CONF_IMPORT: {CONF_INTERVAL: 9, CONF_PREFERENCE: "freshest"}},
+        {CONF_IMPORT: {CONF_INTERVAL: 3601, CONF_PREFERENCE: "freshest"}},
+        {CONF_IMPORT: {CONF_INTERVAL: 60, CONF_PREFERENCE: "both"}},
+        {
+            CONF_IMPORT: {
+                CONF_INTERVAL: 60,
+                CONF_PREFERENCE: "freshest",
+                CONF_SITES: ["no such site"],
+            }
+        },
     ],
 )
 async def test_impossible_options(home: Home, options: dict[str, Any]) -> None:

@@ -47,54 +47,13 @@ from .common import (
     settle,
     state_of,
 )
+from .meter import METER, add_meter, write
 
 GRID = HomeWorld.GRID_METER
 BATTERY = HomeWorld.BATTERY
 KITCHEN = HomeWorld.KITCHEN_METER
 HEAT_PUMP = HomeWorld.HEAT_PUMP
 QUERY = "/v1/telemetry/query"
-
-METER = "meter-7"
-METER_SERIES = SeriesKey(
-    HomeWorld.DATABASE, "rp_one_m", "submeteringMetrics", (("nodeId", METER),)
-)
-
-
-def add_meter(
-    simulator: Simulator, *fields: str, name: str | None = "Shed", number: int = 90_001
-) -> None:
-    """Add a meter to the home's account, the values of which `write` gives."""
-    simulator.devices.add(
-        {
-            "id": number,
-            "lastUpdate": dt_util.utcnow().isoformat(),
-            "properties": {
-                "nodeId": METER,
-                "nodeType": "powerMeter",
-                "name": name,
-                "nodeParentsIds": [HomeWorld.SITE],
-                "nodeInfluxSeries": [
-                    {
-                        "database": METER_SERIES.database,
-                        "retentionPolicy": METER_SERIES.retention_policy,
-                        "measurement": METER_SERIES.measurement,
-                        "tags": dict(METER_SERIES.tags),
-                        "fields": list(fields),
-                    }
-                ],
-            },
-        }
-    )
-
-
-def write(
-    simulator: Simulator,
-    fields: Mapping[str, FieldValue],
-    ago: timedelta = timedelta(seconds=1),
-) -> None:
-    """Let the meter have measured something."""
-    time_ns = datetime_to_ns(dt_util.utcnow() - ago)
-    simulator.store.write([IncomingPoint(METER_SERIES, time_ns, dict(fields))])
 
 
 def queries(simulator: Simulator) -> list[dict[str, Any]]:
@@ -144,16 +103,15 @@ async def test_all_entities(
         found[registered.entity_id] = {
             "unique_id": registered.unique_id,
             "translation_key": registered.translation_key,
-            "state_class": str((registered.capabilities or {})["state_class"]),
+            "category": str(registered.entity_category),
+            "state_class": str((registered.capabilities or {}).get("state_class")),
             "precision": sensor.get("suggested_display_precision"),
             "suggested_unit": str(private.get("suggested_unit_of_measurement")),
             "name": state.attributes[ATTR_FRIENDLY_NAME],
             "device_class": str(state.attributes.get(ATTR_DEVICE_CLASS)),
             "unit": str(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)),
-            # The last digits are the mathematics library's
-            "state": f"{float(state.state):.6g}",
+            "state": rounded(state.state),
         }
-        assert registered.entity_category is None
         assert set(state.attributes) <= {
             ATTR_DEVICE_CLASS,
             ATTR_FRIENDLY_NAME,
@@ -163,15 +121,39 @@ async def test_all_entities(
     assert found == snapshot
 
 
+def rounded(state: str) -> str:
+    """Return a state without the last digits, which are the mathematics library's."""
+    try:
+        return f"{float(state):.6g}"
+    except ValueError:
+        return state
+
+
 async def test_entities_that_are_disabled(
     hass: HomeAssistant, entry: EnirisConfigEntry
 ) -> None:
-    """Reactive power is there for those who enable it; all else is enabled."""
+    """What few people look at is there for those who enable it; all else is enabled."""
     registered_entities = imported_entities(hass, entry)
     assert registered_entities
     for registered in registered_entities:
         is_disabled = registered.disabled_by is er.RegistryEntryDisabler.INTEGRATION
-        assert is_disabled == registered.unique_id.endswith("_VAr")
+        name = registered.unique_id
+        assert is_disabled == (
+            name.endswith(
+                (
+                    "_VAr",
+                    "_getMeasTime_s",
+                    "_import",
+                    "_export",
+                    "_charge",
+                    "_discharge",
+                    "_last_change",
+                )
+            )
+            or "_powerFactor" in name
+            # Beside a counter, which the site has not
+            or ("EnergyDeltaTot" in name and "_installationMetrics_" not in name)
+        ), name
 
 
 async def test_devices(
@@ -265,7 +247,7 @@ async def test_fields_that_are_written_seldom(
         await advance(hass, freezer, timedelta(seconds=60))
     # Asked for apart, so that the many rows are not those of all fields
     for statement in queries(simulator):
-        assert len(statement["select"]) <= 3 or statement["limit"] <= 5
+        assert len(statement["select"]) <= 5 or statement.get("limit", 0) <= 5
 
 
 async def test_state_of_charge_is_a_percentage(
@@ -425,13 +407,12 @@ async def test_failing_statement(
     assert len(logged(caplog, "answers again")) == 1
 
 
-@pytest.mark.expected_log("Error fetching demo@example.com telemetry data")
+@pytest.mark.expected_log("^demo@example.com cannot be read at present: ")
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
         ("status", {"status": 503}),
         ("status", {"status": 403}),
-        ("status", {"status": 422}),
         ("html", {"status": 200}),
         ("half_body", {}),
         ("wrong_type", {}),
@@ -449,19 +430,20 @@ async def test_failing_poll(
     kind: FaultKind,
     options: dict[str, Any],
 ) -> None:
-    """While polls fail nothing is available; one line tells of the start, one of the end."""
+    """Values are shown for two polls more; one line tells of the start, one of the end."""
     entry = await set_up_frozen(hass, freezer, user_input)
     fault = simulator.faults.add(QUERY, kind, **options)
-    for _ in range(3):
+    for number in range(4):
         await advance(hass, freezer)
-        assert state_of(hass, entry, GRID, "actualPowerTot_W") == STATE_UNAVAILABLE
-    assert fault.hits == 3
+        shown = state_of(hass, entry, GRID, "actualPowerTot_W")
+        assert (shown == STATE_UNAVAILABLE) == (number >= 1)
+    assert fault.hits >= 4
     simulator.faults.clear()
     for _ in range(2):
         await advance(hass, freezer)
         assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
-    assert len(logged(caplog, "Error fetching")) == 1
-    assert len(logged(caplog, "recovered")) == 1
+    assert len(logged(caplog, "cannot be read")) == 1
+    assert len(logged(caplog, "can be read again")) == 1
 
 
 @pytest.mark.parametrize(
@@ -476,7 +458,7 @@ async def test_failing_poll(
         {"series": [{"columns": ["time", "x"], "values": [["yesterday", 1], [1]]}]},
     ],
 )
-@pytest.mark.expected_log("^(Eniris refuses|Error fetching)|^$")
+@pytest.mark.expected_log("^(Eniris refuses|demo@example.com cannot be read)|^$")
 async def test_malformed_statement(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -595,7 +577,7 @@ async def test_unchanged_value_writes_no_state(
     assert after.last_reported == reported
 
 
-@pytest.mark.expected_log("Eniris asks to be left alone for 300 seconds")
+@pytest.mark.expected_log("Eniris asks to be left alone for 30[01] seconds")
 async def test_rate_limit(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -708,6 +690,298 @@ async def test_device_that_cannot_be_read(
     entry = await set_up_frozen(hass, freezer, user_input)
     assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
     assert len(imported_entities(hass, entry)) > 80
+
+
+def registered_name(hass: HomeAssistant, entity_id: str) -> str | None:
+    """Return the name under which an entity was registered."""
+    registered = er.async_get(hass).async_get(entity_id)
+    assert registered is not None
+    return registered.original_name
+
+
+async def test_unknown_fields(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Fields that the catalogue lacks are there for those who enable them."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    values: dict[str, FieldValue] = {
+        "someNewPower_W": 5.0,
+        "cycleCount": 7.0,
+        "firmwareState": "OK",
+        "***": 1.0,
+    }
+    add_meter(simulator, *values)
+    write(simulator, values)
+    entry = await set_up_frozen(hass, freezer, user_input)
+    names = {}
+    for field in values:
+        entity_id = entity_id_of(hass, entry, METER, field)
+        registered = er.async_get(hass).async_get(entity_id)
+        assert registered is not None
+        assert registered.disabled_by is er.RegistryEntryDisabler.INTEGRATION
+        names[entity_id] = registered.original_name
+    assert names.pop(entity_id_of(hass, entry, METER, "***")) == "***"
+    assert names == {
+        "sensor.shed_some_new_power": "Some new power",
+        "sensor.shed_cycle_count": "Cycle count",
+        "sensor.shed_firmware_state": "Firmware state",
+    }
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_values_of_unknown_fields(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """The first value decides what a field without a unit is; later ones have to fit."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "load_kVA", "cycleCount", "firmwareState")
+    write(simulator, {"load_kVA": 1.5, "cycleCount": 7.0, "firmwareState": "OK"})
+    entry = await set_up_frozen(hass, freezer, user_input)
+    load = hass.states.get(entity_id_of(hass, entry, METER, "load_kVA"))
+    assert load is not None
+    assert float(load.state) == 1500
+    assert load.attributes[ATTR_UNIT_OF_MEASUREMENT] == "VA"
+    assert load.attributes[ATTR_DEVICE_CLASS] == "apparent_power"
+    count = hass.states.get(entity_id_of(hass, entry, METER, "cycleCount"))
+    assert count is not None
+    assert float(count.state) == 7
+    assert count.attributes[ATTR_STATE_CLASS] == "measurement"
+    assert state_of(hass, entry, METER, "firmwareState") == "OK"
+    write(simulator, {"load_kVA": 1.6, "cycleCount": "n/a", "firmwareState": 3.0})
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, METER, "load_kVA")) == 1600
+    assert state_of(hass, entry, METER, "cycleCount") == STATE_UNAVAILABLE
+    assert state_of(hass, entry, METER, "firmwareState") == STATE_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("status", "x" * 255, "x" * 255),
+        ("status", "x" * 256, STATE_UNAVAILABLE),
+        ("status", "a\n b", "a b"),
+        ("status", "a\0b", STATE_UNAVAILABLE),
+        ("status", "", STATE_UNAVAILABLE),
+        ("status", 4.0, STATE_UNAVAILABLE),
+        ("actualPowerTot_W", 1e300, STATE_UNAVAILABLE),
+        ("importedAbsEnergyTot_Wh", 1e300, STATE_UNAVAILABLE),
+        ("stateOfCharge_frac", 1e18, STATE_UNAVAILABLE),
+    ],
+)
+async def test_values_that_cannot_be_shown(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    field: str,
+    value: FieldValue,
+    shown: str,
+) -> None:
+    """What cannot be a state costs its own entity its state, and no other."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, field, "frequency_Hz")
+    write(simulator, {field: value, "frequency_Hz": 50.0})
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert state_of(hass, entry, METER, field) == shown
+    assert float(state_of(hass, entry, METER, "frequency_Hz")) == 50
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_directions(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A signed power and its two directions always agree."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "actualPowerTot_W", measurements=("batteryMetrics",))
+    write(simulator, {"actualPowerTot_W": 1.0}, measurement="batteryMetrics")
+    entry = await set_up_frozen(hass, freezer, user_input)
+    values: list[tuple[float, float, float]] = [(7, 7, 0), (-8, 0, 8), (0, 0, 0)]
+    for power, charge, discharge in values:
+        write(
+            simulator, {"actualPowerTot_W": float(power)}, measurement="batteryMetrics"
+        )
+        await advance(hass, freezer)
+        for name, expected in (
+            ("actualPowerTot_W", power),
+            ("actualPowerTot_W_charge", charge),
+            ("actualPowerTot_W_discharge", discharge),
+        ):
+            shown = state_of(hass, entry, METER, name)
+            assert float(shown) == expected
+            assert expected or not shown.startswith("-")
+    write(simulator, {"actualPowerTot_W": "n/a"}, measurement="batteryMetrics")
+    await advance(hass, freezer)
+    for name in ("", "_charge", "_discharge"):
+        field = f"actualPowerTot_W{name}"
+        assert state_of(hass, entry, METER, field) == STATE_UNAVAILABLE
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_clashes(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Fields that share a name have different ones all the same."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    measurements = ("submeteringMetrics", "gridMetrics")
+    add_meter(simulator, "actualPowerTot_W", measurements=measurements)
+    for measurement in measurements:
+        write(simulator, {"actualPowerTot_W": 5.0}, measurement=measurement)
+    entry = await set_up_frozen(hass, freezer, user_input)
+    names = {
+        registered.entity_id: registered.original_name
+        for registered in imported_entities(hass, entry)
+        if f"_{METER}_" in registered.unique_id
+        and "actualPowerTot_W" in registered.unique_id
+    }
+    assert names == {
+        f"sensor.shed_{part}power_{measurement}": name
+        for measurement in ("submetering", "grid")
+        for part, name in (
+            ("", f"Power ({measurement})"),
+            ("import_", f"Import power ({measurement})"),
+            ("export_", f"Export power ({measurement})"),
+        )
+    }
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_two_spellings(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Two fields of one measurement that mean the same are told apart by their own names."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    fields = ("reacPowerSetpoint_VAr", "reactivePowerSetpoint_VAr")
+    add_meter(simulator, *fields)
+    write(simulator, dict.fromkeys(fields, 1.0))
+    entry = await set_up_frozen(hass, freezer, user_input)
+    for field in fields:
+        entity_id = entity_id_of(hass, entry, METER, field)
+        assert registered_name(hass, entity_id) == f"Reactive power setpoint ({field})"
+
+
+async def test_metadata(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """What a maker prints on a device is shown and followed, field values or not."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(
+        simulator,
+        "actualPowerTot_W",
+        info={"nomPower_W": 5000, "capacity_Wh": 10_240},
+    )
+    entry = await set_up_frozen(hass, freezer, user_input)
+    power = hass.states.get("sensor.shed_nominal_power")
+    assert power is not None
+    assert float(power.state) == 5000
+    capacity = hass.states.get("sensor.shed_capacity")
+    assert capacity is not None
+    assert float(capacity.state) == 10.24
+    assert capacity.attributes[ATTR_UNIT_OF_MEASUREMENT] == "kWh"
+    changed = er.async_get(hass).async_get("sensor.shed_last_change")
+    assert changed is not None
+    assert changed.disabled_by is er.RegistryEntryDisabler.INTEGRATION
+
+    number = simulator.devices.by_node_id(METER)["id"]
+    simulator.devices.edit(number, {"info": {"nomPower_W": 6000, "capacity_Wh": "?"}})
+    await advance(hass, freezer, METADATA_POLL)
+    power = hass.states.get("sensor.shed_nominal_power")
+    assert power is not None
+    assert float(power.state) == 6000
+    capacity = hass.states.get("sensor.shed_capacity")
+    assert capacity is not None
+    assert capacity.state == STATE_UNAVAILABLE
+    assert entry.runtime_data.nodes.last_update_success
+
+
+@pytest.mark.usefixtures("all_enabled")
+async def test_time_of_change(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """The time of the last change of the metadata follows each change."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    before = state_of(hass, entry, GRID, "last_change")
+    simulator.devices.rename(simulator.devices.by_node_id(GRID)["id"], "Main meter")
+    await advance(hass, freezer, METADATA_POLL)
+    after = state_of(hass, entry, GRID, "last_change")
+    assert dt_util.parse_datetime(before) < dt_util.parse_datetime(after)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {},
+        {"nomPower_W": None, "capacity_Wh": None},
+        {"nomPower_W": "much", "capacity_Wh": []},
+        {"nomPower_W": True, "capacity_Wh": 1e300},
+    ],
+)
+async def test_metadata_that_says_nothing(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    info: dict[str, Any],
+) -> None:
+    """No sensor for what is not there."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    add_meter(simulator, "actualPowerTot_W", info=info)
+    entry = await set_up_frozen(hass, freezer, user_input)
+    for key in ("nominal_power", "capacity"):
+        with pytest.raises(KeyError):
+            entity_id_of(hass, entry, METER, key)
+
+
+@pytest.mark.usefixtures("all_enabled")
+@pytest.mark.parametrize("polls", [1, 2, 3])
+async def test_node_that_comes_back(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    polls: int,
+) -> None:
+    """A node that was away, for so long that its device went or not, is as it was before."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await advance(hass, freezer)
+    before = {item.unique_id for item in imported_entities(hass, entry)}
+    simulator.devices.hide(simulator.devices.by_node_id(BATTERY)["id"])
+    for _ in range(polls):
+        await advance(hass, freezer, METADATA_POLL)
+        await advance(hass, freezer)
+    assert (device_of(hass, entry, BATTERY) is None) == (polls > 1)
+    number = next(
+        device["id"]
+        for device in simulator.devices._world.devices(dt_util.utcnow())
+        if device["properties"]["nodeId"] == BATTERY
+    )
+    simulator.devices.show(number)
+    await advance(hass, freezer, METADATA_POLL)
+    await advance(hass, freezer)
+    await advance(hass, freezer)
+    assert {item.unique_id for item in imported_entities(hass, entry)} == before
+    for field in ("nominal_power", "stateOfCharge_frac", "actualPowerTot_W_charge"):
+        assert state_of(hass, entry, BATTERY, field) != STATE_UNAVAILABLE
 
 
 @pytest.mark.parametrize("time_format", ["iso_ms", "iso_ns", "ms"])

@@ -368,7 +368,7 @@ async def test_upload_now_in_spite_of_a_pause(home: Home) -> None:
     assert home.values() == [2000.0]
 
 
-@pytest.mark.expected_log("Authentication failed while fetching")
+@pytest.mark.expected_log("cannot be read at present: .*log-in")
 async def test_upload_now_without_a_log_in(home: Home) -> None:
     """Where only a new log-in helps, that is what the caller is told."""
     home.simulator.revoke("demo@example.com", "refresh")

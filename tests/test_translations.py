@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from custom_components.eniris import account, config_flow, const
-from custom_components.eniris.importing.catalogue import CATALOGUE, describe
+from custom_components.eniris.importing.catalogue import (
+    CATALOGUE,
+    Kind,
+    beside_counter,
+    describe,
+    directions,
+)
 
 PACKAGE = Path(config_flow.__file__).parent
 FILES = sorted((PACKAGE / "translations").glob("*.json"))
@@ -200,10 +206,14 @@ def test_entities() -> None:
     known = strings()
     for field in CATALOGUE:
         for measurement in ("submeteringMetrics", "batteryMetrics"):
-            description = describe(measurement, field)
-            assert description is not None
-            assert description.translation_key in ENGLISH["entity"]["sensor"]
-            known.add(str(description.translation_key))
+            described = describe(measurement, field)
+            descriptions = [described, *directions(measurement, described)]
+            if described.accumulates:
+                descriptions.append(beside_counter(described))
+            platform = "binary_sensor" if described.kind is Kind.FLAG else "sensor"
+            for description in descriptions:
+                assert description.translation_key in ENGLISH["entity"][platform]
+                known.add(str(description.translation_key))
     for platform, names in ENGLISH["entity"].items():
         assert (PACKAGE / f"{platform}.py").exists()
         assert set(names) <= known, platform

@@ -16,7 +16,14 @@ from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
 
-from .account import account_hosts, fingerprint, stored_token, token_data, wire_format
+from .account import (
+    account_hosts,
+    fingerprint,
+    import_options,
+    stored_token,
+    token_data,
+    wire_format,
+)
 from .api import EnirisError, RefreshToken, Session
 from .const import (
     CONF_AGE_LIMIT,
@@ -34,8 +41,13 @@ from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
 from .exporting.outbox import Limits, Outbox, OutboxError, delete_outbox, outbox_path
-from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
-from .importing.devices import account_identifier, async_register_nodes
+from .importing.coordinator import (
+    NodeCoordinator,
+    Outage,
+    TelemetryCoordinator,
+    totals_store,
+)
+from .importing.devices import NodeDevices, account_identifier
 from .services import async_setup_services
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -97,20 +109,19 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         ) from err
     # Run at an unload and at a set-up that fails further on alike
     entry.async_on_unload(exporter.async_stop)
-    nodes = NodeCoordinator(hass, entry, session)
-    telemetry = TelemetryCoordinator(hass, entry, session, nodes)
+    outage = Outage(entry.title)
+    options = import_options(entry)
+    nodes = NodeCoordinator(hass, entry, session, outage, options)
+    telemetry = TelemetryCoordinator(hass, entry, session, outage, options, nodes)
     entry.runtime_data = EnirisData(session, nodes, telemetry, exporter)
     _async_stop_with_home_assistant(hass, entry)
     _async_reload_on_change(entry)
 
-    @callback
-    def register_nodes() -> None:
-        async_register_nodes(hass, entry, nodes.data.by_id)
-
     await nodes.async_refresh()
-    register_nodes()
+    others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
+    await NodeDevices(hass, entry, nodes, others).async_start()
     async_register_exports(hass, entry)
-    entry.async_on_unload(nodes.async_add_listener(register_nodes))
+    await telemetry.async_start()
     await telemetry.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
@@ -122,7 +133,8 @@ async def async_unload_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> b
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
-    """Log the account out, and delete what waited to be uploaded."""
+    """Log the account out, and delete what waited to be uploaded and what was counted."""
+    await totals_store(hass, entry.entry_id).async_remove()
     await hass.async_add_executor_job(delete_outbox, _outbox_path(hass, entry))
     session = Session(
         async_get_clientsession(hass), stored_token(entry), account_hosts(entry.data)

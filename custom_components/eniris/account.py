@@ -1,6 +1,7 @@
 """An account's stored data: addresses, tokens, and what makes it another account's."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -14,11 +15,18 @@ from .const import (
     CONF_AUTHENTICATION_URL,
     CONF_ENABLED,
     CONF_EXPERT,
+    CONF_IMPORT,
     CONF_INGRESS_URL,
+    CONF_INTERVAL,
+    CONF_PREFERENCE,
     CONF_REFRESH_TOKEN,
     CONF_REFRESH_TOKEN_ISSUED,
+    CONF_SITES,
     CONF_WIRE_FORMAT,
+    DEFAULT_POLL_INTERVAL,
 )
+from .importing.coordinator import ImportOptions
+from .importing.plan import Preference
 
 
 def account_hosts(data: Mapping[str, Any]) -> Hosts:
@@ -41,6 +49,16 @@ def token_data(token: RefreshToken) -> dict[str, Any]:
         CONF_REFRESH_TOKEN: token.value,
         CONF_REFRESH_TOKEN_ISSUED: token.issued_at,
     }
+
+
+def import_options(entry: ConfigEntry[Any]) -> ImportOptions:
+    """Return what is read of the account, and how often."""
+    options = entry.options.get(CONF_IMPORT, {})
+    return ImportOptions(
+        timedelta(seconds=options.get(CONF_INTERVAL, DEFAULT_POLL_INTERVAL)),
+        Preference(options.get(CONF_PREFERENCE, Preference.FRESHEST)),
+        frozenset(options.get(CONF_SITES, ())),
+    )
 
 
 def wire_format(entry: ConfigEntry[Any]) -> WireFormat:

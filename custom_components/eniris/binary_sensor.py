@@ -1,5 +1,7 @@
-"""Binary sensors: whether an export has a problem."""
+"""Binary sensors: a node's truth values, and whether an export has a problem."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from homeassistant.components.binary_sensor import (
@@ -12,7 +14,10 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .data import EnirisConfigEntry
+from .entity import Distinguished, EnirisFieldEntity, async_add_field_entities
 from .export_entity import EnirisExportEntity
+from .importing.catalogue import FieldDescription, Kind
+from .importing.plan import FieldKey
 
 PARALLEL_UPDATES = 0
 
@@ -28,11 +33,58 @@ async def async_setup_entry(
     entry: EnirisConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the binary sensors of every export."""
+    """Add the binary sensors of every export, and of fields as they get values."""
     for export in entry.runtime_data.exporter.exports.values():
         async_add_entities(
             [EnirisExportProblem(entry, export, PROBLEM)], config_subentry_id=export.id
         )
+
+    async_add_field_entities(
+        entry, async_add_entities, partial(_field_binary_sensors, entry)
+    )
+
+
+class EnirisBinarySensor(EnirisFieldEntity, BinarySensorEntity):
+    """A field that is true or false."""
+
+    def __init__(
+        self,
+        entry: EnirisConfigEntry,
+        key: FieldKey,
+        description: FieldDescription,
+        living: set[str],
+    ) -> None:
+        """Show the readings of `key` as `description` says."""
+        super().__init__(entry, key, description, living)
+        self.entity_description = BinarySensorEntityDescription(
+            key=description.key,
+            name=description.name,
+            translation_key=description.translation_key,
+            entity_category=description.entity_category,
+            entity_registry_enabled_default=description.entity_registry_enabled_default,
+        )
+
+    @property
+    def is_on(self) -> bool | None:
+        """What the service says."""
+        return None if self.value is None else bool(self.value)
+
+
+class DistinguishedBinarySensor(Distinguished, EnirisBinarySensor):
+    """A field that shares its name with another one of the node."""
+
+
+def _field_binary_sensors(
+    entry: EnirisConfigEntry,
+    key: FieldKey,
+    description: FieldDescription,
+    living: set[str],
+) -> Iterator[EnirisBinarySensor]:
+    if description.kind is not Kind.FLAG:
+        return
+    is_distinct = description.distinction is None
+    sensor = EnirisBinarySensor if is_distinct else DistinguishedBinarySensor
+    yield sensor(entry, key, description, living)
 
 
 class EnirisExportProblem(EnirisExportEntity, BinarySensorEntity):

@@ -1,4 +1,4 @@
-"""Buttons: upload what waits, now."""
+"""Buttons: read the metadata now, upload what waits now."""
 
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
 from homeassistant.const import EntityCategory
@@ -6,11 +6,18 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .account_entity import EnirisAccountEntity
 from .const import DOMAIN
 from .data import EnirisConfigEntry
 from .export_entity import EnirisExportEntity
 
 PARALLEL_UPDATES = 1
+
+REFRESH = ButtonEntityDescription(
+    key="refresh",
+    translation_key="refresh",
+    entity_category=EntityCategory.DIAGNOSTIC,
+)
 
 UPLOAD_NOW = ButtonEntityDescription(
     key="upload_now",
@@ -24,11 +31,34 @@ async def async_setup_entry(
     entry: EnirisConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the buttons of every export."""
+    """Add the buttons of the account and of every export."""
+    async_add_entities([EnirisRefresh(entry, REFRESH)])
     for export in entry.runtime_data.exporter.exports.values():
         async_add_entities(
             [EnirisUploadNow(entry, export, UPLOAD_NOW)], config_subentry_id=export.id
         )
+
+
+class EnirisRefresh(EnirisAccountEntity, ButtonEntity):
+    """Reads the account's nodes and their values at once."""
+
+    def __init__(
+        self, entry: EnirisConfigEntry, description: ButtonEntityDescription
+    ) -> None:
+        """Read the account of `entry`."""
+        super().__init__(entry, description)
+        self._nodes = entry.runtime_data.nodes
+
+    async def async_press(self) -> None:
+        """Read, and tell what stands in the way if anything does."""
+        for coordinator in (self._nodes, self.coordinator):
+            await coordinator.async_refresh()
+            if not coordinator.last_update_success:
+                raise HomeAssistantError(
+                    translation_domain=DOMAIN,
+                    translation_key="refresh_failed",
+                    translation_placeholders={"error": str(coordinator.last_exception)},
+                ) from coordinator.last_exception
 
 
 class EnirisUploadNow(EnirisExportEntity, ButtonEntity):

@@ -30,7 +30,8 @@ CONF_ENTITY: Final = "entity"
 CONF_FIELD: Final = "field"
 
 DEVICE_INTERVAL: Final = timedelta(minutes=15)
-TELEMETRY_INTERVAL: Final = timedelta(seconds=60)
+DEFAULT_POLL_INTERVAL: Final = 60
+"""Seconds between two polls of telemetry."""
 
 CONF_ATTRIBUTE: Final = "attribute"
 CONF_ATTRIBUTES: Final = "attributes"
@@ -41,6 +42,9 @@ CONF_INTERVAL: Final = "interval"
 CONF_AGGREGATE: Final = "aggregate"
 CONF_HEARTBEAT: Final = "heartbeat"
 
+CONF_IMPORT: Final = "import"
+CONF_SITES: Final = "sites"
+CONF_PREFERENCE: Final = "preference"
 CONF_EXPERT: Final = "expert"
 CONF_WIRE_FORMAT: Final = "wire_format"
 CONF_OUTBOX: Final = "outbox"

@@ -1,15 +1,17 @@
 """The options of an account."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import voluptuous as vol
 
-from homeassistant.config_entries import ConfigFlowResult, OptionsFlow
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlow
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
+    SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
@@ -19,18 +21,63 @@ from .api import WireFormat
 from .const import (
     CONF_AGE_LIMIT,
     CONF_EXPERT,
+    CONF_IMPORT,
+    CONF_INTERVAL,
     CONF_OUTBOX,
+    CONF_PREFERENCE,
+    CONF_SITES,
     CONF_SIZE_LIMIT,
     CONF_WIRE_FORMAT,
     DEFAULT_AGE_LIMIT,
+    DEFAULT_POLL_INTERVAL,
     DEFAULT_SIZE_LIMIT,
 )
+from .importing.plan import Preference
 
 
-def _schema() -> vol.Schema:
-    """Return the form, made anew: the oldest Home Assistant writes what is suggested into it."""
+def _schema(sites: Mapping[str, str]) -> vol.Schema:
+    """Return the form, made anew: the oldest Home Assistant writes what is suggested into it.
+
+    `sites` are the names of the account's sites by node id.
+    """
     return vol.Schema(
         {
+            vol.Required(CONF_IMPORT): section(
+                vol.Schema(
+                    {
+                        vol.Required(
+                            CONF_INTERVAL, default=DEFAULT_POLL_INTERVAL
+                        ): NumberSelector(
+                            NumberSelectorConfig(
+                                min=10,
+                                max=3600,
+                                step=1,
+                                mode=NumberSelectorMode.BOX,
+                                unit_of_measurement="s",
+                            )
+                        ),
+                        vol.Required(
+                            CONF_PREFERENCE, default=Preference.FRESHEST.value
+                        ): SelectSelector(
+                            SelectSelectorConfig(
+                                options=[preference.value for preference in Preference],
+                                translation_key="preference",
+                                mode=SelectSelectorMode.LIST,
+                            )
+                        ),
+                        vol.Optional(CONF_SITES): SelectSelector(
+                            SelectSelectorConfig(
+                                options=[
+                                    SelectOptionDict(value=node_id, label=name)
+                                    for node_id, name in sites.items()
+                                ],
+                                multiple=True,
+                                mode=SelectSelectorMode.DROPDOWN,
+                            )
+                        ),
+                    }
+                )
+            ),
             vol.Required(CONF_OUTBOX): section(
                 vol.Schema(
                     {
@@ -82,7 +129,7 @@ def _schema() -> vol.Schema:
 
 
 class EnirisOptionsFlow(OptionsFlow):
-    """Ask for what an account may use."""
+    """Ask what is read of an account, and what the export may use."""
 
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
@@ -93,6 +140,14 @@ class EnirisOptionsFlow(OptionsFlow):
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
-                _schema(), self.config_entry.options
+                _schema(self._sites()), self.config_entry.options
             ),
         )
+
+    def _sites(self) -> dict[str, str]:
+        """Return what can be chosen: the sites there are, and those chosen before."""
+        chosen = self.config_entry.options.get(CONF_IMPORT, {}).get(CONF_SITES, ())
+        sites = {node_id: node_id for node_id in chosen}
+        if self.config_entry.state is ConfigEntryState.LOADED:
+            sites |= self.config_entry.runtime_data.nodes.data.sites
+        return sites

@@ -1,8 +1,11 @@
-"""Sensors: a node's measured values, and the figures of an export."""
+"""Sensors: a node's measured values and metadata, and the figures of an export."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import batched
 from typing import Final
 
 from homeassistant.components.sensor import (
@@ -11,18 +14,27 @@ from homeassistant.components.sensor import (
     SensorEntityDescription,
     SensorStateClass,
 )
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, UnitOfEnergy, UnitOfPower, UnitOfTime
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .account_entity import EnirisAccountEntity
+from .api.telemetry import parse_time
+from .const import DOMAIN
 from .data import EnirisConfigEntry
-from .entity import EnirisFieldEntity
+from .entity import Distinguished, EnirisFieldEntity, async_add_field_entities
 from .export_entity import EnirisExportEntity
 from .exporting.outbox import Figures
-from .importing.catalogue import FieldDescription, describe
+from .importing.catalogue import FieldDescription, Kind, directions, usable_number
+from .importing.nodes import Node
+from .importing.pace import Pace
 from .importing.plan import FieldKey
 
 PARALLEL_UPDATES = 0
+
+_AT_ONCE: Final = 20
+"""Nodes that are looked after before the event loop gets its turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +79,81 @@ EXPORT_SENSORS: Final = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class AccountSensorDescription(SensorEntityDescription):
+    """How an account is read."""
+
+    value: Callable[[Pace], float | None]
+
+
+ACCOUNT_SENSORS: Final = (
+    AccountSensorDescription(
+        key="poll_interval",
+        translation_key="poll_interval",
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.SECONDS,
+        suggested_display_precision=0,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value=lambda pace: pace.interval.total_seconds(),
+    ),
+    AccountSensorDescription(
+        key="cost_per_minute",
+        translation_key="cost_per_minute",
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=1,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value=lambda pace: pace.cost_per_minute,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSensorDescription(SensorEntityDescription):
+    """Something of a node's metadata."""
+
+    value: Callable[[Node], float | int | datetime | None]
+
+
+NODE_SENSORS: Final = (
+    NodeSensorDescription(
+        key="nominal_power",
+        translation_key="nominal_power",
+        device_class=SensorDeviceClass.POWER,
+        native_unit_of_measurement=UnitOfPower.WATT,
+        suggested_display_precision=0,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value=lambda node: usable_number(node.device.info.nominal_power),
+    ),
+    NodeSensorDescription(
+        key="capacity",
+        translation_key="capacity",
+        device_class=SensorDeviceClass.ENERGY_STORAGE,
+        native_unit_of_measurement=UnitOfEnergy.WATT_HOUR,
+        suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+        suggested_display_precision=2,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value=lambda node: usable_number(node.device.info.capacity),
+    ),
+    NodeSensorDescription(
+        key="last_change",
+        translation_key="last_change",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value=lambda node: parse_time(node.device.last_update),
+    ),
+)
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: EnirisConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add a sensor for every catalogued field, as soon as it has a value, and for exports."""
+    """Add the sensors of exports, of the nodes' metadata, and of fields as they get values."""
+    async_add_entities(
+        EnirisAccountSensor(entry, description) for description in ACCOUNT_SENSORS
+    )
     for export in entry.runtime_data.exporter.exports.values():
         async_add_entities(
             (
@@ -81,62 +162,166 @@ async def async_setup_entry(
             ),
             config_subentry_id=export.id,
         )
-    telemetry = entry.runtime_data.telemetry
-    known: set[FieldKey] = set()
+
+    async_add_field_entities(entry, async_add_entities, partial(_field_sensors, entry))
+    node_sensors = NodeSensors(entry, async_add_entities)
 
     @callback
-    def add_new() -> None:
-        new = {
-            key: description
-            for key in telemetry.data
-            if key not in known
-            and (description := describe(key.measurement, key.field)) is not None
-        }
-        known.update(new)
-        async_add_entities(
-            EnirisSensor(entry, key, description) for key, description in new.items()
-        )
+    def nodes_changed() -> None:
+        entry.async_create_task(hass, node_sensors.async_update(), "eniris metadata")
 
-    entry.async_on_unload(telemetry.async_add_listener(add_new))
-    add_new()
+    entry.async_on_unload(entry.runtime_data.nodes.async_add_listener(nodes_changed))
+    await node_sensors.async_update()
 
 
 class EnirisSensor(EnirisFieldEntity, SensorEntity):
-    """A numeric field."""
+    """A field that is a number or a text."""
 
     entity_description: FieldDescription
 
     def __init__(
-        self, entry: EnirisConfigEntry, key: FieldKey, description: FieldDescription
+        self,
+        entry: EnirisConfigEntry,
+        key: FieldKey,
+        description: FieldDescription,
+        living: set[str],
     ) -> None:
         """Show the readings of `key` as `description` says."""
-        super().__init__(entry, key)
+        super().__init__(entry, key, description, living)
         self.entity_description = description
-        if description.placeholders:
-            self._attr_translation_placeholders = dict(description.placeholders)
-        self._shown = self._async_read()
 
-    @callback
-    def _async_read(self) -> tuple[bool, float | int | None]:
-        """Adopt the current reading; return what is to be seen of it."""
-        reading = self.reading
-        self._attr_native_value = (
-            None if reading is None else self.entity_description.native(reading.value)
-        )
-        return self.available, self._attr_native_value
+    @property
+    def native_value(self) -> float | int | str | None:
+        """The value, in the unit of the description."""
+        return self.value
+
+
+class DistinguishedSensor(Distinguished, EnirisSensor):
+    """A field that shares its name with another one of the node."""
+
+
+def _field_sensors(
+    entry: EnirisConfigEntry,
+    key: FieldKey,
+    description: FieldDescription,
+    living: set[str],
+) -> Iterator[EnirisSensor]:
+    if description.kind is Kind.FLAG:
+        return
+    for shown in (description, *directions(key.measurement, description)):
+        sensor = EnirisSensor if shown.distinction is None else DistinguishedSensor
+        yield sensor(entry, key, shown, living)
+
+
+class EnirisNodeSensor(SensorEntity):
+    """Something of a node's metadata."""
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+    entity_description: NodeSensorDescription
+
+    def __init__(
+        self,
+        entry: EnirisConfigEntry,
+        node_id: str,
+        description: NodeSensorDescription,
+        living: dict[str, "EnirisNodeSensor"],
+    ) -> None:
+        """Show what `description` says of a node; be in `living` while enabled."""
+        self.entity_description = description
+        self._nodes = entry.runtime_data.nodes
+        self.node_id = node_id
+        self._living = living
+        self.id = f"{entry.unique_id}_{node_id}_{description.key}"
+        self._attr_unique_id = self.id
+        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, node_id)})
+        self._attr_native_value = self._value()
 
     @property
     def available(self) -> bool:
-        """A value of the wrong type is no value, whatever the poll says."""
-        return super().available and self._attr_native_value is not None
+        """Metadata says what it says, however long ago it was asked for."""
+        return self._attr_native_value is not None
+
+    async def async_added_to_hass(self) -> None:
+        """Be found from now on."""
+        self._attr_native_value = self._value()
+        self._living[self.id] = self
+
+    async def async_will_remove_from_hass(self) -> None:
+        """Be found no more."""
+        del self._living[self.id]
 
     @callback
-    def _handle_coordinator_update(self) -> None:
+    def async_metadata_changed(self) -> None:
         """Write the state only where it changed."""
-        shown = self._async_read()
-        if shown != self._shown:
-            self._shown = shown
+        value = self._value()
+        if value != self._attr_native_value:
+            self._attr_native_value = value
             self.async_write_ha_state()
+
+    def _value(self) -> float | int | datetime | None:
+        node = self._nodes.data.by_id.get(self.node_id)
+        return None if node is None else self.entity_description.value(node)
+
+
+class NodeSensors:
+    """Adds the sensors of the nodes' metadata and keeps them up to date, a slice at a time."""
+
+    def __init__(
+        self,
+        entry: EnirisConfigEntry,
+        async_add_entities: AddConfigEntryEntitiesCallback,
+    ) -> None:
+        """Follow the nodes of an account."""
+        self._entry = entry
+        self._async_add_entities = async_add_entities
+        self._known: dict[str, set[str]] = {}
+        self._living: dict[str, EnirisNodeSensor] = {}
+        self._running = False
+        self._changed = False
+
+    async def async_update(self) -> None:
+        """Bring everything up to date. A call while another is at it leaves it to that one."""
+        self._changed = True
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._changed:
+                self._changed = False
+                await self._async_update_nodes()
+        finally:
+            self._running = False
+
+    async def _async_update_nodes(self) -> None:
+        nodes = self._entry.runtime_data.nodes.data.by_id
+        # Those of nodes that are gone go with their devices, soon or late
+        self._known = {
+            node_id: known for node_id, known in self._known.items() if node_id in nodes
+        }
+        for slice_ in batched(nodes.values(), _AT_ONCE, strict=False):
+            new = [
+                EnirisNodeSensor(self._entry, node.id, description, self._living)
+                for node in slice_
+                for description in NODE_SENSORS
+                if description.key not in self._known.get(node.id, ())
+                and description.value(node) is not None
+            ]
+            for entity in new:
+                self._known.setdefault(entity.node_id, set()).add(
+                    entity.entity_description.key
+                )
+            if new:
+                self._async_add_entities(
+                    [entity for entity in new if entity.id not in self._living]
+                )
+                await asyncio.sleep(0)
+        for ids in batched(list(self._living), _AT_ONCE, strict=False):
+            for id_ in ids:
+                # Some may have been removed in between
+                if (living := self._living.get(id_)) is not None:
+                    living.async_metadata_changed()
+            await asyncio.sleep(0)
 
 
 class EnirisExportSensor(EnirisExportEntity, SensorEntity):
@@ -148,3 +333,14 @@ class EnirisExportSensor(EnirisExportEntity, SensorEntity):
     def native_value(self) -> int | datetime | None:
         """The figure, as it was last looked at."""
         return self.entity_description.value(self.status.figures)
+
+
+class EnirisAccountSensor(EnirisAccountEntity, SensorEntity):
+    """Something of how an account is read."""
+
+    entity_description: AccountSensorDescription
+
+    @property
+    def native_value(self) -> float | None:
+        """The figure of the last poll."""
+        return self.entity_description.value(self.coordinator.pace)

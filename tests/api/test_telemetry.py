@@ -33,6 +33,7 @@ from custom_components.eniris.api import (
 from custom_components.eniris.api.telemetry import (
     FIELDS_PER_QUERY,
     parse_cost,
+    parse_date,
     parse_statements,
     parse_time,
 )
@@ -453,6 +454,23 @@ def test_malformed_cost(text: str, number: float | None) -> None:
     assert parse_cost(headers) == QueryCost(number, None, 2.0)
     headers = {"X-RateLimit-Remaining": text}
     assert parse_cost(headers) == QueryCost(None, number, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Date": "Wed, 01 Jul 2026 12:00:00 GMT"}, NOON),
+        ({"Date": "Wed, 01 Jul 2026 14:00:00 +0200"}, NOON),
+        ({"Date": "Wed, 01 Jul 2026 12:00:00 -0000"}, NOON),
+        ({"Date": "noon"}, None),
+        ({"Date": ""}, None),
+        ({"Date": "Wed, 01 Jul 99999 12:00:00 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_time_of_an_answer(headers: dict[str, str], expected: datetime | None) -> None:
+    """The service's time is read off its answers, where it can be read."""
+    assert parse_date(headers) == expected
 
 
 async def test_cost_headers_in_any_case(

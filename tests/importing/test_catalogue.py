@@ -1,102 +1,334 @@
 """The field catalogue, held against what Home Assistant allows and what the translations name."""
 
 import json
+import math
 from pathlib import Path
 import re
+from typing import Any
 
+from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.eniris import sensor
-from custom_components.eniris.api import FieldValue
+from custom_components.eniris.api import FieldValue, SeriesInfo
+from custom_components.eniris.api.telemetry import is_queryable_field
 from custom_components.eniris.importing.catalogue import (
     CATALOGUE,
     FieldDescription,
+    Kind,
+    beside_counter,
     describe,
+    describe_node,
+    directions,
+    readable,
+    usable_number,
 )
+from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
 from homeassistant.components.sensor.const import (
     DEVICE_CLASS_STATE_CLASSES,
     DEVICE_CLASS_UNITS,
 )
+from homeassistant.const import EntityCategory
 from simulator.world import HomeWorld
 
-TRANSLATIONS = json.loads(
-    (Path(sensor.__file__).parent / "translations" / "en.json").read_text("utf-8")
-)["entity"]["sensor"]
+PACKAGE = Path(sensor.__file__).parent
+TEXTS = json.loads((PACKAGE / "translations" / "en.json").read_text("utf-8"))["entity"]
+ICONS = json.loads((PACKAGE / "icons.json").read_text("utf-8"))["entity"]
 
-ALL = [
-    *CATALOGUE.values(),
-    *(
-        description
-        for field in CATALOGUE
-        if (description := describe("batteryMetrics", field)) is not CATALOGUE[field]
-        and description is not None
-    ),
+MEASUREMENTS = [
+    "submeteringMetrics",
+    "gridMetrics",
+    "batteryMetrics",
+    "hybridInverterMetrics",
+    "solarInverterMetrics",
+    "solarInstallationMetrics",
+    "solarPlantMetrics",
+    "solarStringMetrics",
+    "solarOptimizerMetrics",
+    "evChargerMetrics",
+    "heatPumpMetrics",
+    "boilerMetrics",
+    "switchedLoadMetrics",
+    "externalSignalMetrics",
+    "installationMetrics",
+    "planning",
+    "getMeasStats",
+]
+
+DIRECTIONS = ("imported", "exported", "produced", "consumed", "charged", "discharged")
+# As the API's page has them, abbreviations written out
+FIELDS = (
+    *[
+        "actualPowerTot_W",
+        "actualPowerL1_W",
+        "actualPowerL2_W",
+        "actualPowerL3_W",
+        "childrenStoragePower_W",
+        "childrenProducedPower_W",
+        "childrenEVPower_W",
+        "childrenConsumedPower_W",
+        "childrenOtherPower_W",
+        "powerSetpoint_W",
+        "setpoint_W",
+        "importLimit_W",
+        "exportLimit_W",
+        "reacPowerTot_VAr",
+        "reacPowerSetpoint_VAr",
+        "reactivePowerSetpoint_VAr",
+        "childrenStorageChargedEnergyDeltaTot_Wh",
+        "childrenStorageDischargedEnergyDeltaTot_Wh",
+        "currentL1_A",
+        "currentL2_A",
+        "currentL3_A",
+        "currentN_A",
+        "voltageL1N_V",
+        "voltageL2N_V",
+        "voltageL3N_V",
+        "voltageL1L2_V",
+        "voltageL2L3_V",
+        "voltageL3L1_V",
+        "frequency_Hz",
+        "powerFactorTot",
+        "powerFactorL1",
+        "powerFactorL2",
+        "powerFactorL3",
+        "voltageDC_V",
+        "currentDC_A",
+        "batteryVoltage_V",
+        "batteryCurrent_A",
+        "stateOfCharge_frac",
+        "stateOfHealth_frac",
+        "childrenStorageStateOfCharge_frac",
+        "status",
+        "operationMode",
+        "policy",
+        "strategy",
+        "constraint_ph0_label",
+        "evRequiringCharge",
+        "signalActive",
+        "getMeasTime_s",
+    ],
+    *(f"{direction}AbsEnergyTot_Wh" for direction in DIRECTIONS),
+    *(f"{direction}EnergyDeltaTot_Wh" for direction in DIRECTIONS),
+)
+
+KNOWN = {
+    (description.translation_key, description.key): description
+    for measurement in MEASUREMENTS
+    for field in CATALOGUE
+    for described in [describe(measurement, field)]
+    for description in (
+        described,
+        *directions(measurement, described),
+        *([beside_counter(described)] if described.accumulates else []),
+    )
+}
+ALL = list(KNOWN.values())
+
+UNKNOWN = [
+    "power_kW",
+    "power_MW",
+    "apparent_VA",
+    "apparent_kVA",
+    "reac_VAr",
+    "reac_kVAr",
+    "energy_Wh",
+    "energy_kWh",
+    "energy_MWh",
+    "fooAbsEnergyTot_Wh",
+    "fooEnergyDeltaTot_Wh",
+    "fooDelta_kWh",
+    "reacEnergy_VArh",
+    "u_V",
+    "u_mV",
+    "u_kV",
+    "i_A",
+    "i_mA",
+    "charge_Ah",
+    "f_Hz",
+    "t_s",
+    "t_ms",
+    "t_h",
+    "share_frac",
+    "share_pct",
+    "share_%",
+    "cell_degC",
+    "cell_degF",
+    "cell_K",
+    "tilt_deg",
+    "p_Pa",
+    "p_hPa",
+    "p_kPa",
+    "p_mbar",
+    "p_bar",
+    "gas_m3",
+    "gas_m³",
+    "flow_m3/h",
+    "flow_m³/h",
+    "flow_L/min",
+    "sun_W/m2",
+    "sun_W/m²",
+    "light_lx",
+    "fan_rpm",
+    "earth_ohm",
+    "earth_Ohm",
 ]
 
 
-@pytest.mark.parametrize("description", ALL, ids=lambda found: found.translation_key)
+def is_consistent(description: FieldDescription) -> bool:
+    """Tell whether Home Assistant lets this combination pass without a warning."""
+    device_class = description.device_class
+    unit = description.native_unit_of_measurement
+    if device_class is None:
+        return description.suggested_unit_of_measurement is None
+    units = DEVICE_CLASS_UNITS[device_class]
+    return (
+        unit in units
+        and (
+            description.suggested_unit_of_measurement is None
+            or description.suggested_unit_of_measurement in units
+        )
+        and (
+            description.state_class is None
+            or description.state_class in DEVICE_CLASS_STATE_CLASSES[device_class]
+        )
+    )
+
+
+def series(measurement: str, *fields: str, policy: str = "rp_one_s") -> SeriesInfo:
+    """Return a series of a node."""
+    return SeriesInfo("db", policy, measurement, (("nodeId", "x"),), fields)
+
+
+def test_every_field_of_the_page() -> None:
+    """The table has the page's fields, each by name in the translations."""
+    assert len(FIELDS) == len(set(FIELDS))
+    assert set(FIELDS) <= set(CATALOGUE)
+    # The page writes "L1…L3" for active power only; real meters have the rest
+    assert set(CATALOGUE) - set(FIELDS) == {
+        "reacPowerL1_VAr",
+        "reacPowerL2_VAr",
+        "reacPowerL3_VAr",
+    }
+
+
+@pytest.mark.parametrize(
+    "description", ALL, ids=lambda found: f"{found.key}-{found.translation_key}"
+)
 def test_description(description: FieldDescription) -> None:
     """Device class, unit and state class go together, and the name can be put together."""
-    device_class = description.device_class
-    if device_class is not None:
+    assert is_consistent(description)
+    if description.kind is Kind.NUMBER:
+        assert description.state_class
+        assert description.suggested_display_precision is not None
         assert (
-            description.native_unit_of_measurement in DEVICE_CLASS_UNITS[device_class]
+            description.native_unit_of_measurement
+            or description.device_class is SensorDeviceClass.POWER_FACTOR
         )
-        assert description.state_class in DEVICE_CLASS_STATE_CLASSES[device_class]
-        if description.suggested_unit_of_measurement is not None:
-            assert (
-                description.suggested_unit_of_measurement
-                in DEVICE_CLASS_UNITS[device_class]
-            )
-    assert description.native_unit_of_measurement
-    assert description.state_class
-    assert description.suggested_display_precision is not None
+    else:
+        assert description.device_class is None
+        assert description.state_class is None
+        assert description.native_unit_of_measurement is None
+        assert description.suggested_display_precision is None
+    platform = "binary_sensor" if description.kind is Kind.FLAG else "sensor"
     assert description.translation_key
-    name = TRANSLATIONS[description.translation_key]["name"]
+    name = TEXTS[platform][description.translation_key]["name"]
     assert set(re.findall(r"{(\w+)}", name)) == set(dict(description.placeholders))
+    if description.device_class is None:
+        # Others have the one of their device class at least
+        assert ICONS[platform][description.translation_key]["default"].startswith(
+            "mdi:"
+        )
+    assert description.entity_category in (None, EntityCategory.DIAGNOSTIC)
 
 
-def test_unit_agrees_with_the_name() -> None:
+@pytest.mark.parametrize("field", FIELDS)
+def test_unit_agrees_with_the_name(field: str) -> None:
     """A field's name ends in the unit that its values are taken to be in."""
-    for field, description in CATALOGUE.items():
-        assert field == description.key
-        unit = field.rpartition("_")[2]
-        if unit == "frac":
-            assert description.native_unit_of_measurement == "%"
-            assert description.factor == 100
-        else:
-            assert str(description.native_unit_of_measurement).lower() == unit.lower()
-            assert description.factor is None
+    description = CATALOGUE[field]
+    assert description.key == field
+    _, separator, unit = field.rpartition("_")
+    if not separator or unit == "label":
+        assert description.native_unit_of_measurement is None
+        assert description.factor is None
+    elif unit == "frac":
+        assert description.native_unit_of_measurement == "%"
+        assert description.factor == 100
+    else:
+        assert str(description.native_unit_of_measurement).lower() == unit.lower()
+        assert description.factor is None
+    if unit == "Wh":
+        assert description.suggested_unit_of_measurement == "kWh"
+        assert description.accumulates == ("Delta" in field)
+        assert description.state_class is (
+            SensorStateClass.TOTAL
+            if description.accumulates
+            else SensorStateClass.TOTAL_INCREASING
+        )
+    else:
+        assert not description.accumulates
 
 
-def test_no_translation_is_orphaned() -> None:
-    """Every name of a field's sensor belongs to a field."""
-    used = {description.translation_key for description in ALL}
-    # Names of other sensors than those of fields are not told apart from orphans here
-    assert used <= set(TRANSLATIONS)
+def test_kinds() -> None:
+    """Texts and truth values are what the page says they are."""
+    assert {key for key, found in CATALOGUE.items() if found.kind is Kind.TEXT} == {
+        "status",
+        "operationMode",
+        "policy",
+        "strategy",
+        "constraint_ph0_label",
+    }
+    assert {key for key, found in CATALOGUE.items() if found.kind is Kind.FLAG} == {
+        "evRequiringCharge",
+        "signalActive",
+    }
+    assert Kind.UNDECIDED not in {found.kind for found in CATALOGUE.values()}
 
 
-def test_distinct_names() -> None:
-    """No two fields that a measurement has of the same node share a name."""
-    for device in HomeWorld()._devices:
-        for info in device["properties"]["nodeInfluxSeries"]:
-            names = [
-                (description.translation_key, description.placeholders)
-                for field in info["fields"]
-                if (description := describe(info["measurement"], field)) is not None
-            ]
-            assert len(names) == len(set(names))
+def test_disabled() -> None:
+    """What few people look at is disabled."""
+    disabled = {
+        key
+        for key, found in CATALOGUE.items()
+        if not found.entity_registry_enabled_default
+    }
+    assert disabled == {
+        key
+        for key in CATALOGUE
+        if key.endswith("_VAr")
+        or key.startswith("powerFactor")
+        or key == "getMeasTime_s"
+    }
+
+
+def test_icons_belong_to_names() -> None:
+    """No icon is left over."""
+    for platform in ("sensor", "binary_sensor"):
+        assert set(ICONS[platform]) <= set(TEXTS[platform])
+
+
+@pytest.mark.parametrize("world_device", HomeWorld()._devices, ids=lambda found: "")
+def test_distinct_names(world_device: dict[str, Any]) -> None:
+    """No two fields of a node of the demo home share a name, without anything added."""
+    infos = [
+        series(info["measurement"], *info["fields"], policy=info["retentionPolicy"])
+        for info in world_device["properties"]["nodeInfluxSeries"]
+    ]
+    found = describe_node(infos)
+    names = [
+        (description.translation_key, description.placeholders)
+        for description in found.values()
+    ]
+    assert len(names) == len(set(names))
+    assert all(description.distinction is None for description in found.values())
 
 
 def test_name_on_the_battery() -> None:
     """The battery's own node does not say "Battery" twice, another node says it."""
     on_battery = describe("batteryMetrics", "batteryVoltage_V")
     on_inverter = describe("hybridInverterMetrics", "batteryVoltage_V")
-    assert on_battery is not None
-    assert on_inverter is not None
     assert on_battery.translation_key == "voltage"
     assert on_inverter.translation_key == "battery_voltage"
-    assert describe("batteryMetrics", "nothing") is None
 
 
 @pytest.mark.parametrize(
@@ -104,13 +336,347 @@ def test_name_on_the_battery() -> None:
     [
         ("actualPowerTot_W", 3, 3),
         ("actualPowerTot_W", -2.5, -2.5),
+        ("actualPowerTot_W", True, None),
+        ("actualPowerTot_W", "3", None),
+        ("actualPowerTot_W", None, None),
+        ("actualPowerTot_W", math.nan, None),
+        ("actualPowerTot_W", math.inf, None),
+        ("actualPowerTot_W", -math.inf, None),
+        ("actualPowerTot_W", 1e19, None),
+        ("actualPowerTot_W", 10**400, None),
+        ("actualPowerTot_W", 2**63, 2**63),
         ("stateOfCharge_frac", 0.07, 7.0),
         ("stateOfCharge_frac", 1, 100),
         ("stateOfCharge_frac", 0.536728515625, 53.6728515625),
-        ("actualPowerTot_W", True, None),
-        ("actualPowerTot_W", "3", None),
+        ("stateOfCharge_frac", 9e18, None),
+        ("status", "RUNNING", "RUNNING"),
+        ("status", "  a\tb\r\nc  ", "a b c"),
+        ("status", "à l’arrêt", "à l’arrêt"),
+        ("status", "", None),
+        ("status", " \n", None),
+        ("status", "\0", None),
+        ("status", "a\x1bb", None),
+        ("status", "\ud800", None),
+        ("status", "x" * 255, "x" * 255),
+        ("status", "x" * 256, None),
+        ("status", 3, None),
+        ("status", True, None),
+        ("status", None, None),
+        ("signalActive", True, True),
+        ("signalActive", False, False),
+        ("signalActive", 1, None),
+        ("signalActive", "true", None),
+        ("signalActive", None, None),
+        ("importedEnergyDeltaTot_Wh", 12.5, 12.5),
+        ("importedEnergyDeltaTot_Wh", None, None),
     ],
 )
-def test_native_value(field: str, value: FieldValue, native: float | None) -> None:
-    """Values are scaled without noise; what is no number is none."""
-    assert CATALOGUE[field].native(value) == native
+def test_native_value(
+    field: str, value: FieldValue | None, native: float | str | None
+) -> None:
+    """Values are scaled without noise; what cannot be shown is none."""
+    shown = CATALOGUE[field].native(value)
+    assert shown == native
+    assert isinstance(shown, bool) == isinstance(native, bool)
+
+
+# Fields that the table lacks
+
+
+@pytest.mark.parametrize("field", UNKNOWN)
+def test_unknown_field_with_a_unit(field: str) -> None:
+    """The unit tells what it is, in a way that Home Assistant accepts."""
+    assert is_queryable_field(field)
+    description = describe("someMetrics", field)
+    assert description.key == field
+    assert description.kind is Kind.NUMBER
+    assert is_consistent(description)
+    assert description.native_unit_of_measurement
+    assert not description.entity_registry_enabled_default
+    assert description.translation_key is None
+    assert isinstance(description.name, str) and description.name
+    assert description.decided(True) is description
+    assert description.accumulates == (field == "fooEnergyDeltaTot_Wh")
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "device_class", "state_class", "unit"),
+    [
+        ("someNewPower_W", "Some new power", "power", "measurement", "W"),
+        (
+            "maximumProductionPower_W",
+            "Maximum production power",
+            "power",
+            "measurement",
+            "W",
+        ),
+        ("childrenPVPower_kW", "Children PV power", "power", "measurement", "kW"),
+        ("actualPowerL4_W", "Actual power L4", "power", "measurement", "W"),
+        ("voltageL4N_V", "Voltage L4N", "voltage", "measurement", "V"),
+        ("current2Tot_A", "Current2 total", "current", "measurement", "A"),
+        ("cell_Temperature_degC", "Cell temperature", "temperature", "measurement", "°C"),
+        ("gainedAbsEnergyTot_Wh", "Gained absolute energy total", "energy", "total_increasing", "Wh"),
+        ("gainedEnergyDeltaTot_Wh", "Gained energy total", "energy", "total", "Wh"),
+        ("gainedDelta_Wh", "Gained", "energy", "total", "Wh"),
+        ("gainedEnergyDelta_kWh", "Gained energy delta", "energy", None, "kWh"),
+        ("storedEnergy_Wh", "Stored energy", "energy", "total", "Wh"),
+        ("reactive_VAr", "Reactive", "reactive_power", "measurement", "var"),
+        ("load_frac", "Load", None, "measurement", "%"),
+        ("_W", "W", "power", "measurement", "W"),
+        ("Delta_Wh", "Delta wh", "energy", "total", "Wh"),
+    ],
+)  # fmt: skip
+def test_derived(
+    field: str,
+    name: str,
+    device_class: str | None,
+    state_class: str | None,
+    unit: str,
+) -> None:
+    """Name, unit and classes of fields that nobody has written down."""
+    description = describe("someMetrics", field)
+    assert description.name == name
+    assert description.device_class == device_class
+    assert description.state_class == state_class
+    assert description.native_unit_of_measurement == unit
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "native"),
+    [
+        ("new_kVA", 1.5, 1500),
+        ("new_kVAr", 1.5, 1500),
+        ("new_kV", 0.4, 400),
+        ("new_frac", 0.07, 7),
+    ],
+)
+def test_derived_factor(field: str, value: float, native: float) -> None:
+    """Units that the oldest Home Assistant lacks are multiplied."""
+    assert describe("someMetrics", field).native(value) == native
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("cycleCount", "Cycle count"),
+        ("W", "W"),
+        ("minimum_min", "Minimum min"),
+        ("constraint_ph1_label", "Constraint ph1 label"),
+        ("x", "X"),
+        ("***", "***"),
+        ("  ", ""),
+        ("errorCODE(2)", "Error CODE(2)"),
+    ],
+)
+def test_unknown_field_without_a_unit(field: str, name: str) -> None:
+    """The first value tells what it is."""
+    assert is_queryable_field(field)
+    description = describe("someMetrics", field)
+    assert description.name == name
+    assert description.kind is Kind.UNDECIDED
+    assert not description.accumulates
+    assert not description.entity_registry_enabled_default
+    for value, kind in (
+        (True, Kind.FLAG),
+        (0, Kind.NUMBER),
+        (1.5, Kind.NUMBER),
+        ("on", Kind.TEXT),
+        ("", Kind.TEXT),
+        (None, Kind.NUMBER),
+    ):
+        decided = description.decided(value)
+        assert decided.kind is kind
+        assert is_consistent(decided)
+        assert (decided.state_class is SensorStateClass.MEASUREMENT) == (
+            kind is Kind.NUMBER
+        )
+        if value not in ("", None):
+            assert decided.native(value) == value
+
+
+@given(field=st.from_regex(r"[a-zA-Z0-9_ \-+*/.²³%()]+", fullmatch=True))
+def test_any_field(field: str) -> None:
+    """Whatever the name, the description holds together."""
+    description = describe("someMetrics", field)
+    assert description.key == field
+    assert is_consistent(description)
+    assert is_consistent(description.decided(1))
+    assert description.translation_key or len(str(description.name)) <= 200
+
+
+@given(
+    value=st.one_of(st.integers(), st.floats(), st.text(), st.booleans(), st.none()),
+    field=st.sampled_from([*FIELDS, "x_frac", "x_kVA", "x"]),
+)
+def test_any_value(value: FieldValue | None, field: str) -> None:
+    """Whatever the value, there is a state of the right type or none."""
+    description = describe("batteryMetrics", field).decided(value)
+    for shown in (description, *directions("batteryMetrics", description)):
+        native = shown.native(value)
+        if native is None:
+            continue
+        if shown.kind is Kind.TEXT:
+            assert isinstance(native, str)
+            assert len(native) <= 255
+            json.dumps(native).encode()
+        elif shown.kind is Kind.FLAG:
+            assert isinstance(native, bool)
+        else:
+            assert usable_number(native) is not None
+            assert len(str(native)) <= 255
+
+
+def test_readable_is_bounded() -> None:
+    """A name of a thousand characters is cut."""
+    assert len(readable("aB" * 1000)) <= 200
+
+
+# Directions
+
+
+@pytest.mark.parametrize("measurement", MEASUREMENTS)
+def test_directions(measurement: str) -> None:
+    """The total of a signed power has its parts where the sign has a meaning."""
+    found = {
+        field: [
+            (part.translation_key, part.part)
+            for part in directions(measurement, describe(measurement, field))
+        ]
+        for field in FIELDS
+    }
+    storage = found.pop("childrenStoragePower_W")
+    assert storage == [
+        ("storage_charge_power", "charge"),
+        ("storage_discharge_power", "discharge"),
+    ]
+    power = found.pop("actualPowerTot_W")
+    if measurement == "batteryMetrics":
+        assert power == [("charge_power", "charge"), ("discharge_power", "discharge")]
+    elif measurement in {
+        "gridMetrics",
+        "submeteringMetrics",
+        "installationMetrics",
+        "hybridInverterMetrics",
+    }:
+        assert power == [("import_power", "import"), ("export_power", "export")]
+    else:
+        assert not power
+    assert not any(found.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "positive", "negative"),
+    [
+        (5.5, 5.5, 0.0),
+        (-5.5, 0.0, 5.5),
+        (0.0, 0.0, 0.0),
+        (-0.0, 0.0, 0.0),
+        (3, 3, 0),
+        ("3", None, None),
+        (True, None, None),
+        (math.nan, None, None),
+    ],
+)
+def test_native_value_of_directions(
+    value: FieldValue, positive: float | None, negative: float | None
+) -> None:
+    """A part is the power in its direction and nothing in the other one, never minus nothing."""
+    described = describe("batteryMetrics", "actualPowerTot_W")
+    assert described.entity_registry_enabled_default
+    natives = []
+    for part in directions("batteryMetrics", described):
+        assert not part.entity_registry_enabled_default
+        natives.append(part.native(value))
+    assert natives == [positive, negative]
+    assert not any(
+        isinstance(native, float) and math.copysign(1, native) < 0 for native in natives
+    )
+
+
+# The fields of a node, side by side
+
+
+def test_sum_beside_its_counter() -> None:
+    """The sum of a delta is for those who have no counter."""
+    found = describe_node(
+        [
+            series("a", "importedEnergyDeltaTot_Wh", "exportedEnergyDeltaTot_Wh"),
+            series("a", "importedAbsEnergyTot_Wh", policy="rp_one_m"),
+            series("b", "importedEnergyDeltaTot_Wh"),
+        ]
+    )
+    beside = found["a", "importedEnergyDeltaTot_Wh"]
+    assert not beside.entity_registry_enabled_default
+    assert beside.translation_key == "imported_energy_sum"
+    alone = found["a", "exportedEnergyDeltaTot_Wh"]
+    assert alone.entity_registry_enabled_default
+    assert alone.translation_key == "exported_energy"
+    elsewhere = found["b", "importedEnergyDeltaTot_Wh"]
+    assert elsewhere.entity_registry_enabled_default
+    counter = found["a", "importedAbsEnergyTot_Wh"]
+    assert counter.entity_registry_enabled_default
+    # The counter of one measurement and the sum of the other are both "Imported energy"
+    assert {counter.distinction, elsewhere.distinction} == {"a", "b"}
+    assert beside.distinction is None
+
+
+def test_unknown_sum_beside_its_counter() -> None:
+    """An unknown one stays without a translation."""
+    found = describe_node([series("a", "xEnergyDeltaTot_Wh", "xAbsEnergyTot_Wh")])
+    assert found["a", "xEnergyDeltaTot_Wh"].translation_key is None
+    assert found["a", "xEnergyDeltaTot_Wh"].name == "X energy total"
+
+
+@pytest.mark.parametrize(
+    ("fields", "distinctions"),
+    [
+        # The same in two retention policies is one field
+        ([("gridMetrics", "frequency_Hz"), ("gridMetrics", "frequency_Hz")], {None}),
+        (
+            [
+                ("gridMetrics", "frequency_Hz"),
+                ("hybridInverterMetrics", "frequency_Hz"),
+                ("hybridInverterMetrics", "currentL1_A"),
+                ("hybridInverterMetrics", "currentL2_A"),
+            ],
+            {"grid", "hybrid inverter", None},
+        ),
+        (
+            [("m", "reacPowerSetpoint_VAr"), ("m", "reactivePowerSetpoint_VAr")],
+            {"reacPowerSetpoint_VAr", "reactivePowerSetpoint_VAr"},
+        ),
+        (
+            [
+                ("m", "reacPowerSetpoint_VAr"),
+                ("m", "reactivePowerSetpoint_VAr"),
+                ("n", "reacPowerSetpoint_VAr"),
+            ],
+            {
+                "m reacPowerSetpoint_VAr",
+                "m reactivePowerSetpoint_VAr",
+                "n reacPowerSetpoint_VAr",
+            },
+        ),
+        # Two measurements that read the same
+        (
+            [("Metrics", "status"), ("grid", "status"), ("gridMetrics", "status")],
+            {"Metrics status", "grid status", "gridMetrics status"},
+        ),
+        # A derived name that is a translated one
+        (
+            [("m", "power_W"), ("m", "actualPowerTot_W")],
+            {"power_W", "actualPowerTot_W"},
+        ),
+        ([("m", "someThing"), ("m", "some_thing")], {"someThing", "some_thing"}),
+    ],
+)
+def test_clashes(fields: list[tuple[str, str]], distinctions: set[str | None]) -> None:
+    """Fields of one name are told apart by their measurements, else by their own names."""
+    found = describe_node(
+        series(measurement, field, policy=f"rp_{number}")
+        for number, (measurement, field) in enumerate(fields)
+    )
+    assert {description.distinction for description in found.values()} == distinctions
+    for (measurement, _), description in found.items():
+        for part in directions(measurement, description):
+            assert part.distinction == description.distinction

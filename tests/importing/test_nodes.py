@@ -202,6 +202,9 @@ def test_duplicate(turned: bool) -> None:
     nodes = build_nodes(reversed(devices) if turned else devices)
     assert nodes["meter"].device.name == "new"
     assert len(nodes) == 1
+    devices.append(Device("meter", last_update="2026-03-01T00:00:00Z", name="empty"))
+    nodes = build_nodes(reversed(devices) if turned else devices)
+    assert nodes["meter"].device.name == "new"
 
 
 @pytest.mark.parametrize("shape", ["flat", "chain", "cycle", "random"])
@@ -258,7 +261,9 @@ def test_whatever_comes(devices: list[Device]) -> None:
     """Any metadata makes a tree that holds every site and every node with data."""
     nodes = build_nodes(devices)
     check(nodes)
-    first = {device.node_id: device for device in reversed(devices)}
+    # Of duplicates the first that has data, else the first
+    ordered = sorted(devices, key=lambda device: not device.series)
+    first = {device.node_id: device for device in reversed(ordered)}
     assert set(nodes) == {
         node_id
         for node_id, device in first.items()

@@ -7,12 +7,13 @@ import pytest
 
 from custom_components.eniris.api import Device, SeriesInfo
 from custom_components.eniris.api.devices import parse_devices
-from custom_components.eniris.importing import plan
 from custom_components.eniris.importing.catalogue import CATALOGUE
 from custom_components.eniris.importing.nodes import Node, build_nodes
 from custom_components.eniris.importing.plan import (
     FieldKey,
     PlannedQuery,
+    Preference,
+    counting_series,
     interval,
     plan_queries,
 )
@@ -44,10 +45,50 @@ def asked(queries: list[PlannedQuery]) -> list[tuple[str, str]]:
 
 
 def test_nothing() -> None:
-    """Without nodes, series or known fields there is nothing to ask."""
+    """Without nodes, series or fields there is nothing to ask."""
     assert plan_queries([]) == []
     assert plan_queries([node(), node(series("rp_one_s"))]) == []
-    assert plan_queries([node(series("rp_one_s", "getMeasTime_s", "secret"))]) == []
+
+
+def test_unknown_fields() -> None:
+    """A field that nobody has heard of is asked for like any other."""
+    queries = plan_queries([node(series("rp_one_s", POWER, "secret", "newThing_kWh"))])
+    assert [field for _, field in asked(queries)] == [POWER, "secret", "newThing_kWh"]
+
+
+def test_lightest() -> None:
+    """Where the lightest is preferred, that is the one a minute, then what is coarser."""
+    queries = plan_queries(
+        [
+            node(
+                series("rp_one_s", POWER, FREQUENCY, CURRENT, "a"),
+                series("rp_yearly", POWER, FREQUENCY, "a"),
+                series("rp_one_m", POWER, "a"),
+            )
+        ],
+        preference=Preference.LIGHTEST,
+    )
+    assert sorted(asked(queries)) == [
+        ("rp_one_m", "a"),
+        ("rp_one_m", POWER),
+        ("rp_one_s", CURRENT),
+        ("rp_yearly", FREQUENCY),
+    ]
+
+
+def test_counting_series() -> None:
+    """A delta is summed from one series alone, the one a minute where it exists."""
+    by_second, by_minute = series("rp_one_s", "d_Wh"), series("rp_one_m", "d_Wh")
+    other = series("rp_one_m", "d_Wh", measurement="gridMetrics")
+    for each in (
+        node(by_second, by_minute, other),
+        node(other, by_minute, by_second),
+    ):
+        assert counting_series(each, "submeteringMetrics", "d_Wh") == by_minute
+    lonely = node(by_second, series("rp_yearly", "x"))
+    assert counting_series(lonely, "submeteringMetrics", "d_Wh") == by_second
+    assert counting_series(lonely, "submeteringMetrics", "missing") is None
+    assert counting_series(lonely, "gridMetrics", "d_Wh") is None
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -101,9 +142,8 @@ def test_home() -> None:
     }
 
 
-def test_more_fields_than_a_query_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_fields_than_a_query_takes() -> None:
     """A series with more than a hundred fields takes several queries."""
-    monkeypatch.setattr(plan, "describe", lambda _measurement, _field: CATALOGUE[POWER])
     fields = [f"field{index}_W" for index in range(250)]
     queries = plan_queries([node(series("rp_one_s", *fields))])
     assert [len(query.fields) for query in queries] == [100, 100, 50]

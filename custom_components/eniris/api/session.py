@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 import logging
 import time
 from typing import Any, Final
@@ -25,9 +26,12 @@ from .errors import (
 from .telemetry import (
     QUERIES_PER_REQUEST,
     QueryCost,
+    StatementResult,
     TelemetryAnswer,
     TelemetryQuery,
+    encode_queries,
     parse_cost,
+    parse_date,
     parse_statements,
 )
 from .transport import Answer, Hosts, send
@@ -41,6 +45,8 @@ ACCESS_TOKEN_REUSE: Final = 3.75 * 60
 RENEW_AFTER: Final = 24 * 3600
 """Age in seconds at which a refresh token is exchanged for a new one; it lives 14 days."""
 
+_OFF_LOOP_BYTES: Final = 64 * 1024
+_OFF_LOOP_QUERIES: Final = 50
 _RENEW_RETRY: Final = 3600
 _TELEMETRY_TIMEOUT: Final = 60.0
 
@@ -153,7 +159,12 @@ class Session:
         answer = await self._api(
             "POST", "/v1/device/query", json=body, expected=(200, 204)
         )
-        return None if answer.status == 204 else parse_devices(answer.json())
+        if answer.status == 204:
+            return None
+        return await _off_loop(
+            len(answer.body) >= _OFF_LOOP_BYTES,
+            lambda: parse_devices(answer.json()),
+        )
 
     async def companies(self) -> list[Company]:
         """Return the companies that the account works for."""
@@ -216,15 +227,26 @@ class Session:
         answer = TelemetryAnswer([], QueryCost())
         for start in range(0, len(queries), QUERIES_PER_REQUEST):
             chunk = queries[start : start + QUERIES_PER_REQUEST]
+            body = await _off_loop(
+                len(chunk) >= _OFF_LOOP_QUERIES,
+                partial(encode_queries, chunk),
+            )
             response = await self._api(
                 "POST",
                 "/v1/telemetry/query",
-                json=[query.as_json() for query in chunk],
+                data=body,
+                headers={"Content-Type": "application/json"},
                 timeout=_TELEMETRY_TIMEOUT,
             )
-            answer.results.extend(parse_statements(response.json(), len(chunk)))
+            answer.results.extend(
+                await _off_loop(
+                    len(response.body) >= _OFF_LOOP_BYTES,
+                    partial(_statements, response, len(chunk)),
+                )
+            )
             answer.cost = answer.cost.plus(parse_cost(response.headers))
             answer.requests += 1
+            answer.time = answer.time or parse_date(response.headers)
         return answer
 
     async def write_telemetry(
@@ -280,6 +302,15 @@ class Session:
             raise ReauthenticationRequiredError(
                 err.status, err.message, error=err.error, retry_after=err.retry_after
             ) from err
+
+
+async def _off_loop[R](is_long: bool, function: Callable[[], R]) -> R:
+    """Call a function, in a thread where it would hold the event loop."""
+    return await asyncio.to_thread(function) if is_long else function()
+
+
+def _statements(response: Answer, expected: int) -> list[StatementResult]:
+    return parse_statements(response.json(), expected)
 
 
 def _single_device(answer: Answer) -> Device | None:

@@ -1,12 +1,15 @@
 """Telemetry queries: how one is said, and what comes back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 import math
 import re
 from typing import Any, Final
+
+import orjson
 
 from .errors import EnirisQueryError, EnirisResponseError
 
@@ -177,10 +180,15 @@ class TelemetryQuery:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One instant; null values are left out."""
+    """One instant. `values` by column, without nulls; `cells` in the order of what was selected.
+
+    Aggregates are told apart by their place: how the service names their columns is not known.
+    """
 
     time: datetime
     values: dict[str, FieldValue]
+    # The same values once more: two rows are equal where time and values are
+    cells: tuple[FieldValue | None, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +238,13 @@ class TelemetryAnswer:
     results: list[StatementResult]
     cost: QueryCost
     requests: int = 0
+    time: datetime | None = None
+    """The service's time at the first of the requests, None where it does not say."""
+
+
+def encode_queries(queries: Sequence[TelemetryQuery]) -> bytes:
+    """Return the body of a request for `queries`."""
+    return orjson.dumps([query.as_json() for query in queries])
 
 
 def parse_cost(headers: Mapping[str, str]) -> QueryCost:
@@ -240,6 +255,15 @@ def parse_cost(headers: Mapping[str, str]) -> QueryCost:
             for name in ("Cost", "Remaining", "Used")
         )
     )
+
+
+def parse_date(headers: Mapping[str, str]) -> datetime | None:
+    """Read the time at which the service answered; a malformed one counts as absent."""
+    try:
+        moment = parsedate_to_datetime(headers.get("Date", ""))
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def parse_statements(body: Any, expected: int) -> list[StatementResult]:
@@ -299,6 +323,11 @@ def _parse_series(entry: Any) -> ResultSeries | None:
                     for column, value in zip(columns, line, strict=True)
                     if column != "time" and isinstance(column, str) and _is_value(value)
                 },
+                tuple(
+                    value if _is_value(value) else None
+                    for index, value in enumerate(line)
+                    if index != time_index
+                ),
             )
         )
     tags = entry.get("tags")

@@ -1,13 +1,18 @@
 """Nodes in Home Assistant's device registry."""
 
-from typing import Any
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
 from ..const import DOMAIN
-from .nodes import Node
+from .coordinator import NodeCoordinator, Nodes
+
+_AT_ONCE: Final = 20
+"""Devices that are registered before the event loop gets its turn."""
 
 
 def account_identifier(entry: ConfigEntry[Any]) -> tuple[str, str]:
@@ -15,36 +20,102 @@ def account_identifier(entry: ConfigEntry[Any]) -> tuple[str, str]:
     return (DOMAIN, f"account_{entry.unique_id}")
 
 
-@callback
-def async_register_nodes(
-    hass: HomeAssistant, entry: ConfigEntry[Any], nodes: dict[str, Node]
-) -> None:
-    """Create or update a device per node, linked to the device of the node above it.
+class NodeDevices:
+    """Keeps a device per node, linked to the device of the node above it.
 
     The link is made by device id in a second call, the one way that both ends of the supported
     range of Home Assistant know without deprecation.
     """
-    registry = dr.async_get(hass)
-    account = registry.async_get_or_create(
-        config_entry_id=entry.entry_id,
-        identifiers={account_identifier(entry)},
-        entry_type=dr.DeviceEntryType.SERVICE,
-        manufacturer="Eniris",
-        name=entry.title,
-    )
-    device_ids: dict[str | None, str] = {None: account.id}
-    for node in nodes.values():
-        info = node.device.info
-        entry_of_node = registry.async_get_or_create(
-            config_entry_id=entry.entry_id,
-            identifiers={(DOMAIN, node.id)},
-            name=node.device.name or node.id,
-            manufacturer=info.manufacturer,
-            model=info.model or node.device.node_type,
-            serial_number=info.serial_number,
-            sw_version=info.firmware_version,
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry[Any],
+        nodes: NodeCoordinator,
+        others: Collection[tuple[str, str]],
+    ) -> None:
+        """Follow what `nodes` announces; `others` identify devices that are no nodes."""
+        self._others = {account_identifier(entry), *others}
+        self._hass = hass
+        self._entry = entry
+        self._nodes = nodes
+        self._registered: Nodes | None = None
+        self._missing: set[str] = set()
+        self._answers = 0
+        self._lock = asyncio.Lock()
+
+    async def async_start(self) -> None:
+        """Register what is known, and whatever changes from now on."""
+        await self._async_sync()
+        self._entry.async_on_unload(
+            self._nodes.async_add_listener(self._async_nodes_updated)
         )
-        device_ids[node.id] = entry_of_node.id
-        registry.async_update_device(
-            entry_of_node.id, via_device_id=device_ids[node.parent_id]
+
+    @callback
+    def _async_nodes_updated(self) -> None:
+        self._entry.async_create_task(
+            self._hass, self._async_sync(), "eniris devices", eager_start=False
         )
+
+    async def _async_sync(self) -> None:
+        async with self._lock:
+            nodes = self._nodes.data
+            if nodes is not self._registered:
+                await self._async_register(nodes)
+                self._registered = nodes
+            if self._answers != self._nodes.answers:
+                self._answers = self._nodes.answers
+                self._async_remove_gone(nodes)
+
+    async def _async_register(self, nodes: Nodes) -> None:
+        registry = dr.async_get(self._hass)
+        account = registry.async_get_or_create(
+            config_entry_id=self._entry.entry_id,
+            identifiers={account_identifier(self._entry)},
+            entry_type=dr.DeviceEntryType.SERVICE,
+            manufacturer="Eniris",
+            name=self._entry.title,
+        )
+        device_ids: dict[str | None, str] = {None: account.id}
+        for number, node in enumerate(nodes.by_id.values(), start=1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if (DOMAIN, node.id) in self._others:
+                # An id that looks like one of ours: its entities are the account's then
+                device_ids[node.id] = account.id
+                continue
+            info = node.device.info
+            device = registry.async_get_or_create(
+                config_entry_id=self._entry.entry_id,
+                identifiers={(DOMAIN, node.id)},
+                name=node.device.name or node.id,
+                manufacturer=info.manufacturer,
+                model=info.model or node.device.node_type,
+                serial_number=info.serial_number,
+                sw_version=info.firmware_version,
+            )
+            device_ids[node.id] = device.id
+            registry.async_update_device(
+                device.id, via_device_id=device_ids[node.parent_id]
+            )
+
+    @callback
+    def _async_remove_gone(self, nodes: Nodes) -> None:
+        """Remove the devices of nodes that are not to be shown any more.
+
+        One that the service does not list has to be missing twice in a row: an answer that
+        is empty by mistake must not cost anybody their names and areas.
+        """
+        registry = dr.async_get(self._hass)
+        missing: set[str] = set()
+        for device in dr.async_entries_for_config_entry(registry, self._entry.entry_id):
+            node_ids = {
+                value for domain, value in device.identifiers if domain == DOMAIN
+            }
+            if device.identifiers & self._others or node_ids & nodes.by_id.keys():
+                continue
+            if node_ids & nodes.listed or device.id in self._missing:
+                registry.async_remove_device(device.id)
+            else:
+                missing.add(device.id)
+        self._missing = missing

@@ -1,6 +1,6 @@
 """The tree of nodes, made of metadata in which parents and children need not agree."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,13 +57,20 @@ def build_nodes(devices: Iterable[Device]) -> dict[str, Node]:
 
 
 def _newest_by_id(devices: Iterable[Device]) -> dict[str, Device]:
-    """Return one device per node id: of duplicates the one that was changed last."""
+    """Return one device per node id: of duplicates the one that was changed last.
+
+    One without data gives way to one that has some.
+    """
     by_id: dict[str, Device] = {}
     for device in devices:
         other = by_id.get(device.node_id)
-        if other is None or (device.last_update or "") > (other.last_update or ""):
+        if other is None or _rank(device) > _rank(other):
             by_id[device.node_id] = device
     return by_id
+
+
+def _rank(device: Device) -> tuple[bool, str]:
+    return bool(device.series), device.last_update or ""
 
 
 def _parents(by_id: dict[str, Device]) -> dict[str, list[str]]:
@@ -106,3 +113,15 @@ def _nearest(
         seen.update(above)
         level = list(dict.fromkeys(above))
     return None
+
+
+def in_sites(nodes: dict[str, Node], sites: Collection[str]) -> dict[str, Node]:
+    """Return the nodes at or below the given sites, all of them where none is given."""
+    if not sites:
+        return nodes
+    kept: dict[str, Node] = {}
+    for node_id, node in nodes.items():
+        # Each comes after the one above it
+        if node_id in sites or (node.parent_id in kept and not node.is_site):
+            kept[node_id] = node if node.parent_id in kept else Node(node.device, None)
+    return kept

@@ -1,13 +1,13 @@
-"""Which telemetry to ask for: one query per series, each field from its finest series."""
+"""Which telemetry to ask for: one query per series, each field from one series alone."""
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from ..api import DatabaseNamespace, SeriesInfo, TelemetryQuery
 from ..api.telemetry import FIELDS_PER_QUERY
-from .catalogue import describe
 from .nodes import Node
 
 _INTERVALS: Final = {
@@ -15,6 +15,7 @@ _INTERVALS: Final = {
     "rp_one_m": timedelta(minutes=1),
 }
 _UNKNOWN_INTERVAL: Final = timedelta(minutes=5)
+_LIGHT: Final = timedelta(minutes=1)
 
 _SHORTEST_WINDOW: Final = timedelta(minutes=1)
 _ROWS_PER_WINDOW: Final = 5
@@ -26,6 +27,13 @@ class FieldKey(NamedTuple):
     node_id: str
     measurement: str
     field: str
+
+
+class Preference(StrEnum):
+    """Which of several retention policies a field is read from."""
+
+    FRESHEST = "freshest"
+    LIGHTEST = "lightest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +77,28 @@ def interval(retention_policy: str) -> timedelta:
 
 
 def plan_queries(
-    nodes: Iterable[Node], rare: Container[FieldKey] = ()
+    nodes: Iterable[Node],
+    rare: Container[FieldKey] = (),
+    preference: Preference = Preference.FRESHEST,
 ) -> list[PlannedQuery]:
-    """Return the queries that bring every catalogued field of every node exactly once.
+    """Return the queries that bring every field of every node exactly once.
 
     A few rows are asked for rather than one: fields that are written at other instants are null
     in the newest. Those of which even these rows have shown no value are `rare`. They are asked
     for apart, where the rows without them do not count, and so over the whole window.
     """
-    return [query for node in nodes for query in _plan_node(node, rare)]
+    return [query for node in nodes for query in _plan_node(node, rare, preference)]
 
 
-def _plan_node(node: Node, rare: Container[FieldKey]) -> Iterable[PlannedQuery]:
+def _plan_node(
+    node: Node, rare: Container[FieldKey], preference: Preference
+) -> Iterable[PlannedQuery]:
     planned: set[tuple[str, str]] = set()
-    for series in sorted(
-        node.device.series, key=lambda series: interval(series.retention_policy)
-    ):
+    for series in sorted(node.device.series, key=_ORDER[preference]):
         fields = tuple(
             field
             for field in series.fields
-            if describe(series.measurement, field) is not None
-            and (series.measurement, field) not in planned
+            if (series.measurement, field) not in planned
         )
         planned.update((series.measurement, field) for field in fields)
         often: list[str] = []
@@ -106,6 +115,35 @@ def _plan_node(node: Node, rare: Container[FieldKey]) -> Iterable[PlannedQuery]:
                     tuple(group[start : start + FIELDS_PER_QUERY]),
                     limit,
                 )
+
+
+def counting_series(node: Node, measurement: str, field: str) -> SeriesInfo | None:
+    """Return the series that a delta is summed from, the one a minute where it exists.
+
+    One alone: the same energy is in each of them.
+    """
+    candidates = [
+        series
+        for series in node.device.series
+        if series.measurement == measurement and field in series.fields
+    ]
+    return min(candidates, key=_ORDER[Preference.LIGHTEST], default=None)
+
+
+def _by_freshness(series: SeriesInfo) -> tuple[bool, timedelta]:
+    return False, interval(series.retention_policy)
+
+
+def _by_weight(series: SeriesInfo) -> tuple[bool, timedelta]:
+    """Sort the one a minute first, then what is coarser, then what is finer."""
+    distance = interval(series.retention_policy)
+    return distance < _LIGHT, distance
+
+
+_ORDER: Final = {
+    Preference.FRESHEST: _by_freshness,
+    Preference.LIGHTEST: _by_weight,
+}
 
 
 def _window(series: SeriesInfo) -> timedelta:

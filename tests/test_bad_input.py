@@ -1,0 +1,714 @@
+"""Whatever the service answers: the account loads, and what is good in the answer shows."""
+
+from collections.abc import Callable
+from datetime import timedelta
+import json
+import logging
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+from hypothesis import HealthCheck, given, settings, strategies as st
+import pytest
+
+from custom_components.eniris.data import EnirisConfigEntry
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+from homeassistant.util import dt as dt_util
+from simulator.server import Simulator
+from simulator.timestamps import TimeFormat
+from simulator.world import FleetWorld, HomeWorld
+from simulator.world.disorder import DISTURBANCES, Patient
+
+from .common import (
+    METADATA_POLL,
+    POLL,
+    advance,
+    device_of,
+    imported_entities,
+    set_up_frozen,
+    settle,
+    state_of,
+)
+
+GRID = HomeWorld.GRID_METER
+BATTERY = HomeWorld.BATTERY
+POWER = "actualPowerTot_W"
+PATH = "/v1/telemetry/query"
+QUERY = f"POST {PATH}"
+ODD = 90_001
+"""Number of the device that is odd."""
+
+MISSING = object()
+VALUES: tuple[Any, ...] = (
+    MISSING,
+    None,
+    True,
+    0,
+    -1.5,
+    2**70,
+    "",
+    " ",
+    "x",
+    "\u0000\n",
+    "😀" * 300,
+    [],
+    [None],
+    [[]],
+    ["x", 7, None],
+    {},
+    {"x": None},
+    {"nodeId": "x"},
+)
+
+GOOD_SERIES: dict[str, Any] = {
+    "database": HomeWorld.DATABASE,
+    "retentionPolicy": "rp_one_m",
+    "measurement": "submeteringMetrics",
+    "tags": {"nodeId": GRID},
+    "fields": [POWER, "frequency_Hz"],
+}
+GOOD: dict[str, Any] = {
+    "nodeId": "odd",
+    "nodeType": "powerMeter",
+    "name": "Odd",
+    "nodeParentsIds": [HomeWorld.SITE],
+    "nodeChildrenIds": [],
+    "nodeInfluxSeries": [GOOD_SERIES],
+    "info": {
+        "manufacturer": "M",
+        "model": "N",
+        "serialNumber": "1",
+        "nomPower_W": 100,
+        "capacity_Wh": 100,
+        "protocolDriverParameters": {"firmwareVersion": "1"},
+    },
+}
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    | st.sampled_from([GRID, BATTERY, HomeWorld.SITE, "odd", POWER, "rp_one_s"]),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.text(max_size=4), children, max_size=3)
+    ),
+    max_leaves=6,
+)
+NODE_IDS = st.sampled_from([GRID, BATTERY, HomeWorld.SITE, "odd", "b"]) | JSON
+FIELDS = (
+    st.sampled_from(
+        [
+            POWER,
+            "importedEnergyDeltaTot_Wh",
+            "importedAbsEnergyTot_Wh",
+            "status",
+            "evRequiringCharge",
+            "stateOfCharge_frac",
+            "newThing_kWh",
+        ]
+    )
+    | JSON
+)
+SERIES = (
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "database": st.just(HomeWorld.DATABASE) | JSON,
+            "retentionPolicy": st.sampled_from(["rp_one_s", "rp_one_m", "rp_x"]) | JSON,
+            "measurement": st.just("submeteringMetrics") | JSON,
+            "tags": st.just({"nodeId": GRID}) | JSON,
+            "fields": st.lists(FIELDS, max_size=4) | JSON,
+        },
+    )
+    | JSON
+)
+DEVICE = (
+    st.fixed_dictionaries(
+        {
+            "properties": st.fixed_dictionaries(
+                {},
+                optional={
+                    "nodeId": st.sampled_from(["odd", "b", "c"]) | JSON,
+                    "nodeType": st.just("smartgridControllerSite") | JSON,
+                    "name": JSON,
+                    "nodeParentsIds": st.lists(NODE_IDS, max_size=3) | JSON,
+                    "nodeChildrenIds": st.lists(NODE_IDS, max_size=3) | JSON,
+                    "nodeInfluxSeries": st.lists(SERIES, max_size=3) | JSON,
+                    "info": st.fixed_dictionaries(
+                        {}, optional=dict.fromkeys(GOOD["info"], JSON)
+                    )
+                    | JSON,
+                },
+            )
+            | JSON
+        },
+        optional={"id": st.integers(1, 10**6) | JSON, "lastUpdate": JSON},
+    )
+    | JSON
+)
+
+slow = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
+
+
+def odd_device(**changes: Any) -> dict[str, Any]:
+    """Return a device with other properties than a good one has."""
+    properties = {**GOOD, **changes}
+    return {
+        "id": ODD,
+        "lastUpdate": "2026-06-30T10:00:00.000Z",
+        "properties": {
+            key: value for key, value in properties.items() if value is not MISSING
+        },
+    }
+
+
+def with_value(key: str, value: Any) -> Any:
+    """Return the odd device with a value in the place of one of its parts, wherever that is."""
+    device = odd_device()
+    series = {**GOOD_SERIES}
+    info = {**GOOD["info"]}
+    device["properties"] |= {"nodeInfluxSeries": [series], "info": info}
+    for part in (device, device["properties"], series, info):
+        if key in part:
+            if value is MISSING:
+                del part[key]
+            else:
+                part[key] = value
+    return device
+
+
+KEYS = sorted({"id", "lastUpdate", "properties", *GOOD, *GOOD_SERIES, *GOOD["info"]})
+
+
+def only_expected(caplog: pytest.LogCaptureFixture) -> None:
+    """Allow warnings about what the service said, and no error whatever."""
+    records = [
+        record
+        for record in caplog.records
+        if record.levelno >= logging.ERROR and record.name != "asyncio"
+    ]
+    assert not records, [record.getMessage() for record in records]
+    caplog.clear()
+
+
+async def refresh(
+    hass: HomeAssistant, entry: EnirisConfigEntry, freezer: FrozenDateTimeFactory
+) -> None:
+    """Read metadata and values as they are now."""
+    freezer.tick(timedelta(seconds=1))
+    await entry.runtime_data.nodes.async_refresh()
+    await settle(hass)
+    await entry.runtime_data.telemetry.async_refresh()
+    await settle(hass)
+
+
+def assert_good_shows(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
+    """Check that the account is loaded and shows what is good."""
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.runtime_data.nodes.last_update_success
+    assert entry.runtime_data.telemetry.last_update_success
+    for node_id in (GRID, BATTERY, HomeWorld.EV_CHARGER):
+        assert float(state_of(hass, entry, node_id, POWER)) is not None
+        assert device_of(hass, entry, node_id)
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_any_value_in_metadata(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+) -> None:
+    """Every part of a device can be missing, null or of another type, at set-up and later."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    for value in VALUES:
+        simulator.devices.reset()
+        simulator.devices.add(with_value(key, value))
+        await refresh(hass, entry, freezer)
+        assert_good_shows(hass, entry)
+    for value in (None, [None], {}, 7):
+        simulator.devices.reset()
+        simulator.devices.add(with_value(key, value))
+        assert await hass.config_entries.async_reload(entry.entry_id)
+        await settle(hass)
+        assert_good_shows(hass, entry)
+    only_expected(caplog)
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+async def test_disorder(
+    hass: HomeAssistant,
+    socket_enabled: None,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+) -> None:
+    """What years of other people's hands do to a node costs its neighbours nothing."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    world = FleetWorld(2, clock=lambda: dt_util.utcnow().timestamp())
+    site, neighbour = world.sites
+    node = next(node for node in site.nodes if node.node_id.endswith("_kitchen"))
+    DISTURBANCES[name](Patient(node, site, neighbour))
+    async with Simulator(world, tier="unlimited") as simulator:
+        addresses = dict.fromkeys(user_input["advanced"], simulator.url)
+        entry = await set_up_frozen(
+            hass, freezer, user_input | {"advanced": addresses}, None
+        )
+        await advance(hass, freezer)
+        for each in world.sites:
+            for suffix in ("site_0", "grid"):
+                node_id = f"{each.serial}_{suffix}"
+                assert state_of(hass, entry, node_id, POWER) != STATE_UNAVAILABLE
+    only_expected(caplog)
+
+
+Change = Callable[[Simulator], None]
+
+
+def _edit(node_id: str, **properties: Any) -> Change:
+    def change(simulator: Simulator) -> None:
+        simulator.devices.edit(simulator.devices.by_node_id(node_id)["id"], properties)
+
+    return change
+
+
+def _add(*devices: dict[str, Any]) -> Change:
+    def change(simulator: Simulator) -> None:
+        for device in devices:
+            simulator.devices.add(device)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([_edit(GRID, nodeType="windTurbine")], id="unknown type"),
+        pytest.param(
+            [_edit(GRID, nodeParentsIds=[]), _edit(BATTERY, nodeParentsIds=None)],
+            id="only parents know",
+        ),
+        pytest.param(
+            [
+                _edit(HomeWorld.SITE, nodeChildrenIds=None),
+                _edit(HomeWorld.HYBRID_INVERTER, nodeChildrenIds=None),
+            ],
+            id="only children know",
+        ),
+        pytest.param(
+            [
+                _edit(GRID, nodeParentsIds=[BATTERY], nodeChildrenIds=[BATTERY]),
+                _edit(BATTERY, nodeParentsIds=[GRID], nodeChildrenIds=[GRID]),
+            ],
+            id="cycle",
+        ),
+        pytest.param([_edit(GRID, nodeParentsIds=[GRID])], id="own parent"),
+        pytest.param(
+            [
+                _edit(
+                    HomeWorld.SITE,
+                    nodeParentsIds=[GRID],
+                    nodeChildrenIds=[GRID, HomeWorld.SITE],
+                )
+            ],
+            id="site in a cycle",
+        ),
+        pytest.param(
+            [_add(odd_device(nodeId=GRID, nodeInfluxSeries=None))],
+            id="duplicate, older and without data",
+        ),
+        pytest.param(
+            [_add(odd_device(), odd_device(), odd_device(nodeId="odd", name="Other"))],
+            id="duplicates",
+        ),
+        pytest.param(
+            [_add(odd_device(nodeId="account_1001", name="Not the account"))],
+            id="named like the account's own device",
+        ),
+        pytest.param([_add(odd_device(nodeId="x" * 5000))], id="a long id"),
+        pytest.param([_add(odd_device(nodeId="ä/ö ü\t"))], id="an id of odd signs"),
+        pytest.param(
+            [_add(odd_device(nodeInfluxSeries=[GOOD_SERIES] * 50))], id="many alike"
+        ),
+        pytest.param(
+            [
+                _add(
+                    odd_device(
+                        nodeInfluxSeries=[
+                            GOOD_SERIES | {"fields": [f"f{n}_W" for n in range(500)]}
+                        ]
+                    )
+                )
+            ],
+            id="many fields",
+        ),
+    ],
+)
+async def test_relations_and_identities(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    changes: list[Change],
+) -> None:
+    """Whatever nodes say of each other, each is there once, and no device hangs below itself."""
+    for change in changes:
+        change(simulator)
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await advance(hass, freezer)
+    await refresh(hass, entry, freezer)
+    assert_good_shows(hass, entry)
+    registry = dr.async_get(hass)
+    account = device_of(hass, entry, f"account_{entry.unique_id}")
+    assert account
+    assert account.name == entry.title
+    for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
+        above: dr.DeviceEntry | None = device
+        for _ in range(20):
+            if above is None or above.via_device_id is None:
+                break
+            above = registry.async_get(above.via_device_id)
+        assert above == account, device.name
+    only_expected(caplog)
+
+
+@slow
+@given(devices=st.lists(DEVICE, max_size=4))
+async def test_any_metadata(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    devices: list[Any],
+) -> None:
+    """Whatever stands beside them, good devices show, also where the account loads with it."""
+    simulator.devices.reset()
+    for device in devices:
+        simulator.devices.add(device)
+    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries("eniris")
+    if not entries:
+        entry = await set_up_frozen(hass, freezer, user_input)
+    else:
+        [entry] = entries
+        assert await hass.config_entries.async_reload(entry.entry_id)
+        await settle(hass)
+    await refresh(hass, entry, freezer)
+    nodes = {
+        device.get("properties", {}).get("nodeId")
+        for device in devices
+        if isinstance(device, dict)
+        and isinstance(device.get("properties"), dict)
+        # A number cannot be a node's id, and what cannot be hashed even less
+        and isinstance(device["properties"].get("nodeId"), str)
+    }
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.runtime_data.nodes.last_update_success
+    assert entry.runtime_data.telemetry.last_update_success
+    for node_id in {GRID, BATTERY, HomeWorld.EV_CHARGER} - nodes:
+        assert state_of(hass, entry, node_id, POWER) != STATE_UNAVAILABLE
+    only_expected(caplog)
+
+
+@slow
+@given(body=JSON | st.fixed_dictionaries({"device": JSON}))
+async def test_any_metadata_answer(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    body: Any,
+) -> None:
+    """An answer that is something else altogether does no harm that the next does not mend."""
+    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries("eniris")
+    entry = entries[0] if entries else await set_up_frozen(hass, freezer, user_input)
+    simulator.faults.add("/v1/device/query", "json", body=body, times=1)
+    await refresh(hass, entry, freezer)
+    simulator.faults.clear()
+    await refresh(hass, entry, freezer)
+    assert_good_shows(hass, entry)
+    only_expected(caplog)
+
+
+def statements(entry: EnirisConfigEntry) -> tuple[int, int]:
+    """Return how many statements the next poll asks for, and which is the one for the grid's power."""
+    telemetry = entry.runtime_data.telemetry
+    nodes = entry.runtime_data.nodes.data.by_id
+    moment = dt_util.utcnow() + timedelta(seconds=1)
+    number = len(telemetry._plan) + len(telemetry.totals.queries(nodes, moment))
+    index = next(
+        index
+        for index, planned in enumerate(telemetry._plan)
+        if planned.node_id == GRID and POWER in planned.fields
+    )
+    return number, index
+
+
+def good_statement(value: float) -> dict[str, Any]:
+    """Return the answer that has a value of the present."""
+    now = dt_util.utcnow().isoformat()
+    return {
+        "statement_id": 0,
+        "series": [
+            {
+                "name": "submeteringMetrics",
+                "tags": {},
+                "columns": ["time", POWER],
+                "values": [[now, value]],
+            }
+        ],
+    }
+
+
+TIMES = (
+    st.sampled_from(
+        [
+            "2026-07-01T12:00:00.123456789Z",
+            "2026-07-01T12:00:00Z",
+            1_782_907_200_000,
+            "9999-12-31T23:59:59.999999999Z",
+            "0001-01-01T00:00:00+23:59",
+        ]
+    )
+    | JSON
+)
+RESULT_SERIES = (
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "name": JSON,
+            "tags": JSON,
+            "columns": st.lists(st.just("time") | FIELDS, max_size=3) | JSON,
+            "values": st.lists(
+                st.lists(TIMES, min_size=1, max_size=3) | JSON, max_size=3
+            )
+            | JSON,
+        },
+    )
+    | st.fixed_dictionaries(
+        {
+            "columns": st.just(["time", POWER]) | st.just(["time", "sum", "sum_1"]),
+            "values": st.lists(st.tuples(TIMES, JSON, JSON), max_size=4)
+            | st.lists(st.tuples(TIMES, JSON), max_size=4),
+        }
+    )
+    | JSON
+)
+STATEMENT = (
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "statement_id": JSON,
+            "error": JSON,
+            "series": st.lists(RESULT_SERIES, max_size=2) | JSON,
+        },
+    )
+    | JSON
+)
+
+
+@slow
+@given(odd=st.lists(STATEMENT, min_size=1, max_size=5), value=st.integers(-9999, 9999))
+async def test_any_statement(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    odd: list[Any],
+    value: int,
+) -> None:
+    """A good statement shows whatever the others are, and all show with the next good answer."""
+    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries("eniris")
+    entry = entries[0] if entries else await set_up_frozen(hass, freezer, user_input)
+    await refresh(hass, entry, freezer)
+    number, index = statements(entry)
+    body = [odd[position % len(odd)] for position in range(number)]
+    body[index] = good_statement(value)
+    json.dumps(body)
+    simulator.faults.add(PATH, "json", body=body, times=1)
+    freezer.tick(timedelta(seconds=1))
+    await entry.runtime_data.telemetry.async_refresh()
+    await settle(hass)
+    assert entry.runtime_data.telemetry.last_update_success
+    assert float(state_of(hass, entry, GRID, POWER)) == value
+    simulator.faults.clear()
+    # Values of far ahead do not stay for ever
+    await hass.config_entries.async_reload(entry.entry_id)
+    await settle(hass)
+    assert_good_shows(hass, entry)
+    only_expected(caplog)
+
+
+@slow
+@given(body=JSON | st.lists(STATEMENT, max_size=3))
+async def test_any_telemetry_answer(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    body: Any,
+) -> None:
+    """An answer of another shape or length is a failed poll, and the next one is good."""
+    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries("eniris")
+    entry = entries[0] if entries else await set_up_frozen(hass, freezer, user_input)
+    simulator.faults.add(PATH, "json", body=body, times=1)
+    await refresh(hass, entry, freezer)
+    assert not entry.runtime_data.telemetry.last_update_success
+    simulator.faults.clear()
+    await refresh(hass, entry, freezer)
+    assert_good_shows(hass, entry)
+    only_expected(caplog)
+
+
+@pytest.mark.parametrize("time_format", ["iso_ms", "iso_ns", "ms"])
+async def test_forms_of_time(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    time_format: TimeFormat,
+) -> None:
+    """Times of nine digits of a second, or in milliseconds, are read like any other."""
+    simulator.switches.time_format = time_format
+    simulator.switches.aggregate_columns = "field"
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await advance(hass, freezer)
+    assert_good_shows(hass, entry)
+    assert any(
+        total.hours for total in entry.runtime_data.telemetry.totals._totals.values()
+    )
+
+
+async def test_rows_out_of_order(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """The newest row counts wherever it stands, and the newest value where that row has none."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    for _ in range(2):
+        await refresh(hass, entry, freezer)
+    number, index = statements(entry)
+    now = dt_util.utcnow()
+    statement = good_statement(0)
+    statement["series"][0]["values"] = [
+        [(now - timedelta(seconds=ago)).isoformat(), value]
+        for ago, value in ((20, 1), (3, 5), (40, 2), (1, None), (10, 3))
+    ]
+    body: list[Any] = [{}] * number
+    body[index] = statement
+    simulator.faults.add(PATH, "json", body=body, times=1)
+    freezer.tick(timedelta(seconds=1))
+    await entry.runtime_data.telemetry.async_refresh()
+    await settle(hass)
+    assert float(state_of(hass, entry, GRID, POWER)) == 5
+
+
+@pytest.mark.expected_log("Eniris refuses submeteringMetrics of node odd")
+async def test_failing_statement_among_good_ones(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A series that the account may not read costs the others nothing."""
+    simulator.devices.add(
+        odd_device(nodeInfluxSeries=[GOOD_SERIES | {"database": "somebody_elses"}])
+    )
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await advance(hass, freezer)
+    assert_good_shows(hass, entry)
+
+
+async def test_empty_account(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    world: HomeWorld,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """An account without devices loads, asks for no telemetry, and grows by itself."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    for device in world.devices(dt_util.utcnow()):
+        simulator.devices.hide(device["id"])
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    for _ in range(5):
+        await advance(hass, freezer)
+    assert entry.state is ConfigEntryState.LOADED
+    assert not imported_entities(hass, entry)
+    assert simulator.log.count(QUERY) == 0
+    simulator.devices.reset()
+    await advance(hass, freezer, METADATA_POLL)
+    await advance(hass, freezer)
+    assert_good_shows(hass, entry)
+
+
+async def test_controller_alone(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """An account of which the roles show next to nothing loads, with nothing in it."""
+    simulator.faults.add(
+        "/v1/device/query",
+        "json",
+        body={"device": [{"properties": {}}, {"id": 1}, {"properties": None}, 5]},
+    )
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await advance(hass, freezer)
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.runtime_data.nodes.data.skipped == 4
+
+
+@pytest.mark.timeout(300)
+async def test_ten_thousand_devices(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """An account of ten thousand devices is read, chunk by chunk."""
+    for number in range(10_000):
+        node = odd_device(
+            nodeId=f"node_{number}",
+            # Names that are all the same take Home Assistant minutes to number
+            name=f"Node {number}",
+            nodeParentsIds=[f"node_{number // 10}" if number else HomeWorld.SITE],
+            nodeInfluxSeries=[
+                GOOD_SERIES
+                # The others have no data
+                | {"tags": {"nodeId": f"node_{number}" if number % 100 else GRID}}
+            ],
+            info=None,
+        )
+        simulator.devices.add({**node, "id": 100_000 + number})
+    entry = await set_up_frozen(hass, freezer, user_input)
+    assert len(entry.runtime_data.nodes.data.by_id) > 10_000
+    assert simulator.log.count(QUERY, 200) == 11
+    assert device_of(hass, entry, "node_9999")
+    assert state_of(hass, entry, "node_9900", POWER) != STATE_UNAVAILABLE
+    assert_good_shows(hass, entry)
+    await advance(hass, freezer, POLL)
+    assert_good_shows(hass, entry)
