@@ -1,16 +1,17 @@
-"""Polls of accounts of several sizes: `python -m benchmarks.poll [SITES …]`.
+"""Polls of accounts of several sizes: `python -m benchmarks.poll [--memory POLLS] [SITES …]`.
 
 Sets an account up in a Home Assistant, with the simulator as a process of its own, and polls it. Prints, for
 each size, how long set-up and polls take, how long the event loop is held at a stretch, and the memory.
 
 Python's garbage collector is off meanwhile: among so many objects each of its rounds takes longer than anything
-that is measured here, whoever makes them.
+that is measured here, whoever makes them. With `--memory` it is on, and what is printed is the memory alone, after
+every tenth part of so many polls.
 """
 
+from argparse import ArgumentParser
 import asyncio
 import gc
 import statistics
-import sys
 from tempfile import TemporaryDirectory
 import time
 
@@ -62,23 +63,45 @@ async def add_account(hass: HomeAssistant, url: str) -> MockConfigEntry:
     return entry
 
 
-async def measure(sites: int) -> None:
+async def measure(sites: int, polls_for_memory: int) -> None:
     """Set up and poll an account of `sites` sites, and print what that takes."""
     with TemporaryDirectory() as folder:
         async with (
             simulator(_PORT, "--fleet", str(sites), "--tier", "unlimited") as url,
             async_test_home_assistant(config_dir=folder) as hass,
         ):
-            await _measure(sites, hass, url)
+            hass.data.pop(loader.DATA_CUSTOM_COMPONENTS, None)
+            frame.async_setup(hass)
+            assert await async_setup_component(hass, "network", {})
+            entry = await add_account(hass, url)
+            if polls_for_memory:
+                await _measure_memory(sites, hass, entry, polls_for_memory)
+            else:
+                await _measure(sites, hass, entry)
+            await hass.config_entries.async_unload(entry.entry_id)
+            await hass.async_stop(force=True)
 
 
-async def _measure(sites: int, hass: HomeAssistant, url: str) -> None:
+async def _measure_memory(
+    sites: int, hass: HomeAssistant, entry: MockConfigEntry, polls: int
+) -> None:
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    telemetry = entry.runtime_data.telemetry
+    print(f"{sites:>6}", end="")
+    for number in range(1, polls + 1):
+        await telemetry.async_refresh()
+        await hass.async_block_till_done()
+        assert telemetry.last_update_success
+        if number % max(1, polls // 10) == 0:
+            gc.collect()
+            print(f" {resident_mib():>7.1f}", end="", flush=True)
+    print()
+
+
+async def _measure(sites: int, hass: HomeAssistant, entry: MockConfigEntry) -> None:
     start, polls = LoopWatch(), LoopWatch()
     times = []
-    hass.data.pop(loader.DATA_CUSTOM_COMPONENTS, None)
-    frame.async_setup(hass)
-    assert await async_setup_component(hass, "network", {})
-    entry = await add_account(hass, url)
     before, started = resident_mib(), time.perf_counter()
     async with start.watch():
         assert await hass.config_entries.async_setup(entry.entry_id)
@@ -98,20 +121,24 @@ async def _measure(sites: int, hass: HomeAssistant, url: str) -> None:
         f" {statistics.median(times):>9.3f} {longest_ms(polls.costs):>9.1f}"
         f" {resident_mib() - before:>9.1f}"
     )
-    await hass.config_entries.async_unload(entry.entry_id)
-    await hass.async_stop(force=True)
 
 
 def main() -> None:
     """Measure each size in turn."""
-    sizes = [int(argument) for argument in sys.argv[1:]] or [1, 10, 100]
-    print(
-        f"{'sites':>6} {'nodes':>6} {'fields':>7} {'states':>7}"
-        f" {'set-up s':>9} {'held ms':>9} {'poll s':>9} {'held ms':>9} {'MiB':>9}"
-    )
-    gc.disable()
-    for sites in sizes:
-        asyncio.run(measure(sites))
+    parser = ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("sites", nargs="*", type=int, default=[1, 10, 100])
+    parser.add_argument("--memory", type=int, default=0, metavar="POLLS")
+    arguments = parser.parse_args()
+    if arguments.memory:
+        print(f"{'sites':>6} MiB after every {max(1, arguments.memory // 10)} polls")
+    else:
+        gc.disable()
+        print(
+            f"{'sites':>6} {'nodes':>6} {'fields':>7} {'states':>7}"
+            f" {'set-up s':>9} {'held ms':>9} {'poll s':>9} {'held ms':>9} {'MiB':>9}"
+        )
+    for sites in arguments.sites:
+        asyncio.run(measure(sites, arguments.memory))
 
 
 if __name__ == "__main__":

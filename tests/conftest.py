@@ -38,6 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def custom_integrations(request: pytest.FixtureRequest) -> None:
     """Let Home Assistant find the integration, in the tests that have a Home Assistant."""
+    if "recorder_db_url" in request.fixturenames:
+        # Wants to be there before Home Assistant
+        request.getfixturevalue("recorder_db_url")
     if "hass" in request.fixturenames:
         request.getfixturevalue("enable_custom_integrations")
 

@@ -375,6 +375,32 @@ async def test_availability_by_age(
     assert state_of(hass, entry, GRID, POWER) != STATE_UNAVAILABLE
 
 
+async def test_availability_at_short_intervals(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """What is written every second says nothing any more after two polls, short as they may be."""
+    poll = timedelta(seconds=10)
+    entry = await set_up_frozen(hass, freezer, user_input)
+    hass.config_entries.async_update_entry(
+        entry, options={"import": {"interval": poll.total_seconds()}}
+    )
+    await settle(hass)
+    await advance(hass, freezer, poll)
+    telemetry = entry.runtime_data.telemetry
+    reading = telemetry.data[FieldKey(GRID, "submeteringMetrics", POWER)]
+    assert reading.valid_for == 2 * poll
+    fault = simulator.faults.add(PATH, "json", body=[])
+    for elapsed in range(1, 5):
+        fault.body = [{}] * _statements(entry)
+        await advance(hass, freezer, poll)
+        is_available = state_of(hass, entry, GRID, POWER) != STATE_UNAVAILABLE
+        assert is_available == (dt_util.utcnow() - reading.time <= 2 * poll), elapsed
+    assert not is_available
+
+
 def _statements(entry: EnirisConfigEntry) -> int:
     """Return how many statements the next poll will ask."""
     telemetry = entry.runtime_data.telemetry
@@ -478,6 +504,31 @@ async def test_failing_statement(
     )
     await advance_in_polls(hass, freezer, METADATA_POLL + 3 * POLL)
     assert state_of(hass, entry, GRID, POWER) != STATE_UNAVAILABLE
+
+
+@pytest.mark.expected_log("Eniris refuses .* and [0-9]+ more: ")
+async def test_whole_database_is_refused(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However many statements fail at once, there is one line at either end."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await advance(hass, freezer)
+    caplog.clear()
+    fault = simulator.faults.add(PATH, "json", body=[])
+    for _ in range(3):
+        fault.body = [{"error": "Unauthorized"}] * _statements(entry)
+        await advance(hass, freezer)
+        assert state_of(hass, entry, GRID, POWER) == STATE_UNAVAILABLE
+    assert logged(caplog) == [logging.WARNING]
+    fault.times = 0
+    for _ in range(3):
+        await advance(hass, freezer)
+        assert state_of(hass, entry, GRID, POWER) != STATE_UNAVAILABLE
+    assert logged(caplog) == [logging.WARNING, logging.INFO]
 
 
 async def test_reads_in_threads(

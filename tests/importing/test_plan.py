@@ -153,18 +153,17 @@ def test_more_fields_than_a_query_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "window", "rows"),
+    ("policy", "window", "valid_for", "rows"),
     [
-        ("rp_one_s", timedelta(minutes=1), 5),
-        ("rp_one_m", timedelta(minutes=5), 5),
-        ("rp_whatever", timedelta(minutes=25), 5),
+        ("rp_one_s", timedelta(minutes=1), timedelta(seconds=5), 5),
+        ("rp_one_m", timedelta(minutes=5), timedelta(minutes=5), 5),
+        ("rp_whatever", timedelta(minutes=25), timedelta(minutes=25), 5),
     ],
 )
-def test_range(policy: str, window: timedelta, rows: int) -> None:
-    """A query reaches back five intervals and asks for a few of the newest rows."""
+def test_range(policy: str, window: timedelta, valid_for: timedelta, rows: int) -> None:
+    """A query reaches back five intervals, a minute at least, and asks for a few rows."""
     [query] = plan_queries([node(series(policy, POWER))])
-    assert query.window == window
-    assert 5 * interval(policy) <= window
+    assert query.valid_for == valid_for == 5 * interval(policy)
     assert query.query(NOW).as_json() == {
         "select": [POWER],
         "from": {
@@ -192,6 +191,6 @@ def test_rare_fields() -> None:
     assert often.limit == 5
     assert seldom.fields == (FREQUENCY,)
     assert seldom.limit == 60
-    assert seldom.window == often.window
+    assert seldom.query(NOW).start == often.query(NOW).start
     [other] = plan_queries([node(series("rp_one_s", FREQUENCY), node_id="m")], rare)
     assert other.limit == 5

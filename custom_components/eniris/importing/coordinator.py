@@ -495,7 +495,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                     collected.readings[key] = Reading(
                         moment,
                         None if counts else value,
-                        max(planned.window, polls),
+                        max(planned.valid_for, polls),
                     )
                 elif newest and key not in self._rare:
                     collected.rare.add(key)
@@ -537,23 +537,20 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
     def _note_failures(
         self, part: Iterable[PlannedQuery], failed: Mapping[PlannedQuery, str]
     ) -> None:
-        """Log a query that the server refuses when that starts and when it ends."""
-        for planned in part:
-            if planned in failed and planned not in self._failing:
-                self._failing.add(planned)
-                LOGGER.warning(
-                    "Eniris refuses %s of node %s: %s",
-                    planned.series.measurement,
-                    planned.node_id,
-                    failed[planned],
-                )
-            elif planned not in failed and planned in self._failing:
-                self._failing.discard(planned)
-                LOGGER.info(
-                    "Eniris answers again for %s of node %s",
-                    planned.series.measurement,
-                    planned.node_id,
-                )
+        """Log that the server refuses queries, a line when that starts and one when it ends.
+
+        However many there are at once: a whole database may go at a poll.
+        """
+        began = [query for query in failed if query not in self._failing]
+        ended = [
+            query for query in part if query in self._failing and query not in failed
+        ]
+        self._failing.update(began)
+        self._failing.difference_update(ended)
+        if began:
+            LOGGER.warning("Eniris refuses %s: %s", _summary(began), failed[began[0]])
+        if ended:
+            LOGGER.info("Eniris answers again for %s", _summary(ended))
 
     @callback
     def _async_look_for_changes(self) -> None:
@@ -605,6 +602,13 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 await asyncio.sleep(0)
         finally:
             self._telling = None
+
+
+def _summary(queries: Sequence[PlannedQuery]) -> str:
+    """Return what is read by the first of some queries, and how many others there are."""
+    first, others = queries[0], len(queries) - 1
+    text = f"{first.series.measurement} of node {first.node_id}"
+    return f"{text} and {others} more" if others else text
 
 
 def _newest(result: StatementResult) -> dict[str, tuple[datetime, FieldValue]]:

@@ -46,9 +46,9 @@ class PlannedQuery:
     limit: int
 
     @property
-    def window(self) -> timedelta:
-        """How far back a value still counts as current: five intervals of the series."""
-        return _window(self.series)
+    def valid_for(self) -> timedelta:
+        """How old a value may become before it says nothing of the present: five intervals."""
+        return _valid_for(self.series)
 
     def field_keys(self) -> Iterable[FieldKey]:
         """Return the identities of the values that the query brings."""
@@ -65,7 +65,7 @@ class PlannedQuery:
             self.series.measurement,
             dict(self.series.tags),
             self.fields,
-            start=now - self.window,
+            start=now - _window(self.series),
             descending=True,
             limit=self.limit,
         )
@@ -146,5 +146,10 @@ _ORDER: Final = {
 }
 
 
+def _valid_for(series: SeriesInfo) -> timedelta:
+    return _ROWS_PER_WINDOW * interval(series.retention_policy)
+
+
 def _window(series: SeriesInfo) -> timedelta:
-    return max(_ROWS_PER_WINDOW * interval(series.retention_policy), _SHORTEST_WINDOW)
+    """Return how far back rows are asked for; one a second may take a while to arrive."""
+    return max(_valid_for(series), _SHORTEST_WINDOW)
