@@ -19,6 +19,7 @@ from homeassistant.helpers.typing import ConfigType
 from .account import (
     account_hosts,
     fingerprint,
+    first_history,
     import_options,
     stored_token,
     token_data,
@@ -48,6 +49,7 @@ from .importing.coordinator import (
     totals_store,
 )
 from .importing.devices import NodeDevices, account_identifier
+from .importing.history import History, history_store
 from .services import async_setup_services
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -113,7 +115,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     options = import_options(entry)
     nodes = NodeCoordinator(hass, entry, session, outage, options)
     telemetry = TelemetryCoordinator(hass, entry, session, outage, options, nodes)
-    entry.runtime_data = EnirisData(session, nodes, telemetry, exporter)
+    history = History(hass, entry, session, nodes, telemetry)
+    entry.runtime_data = EnirisData(session, nodes, telemetry, history, exporter)
     _async_stop_with_home_assistant(hass, entry)
     _async_reload_on_change(entry)
 
@@ -124,6 +127,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     await telemetry.async_start()
     await telemetry.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    await history.async_start(first_history(entry))
     return True
 
 
@@ -135,6 +139,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> b
 async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
     """Log the account out, and delete what waited to be uploaded and what was counted."""
     await totals_store(hass, entry.entry_id).async_remove()
+    await history_store(hass, entry.entry_id).async_remove()
     await hass.async_add_executor_job(delete_outbox, _outbox_path(hass, entry))
     session = Session(
         async_get_clientsession(hass), stored_token(entry), account_hosts(entry.data)

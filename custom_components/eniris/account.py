@@ -1,7 +1,7 @@
 """An account's stored data: addresses, tokens, and what makes it another account's."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,6 +15,7 @@ from .const import (
     CONF_AUTHENTICATION_URL,
     CONF_ENABLED,
     CONF_EXPERT,
+    CONF_HISTORY,
     CONF_IMPORT,
     CONF_INGRESS_URL,
     CONF_INTERVAL,
@@ -59,6 +60,12 @@ def import_options(entry: ConfigEntry[Any]) -> ImportOptions:
         Preference(options.get(CONF_PREFERENCE, Preference.FRESHEST)),
         frozenset(options.get(CONF_SITES, ())),
     )
+
+
+def first_history(entry: ConfigEntry[Any]) -> datetime | None:
+    """Return the time back to which the past was asked for when the account was added."""
+    stored = entry.data.get(CONF_HISTORY)
+    return None if stored is None else datetime.fromisoformat(stored)
 
 
 def wire_format(entry: ConfigEntry[Any]) -> WireFormat:

@@ -59,9 +59,7 @@ class EnirisFieldEntity(Entity):
         self.value: float | int | str | bool | None = None
         self._shown = self._async_adopt()
         self._living = living
-        self.id = f"{entry.unique_id}_{key.node_id}_{key.measurement}_{key.field}"
-        if description.part is not None:
-            self.id += f"_{description.part}"
+        self.id = key.unique_id(entry.unique_id, description.part)
         self._attr_unique_id = self.id
         if description.placeholders:
             self._attr_translation_placeholders = dict(description.placeholders)

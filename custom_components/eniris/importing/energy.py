@@ -54,6 +54,15 @@ class Hour(NamedTuple):
     read_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a total has counted up to now, in Wh: of each hour from `since` on that was read."""
+
+    since: int
+    value: float
+    hours: Mapping[int, float]
+
+
 @dataclass(slots=True)
 class Total:
     """The energy of one field, in Wh: `base` before `until`, and by hour from there on."""
@@ -203,6 +212,15 @@ class Totals:
         if total is None or key not in self._wanted:
             return None
         return total.value if total.hours or total.base else None
+
+    def counted(self, key: FieldKey) -> Counted | None:
+        """Return what a total is made of, None where nothing was counted yet."""
+        value = self.value(key)
+        if value is None:
+            return None
+        total = self._totals[key]
+        hours = {start: hour.energy for start, hour in total.hours.items()}
+        return Counted(total.until, value, hours)
 
     def queries(
         self, nodes: Mapping[str, Node], now: datetime

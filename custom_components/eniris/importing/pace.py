@@ -10,7 +10,7 @@ from typing import Final
 
 from ..api import QueryCost
 
-_SHARE: Final = 0.8
+SHARE: Final = 0.8
 """The part of the budget that is used, so that somebody else's requests have room."""
 
 
@@ -25,7 +25,8 @@ class Pace:
         """Polls that it takes to read everything once."""
         self.cost: float | None = None
         """Tokens of the last poll, None where the service does not say."""
-        self._per_minute: float | None = None
+        self.per_minute: float | None = None
+        """Tokens that the budget gives a minute, and holds; None where it has no limit."""
 
     @property
     def interval(self) -> timedelta:
@@ -48,21 +49,21 @@ class Pace:
         """Tell whether a single poll of so many tokens is within the budget."""
         if math.isinf(cost):
             return False
-        return self._per_minute is None or cost <= self._per_minute * _SHARE
+        return self.per_minute is None or cost <= self.per_minute * SHARE
 
     def note(self, cost: QueryCost, parts: int = 1) -> None:
         """Adopt the cost of a poll that read one of `parts`, and slow down as far as it takes."""
         self.cost = cost.cost
         self.parts = parts
         self.between_polls = self.wanted
-        self._per_minute = None
+        self.per_minute = None
         if cost.cost is None or cost.remaining is None or cost.used is None:
             return
         per_minute = cost.remaining + cost.used
         if per_minute <= 0:
             return
-        self._per_minute = per_minute
-        sustained = 60 * cost.cost / (per_minute * _SHARE)
+        self.per_minute = per_minute
+        sustained = 60 * cost.cost / (per_minute * SHARE)
         until_next_fits = 60 * (cost.cost - cost.remaining) / per_minute
         needed = math.ceil(max(sustained, until_next_fits))
         self.between_polls = max(self.wanted, timedelta(seconds=needed))

@@ -28,6 +28,11 @@ class FieldKey(NamedTuple):
     measurement: str
     field: str
 
+    def unique_id(self, account: str | None, part: str | None = None) -> str:
+        """Return the identity of the entity that shows the field, or one direction of it."""
+        unique_id = f"{account}_{self.node_id}_{self.measurement}_{self.field}"
+        return unique_id if part is None else f"{unique_id}_{part}"
+
 
 class Preference(StrEnum):
     """Which of several retention policies a field is read from."""
