@@ -1,6 +1,7 @@
 """The forms: an account with its second factor, re-authentication, and the `export` subentry."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import voluptuous as vol
@@ -44,12 +45,15 @@ from .const import (
     CONF_API_URL,
     CONF_AUTHENTICATION_URL,
     CONF_CODE,
+    CONF_HISTORY,
     CONF_INGRESS_URL,
     DOMAIN,
     LOGGER,
     SUBENTRY_EXPORT,
 )
 from .export_flow import ExportSubentryFlow
+from .history_form import history_schema, history_start
+from .importing.statistics import has_recorder
 from .options_flow import EnirisOptionsFlow
 
 _PASSWORD = TextSelector(
@@ -108,6 +112,8 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
         self._username = ""
         self._addresses: dict[str, str] = {}
         self._partial: PartialToken | None = None
+        self._token: RefreshToken | None = None
+        """Of an account that is about to be added."""
         self._factors = [_TOTP, _EMAIL_OTP]
         self._code_sent = False
         self._placeholders: dict[str, str] = {}
@@ -323,14 +329,44 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
             )
             self.hass.config_entries.async_schedule_reload(entry.entry_id)
             return self.async_abort(reason="reauth_successful")
-        return self.async_create_entry(
-            title=self._username,
-            data={
-                CONF_USERNAME: self._username,
-                **token_data(token),
-                **self._addresses,
-            },
+        self._token = token
+        if not has_recorder(self.hass):
+            return self._create(token, None)
+        return await self.async_step_history()
+
+    async def async_step_history(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask how far back the past is wanted."""
+        errors: dict[str, str] = {}
+        if user_input is not None and self._token is not None:
+            start = history_start(user_input, errors)
+            if not errors:
+                return self._create(self._token, start)
+        return self.async_show_form(
+            step_id="history",
+            data_schema=self.add_suggested_values_to_schema(
+                history_schema(with_nothing=True), user_input or {}
+            ),
+            errors=errors,
         )
+
+    def _create(self, token: RefreshToken, start: datetime | None) -> ConfigFlowResult:
+        self._token = None
+        data = {
+            CONF_USERNAME: self._username,
+            **token_data(token),
+            **self._addresses,
+        }
+        if start is not None:
+            data[CONF_HISTORY] = start.isoformat()
+        return self.async_create_entry(title=self._username, data=data)
+
+    @callback
+    def async_remove(self) -> None:
+        """Log out again where the dialog was closed before its end."""
+        if self._token is not None:
+            self.hass.async_create_task(self._discard(self._token), "eniris logout")
 
     async def _discard(self, token: RefreshToken) -> None:
         """Log out a token that nobody will use."""

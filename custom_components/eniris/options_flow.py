@@ -1,5 +1,6 @@
 """The options of an account."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from homeassistant.helpers.selector import (
     SelectSelectorConfig,
     SelectSelectorMode,
 )
+from homeassistant.util import dt as dt_util
 
 from .api import WireFormat
 from .const import (
@@ -32,7 +34,10 @@ from .const import (
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SIZE_LIMIT,
 )
+from .history_form import history_schema, history_start
+from .importing.history import History
 from .importing.plan import Preference
+from .importing.statistics import has_recorder
 
 
 def _schema(sites: Mapping[str, str]) -> vol.Schema:
@@ -129,20 +134,94 @@ def _schema(sites: Mapping[str, str]) -> vol.Schema:
 
 
 class EnirisOptionsFlow(OptionsFlow):
-    """Ask what is read of an account, and what the export may use."""
+    """Ask what is read of an account and what the export may use, or for its past."""
+
+    def __init__(self) -> None:
+        """Wait for nothing yet."""
+        self._further: asyncio.Task[None] | None = None
 
     async def async_step_init(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Let the user choose what to do."""
+        return self.async_show_menu(
+            step_id="init", menu_options=["settings", "history"]
+        )
+
+    async def async_step_settings(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask for all options in one form."""
         if user_input is not None:
             return self.async_create_entry(data=user_input)
         return self.async_show_form(
-            step_id="init",
+            step_id="settings",
             data_schema=self.add_suggested_values_to_schema(
                 _schema(self._sites()), self.config_entry.options
             ),
         )
+
+    async def async_step_history(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask how far back the past is wanted, and begin to fetch it."""
+        if not has_recorder(self.hass):
+            return self.async_abort(reason="no_recorder")
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="not_loaded")
+        if self._history.progress.fetching is not None:
+            return await self.async_step_history_progress()
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            start = history_start(user_input, errors)
+            if start is not None:
+                await self._history.async_request(start)
+                return await self.async_step_history_progress()
+        return self.async_show_form(
+            step_id="history",
+            data_schema=self.add_suggested_values_to_schema(
+                history_schema(with_nothing=False), user_input or {}
+            ),
+            errors=errors,
+        )
+
+    async def async_step_history_progress(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Show how far it has come, until it is done or the dialog is closed.
+
+        Each step further is a task of its own, since only then the dialog is told of it.
+        """
+        is_loaded = self.config_entry.state is ConfigEntryState.LOADED
+        progress = self._history.progress
+        if not is_loaded or progress.fetching is None or progress.back_to is None:
+            return self.async_show_progress_done(next_step_id="history_done")
+        if self._further is None or self._further.done():
+            self._further = self.hass.async_create_task(
+                self._history.async_wait_for_progress(), "eniris progress", False
+            )
+        return self.async_show_progress(
+            step_id="history_progress",
+            progress_action="history",
+            progress_task=self._further,
+            description_placeholders={
+                "percent": f"{progress.percent or 0:.0f}",
+                "fetching": dt_util.as_local(progress.fetching).date().isoformat(),
+                "back_to": dt_util.as_local(progress.back_to).date().isoformat(),
+            },
+        )
+
+    async def async_step_history_done(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Tell that all is there, or will be once the account is loaded again."""
+        is_loaded = self.config_entry.state is ConfigEntryState.LOADED
+        return self.async_abort(reason="history_done" if is_loaded else "not_loaded")
+
+    @property
+    def _history(self) -> History:
+        history: History = self.config_entry.runtime_data.history
+        return history
 
     def _sites(self) -> dict[str, str]:
         """Return what can be chosen: the sites there are, and those chosen before."""

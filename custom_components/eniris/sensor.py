@@ -14,7 +14,13 @@ from homeassistant.components.sensor import (
     SensorEntityDescription,
     SensorStateClass,
 )
-from homeassistant.const import EntityCategory, UnitOfEnergy, UnitOfPower, UnitOfTime
+from homeassistant.const import (
+    PERCENTAGE,
+    EntityCategory,
+    UnitOfEnergy,
+    UnitOfPower,
+    UnitOfTime,
+)
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -107,6 +113,15 @@ ACCOUNT_SENSORS: Final = (
 )
 
 
+HISTORY_PROGRESS: Final = SensorEntityDescription(
+    key="history_progress",
+    translation_key="history_progress",
+    native_unit_of_measurement=PERCENTAGE,
+    suggested_display_precision=0,
+    entity_category=EntityCategory.DIAGNOSTIC,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeSensorDescription(SensorEntityDescription):
     """Something of a node's metadata."""
@@ -152,7 +167,13 @@ async def async_setup_entry(
 ) -> None:
     """Add the sensors of exports, of the nodes' metadata, and of fields as they get values."""
     async_add_entities(
-        EnirisAccountSensor(entry, description) for description in ACCOUNT_SENSORS
+        [
+            *(
+                EnirisAccountSensor(entry, description)
+                for description in ACCOUNT_SENSORS
+            ),
+            EnirisHistoryProgress(entry, HISTORY_PROGRESS),
+        ]
     )
     for export in entry.runtime_data.exporter.exports.values():
         async_add_entities(
@@ -344,3 +365,33 @@ class EnirisAccountSensor(EnirisAccountEntity, SensorEntity):
     def native_value(self) -> float | None:
         """The figure of the last poll."""
         return self.entity_description.value(self.coordinator.pace)
+
+
+class EnirisHistoryProgress(EnirisAccountEntity, SensorEntity):
+    """How far the import of an account's past has come, and what is being fetched."""
+
+    _unrecorded_attributes = frozenset({"fetching", "back_to"})
+
+    def __init__(
+        self, entry: EnirisConfigEntry, description: SensorEntityDescription
+    ) -> None:
+        """Follow the import of the account of `entry`."""
+        super().__init__(entry, description)
+        self._history = entry.runtime_data.history
+
+    async def async_added_to_hass(self) -> None:
+        """Follow the import rather than the polls."""
+        self.async_on_remove(
+            self._history.async_add_listener(self.async_write_ha_state)
+        )
+
+    @property
+    def native_value(self) -> float | None:
+        """The part that is done, None where no past was ever asked for."""
+        return self._history.progress.percent
+
+    @property
+    def extra_state_attributes(self) -> dict[str, datetime | None]:
+        """What is done of the past now, and where it ends."""
+        progress = self._history.progress
+        return {"fetching": progress.fetching, "back_to": progress.back_to}

@@ -1,6 +1,6 @@
-"""Actions: push points, upload now, list and discard what the service refused."""
+"""Actions: push points, upload now, list and discard what the service refused, import the past."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 import math
 from typing import Any, Final
@@ -8,6 +8,7 @@ from typing import Any, Final
 import voluptuous as vol
 
 from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
 from homeassistant.core import (
     HomeAssistant,
     ServiceCall,
@@ -16,7 +17,7 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import config_validation as cv, entity_registry as er
 from homeassistant.helpers.selector import ConfigEntrySelector
 from homeassistant.util import dt as dt_util
 
@@ -37,13 +38,18 @@ from .exporting.config import Series
 from .exporting.exporter import ACTION, Exporter
 from .exporting.names import name_problem, namespace_problem, tag_problem
 from .exporting.outbox import OutboxError, Sample
+from .importing.history import HistoryUnavailableError
+from .importing.hours import Subject
 
 SERVICE_PUSH: Final = "push"
 SERVICE_UPLOAD_NOW: Final = "upload_now"
 SERVICE_LIST_REJECTS: Final = "list_rejects"
 SERVICE_DISCARD_REJECTS: Final = "discard_rejects"
+SERVICE_IMPORT_HISTORY: Final = "import_history"
 
 ATTR_TIME: Final = "time"
+ATTR_START: Final = "start"
+ATTR_END: Final = "end"
 
 _ENTRY_SCHEMA: Final = {
     vol.Required(ATTR_CONFIG_ENTRY_ID): ConfigEntrySelector({"integration": DOMAIN})
@@ -70,6 +76,15 @@ _PUSH_SCHEMA: Final = vol.Schema(
     }
 )
 
+_IMPORT_HISTORY_SCHEMA: Final = vol.Schema(
+    {
+        vol.Optional(ATTR_ENTITY_ID, default=[]): cv.entity_ids,
+        vol.Optional(ATTR_DEVICE_ID, default=[]): vol.All(cv.ensure_list, [cv.string]),
+        vol.Required(ATTR_START): cv.datetime,
+        vol.Optional(ATTR_END): cv.datetime,
+    }
+)
+
 
 @callback
 def async_setup_services(hass: HomeAssistant) -> None:
@@ -79,6 +94,12 @@ def async_setup_services(hass: HomeAssistant) -> None:
         (SERVICE_UPLOAD_NOW, _upload_now, _SCHEMA, SupportsResponse.NONE),
         (SERVICE_LIST_REJECTS, _list_rejects, _SCHEMA, SupportsResponse.ONLY),
         (SERVICE_DISCARD_REJECTS, _discard_rejects, _SCHEMA, SupportsResponse.OPTIONAL),
+        (
+            SERVICE_IMPORT_HISTORY,
+            _import_history,
+            _IMPORT_HISTORY_SCHEMA,
+            SupportsResponse.OPTIONAL,
+        ),
     ):
         hass.services.async_register(
             DOMAIN, name, handler, schema, supports_response=supports_response
@@ -87,8 +108,13 @@ def async_setup_services(hass: HomeAssistant) -> None:
 
 def _exporter(call: ServiceCall) -> Exporter:
     """Return the exporter of the account that a call names."""
-    entry: EnirisConfigEntry | None = call.hass.config_entries.async_get_entry(
-        call.data[ATTR_CONFIG_ENTRY_ID]
+    return _account(call.hass, call.data[ATTR_CONFIG_ENTRY_ID]).runtime_data.exporter
+
+
+def _account(hass: HomeAssistant, entry_id: str | None) -> EnirisConfigEntry:
+    """Return an account that is loaded; raises `ServiceValidationError` for anything else."""
+    entry: EnirisConfigEntry | None = (
+        None if entry_id is None else hass.config_entries.async_get_entry(entry_id)
     )
     if entry is None or entry.domain != DOMAIN:
         raise ServiceValidationError(
@@ -100,7 +126,7 @@ def _exporter(call: ServiceCall) -> Exporter:
             translation_key="account_not_loaded",
             translation_placeholders={"account": entry.title},
         )
-    return entry.runtime_data.exporter
+    return entry
 
 
 async def _push(call: ServiceCall) -> None:
@@ -231,3 +257,64 @@ def _unreadable(err: OutboxError) -> HomeAssistantError:
         translation_key="outbox_unreadable",
         translation_placeholders={"error": str(err)},
     )
+
+
+async def _import_history(call: ServiceCall) -> ServiceResponse:
+    """Have the past of entities fetched in the background, and return of which."""
+    now = dt_util.utcnow()
+    start = dt_util.as_utc(call.data[ATTR_START])
+    end = dt_util.as_utc(call.data.get(ATTR_END, now))
+    if start >= min(end, now):
+        raise _invalid("invalid_range")
+    wanted: dict[str, dict[str, str]] = {}
+    for entity in _entities(call):
+        of_account = wanted.setdefault(entity.config_entry_id or "", {})
+        of_account[entity.unique_id] = entity.entity_id
+    if not wanted:
+        raise _invalid("no_history_chosen")
+    for entry_id, entities in wanted.items():
+        history = _account(call.hass, entry_id).runtime_data.history
+        try:
+            await history.async_request(start, end, entities)
+        except HistoryUnavailableError as err:
+            raise _invalid("no_recorder") from err
+    if not call.return_response:
+        return None
+    return {
+        "entities": sorted(
+            entity_id for entities in wanted.values() for entity_id in entities.values()
+        )
+    }
+
+
+def _entities(call: ServiceCall) -> Iterator[er.RegistryEntry]:
+    """Yield each entity that is chosen, and of each device that is what shows energy or power.
+
+    Raises `ServiceValidationError` for an entity
+    that has no past to be imported.
+    """
+    registry = er.async_get(call.hass)
+    subjects: dict[str, dict[str, Subject]] = {}
+
+    def subject(entity: er.RegistryEntry) -> Subject | None:
+        entry = _account(call.hass, entity.config_entry_id)
+        if entry.entry_id not in subjects:
+            subjects[entry.entry_id] = entry.runtime_data.history.subjects()
+        return subjects[entry.entry_id].get(entity.unique_id)
+
+    for entity_id in call.data[ATTR_ENTITY_ID]:
+        entity = registry.async_get(entity_id)
+        if (
+            entity is None
+            or entity.platform != DOMAIN
+            or entity.disabled_by is not None
+            or subject(entity) is None
+        ):
+            raise _invalid("no_history_of", entity=entity_id)
+        yield entity
+    for device_id in call.data[ATTR_DEVICE_ID]:
+        for entity in er.async_entries_for_device(registry, device_id):
+            if entity.platform == DOMAIN:
+                found = subject(entity)
+                if found is not None and found.is_energy_or_power:
+                    yield entity

@@ -12,7 +12,6 @@ import math
 import time
 from typing import Any, Final
 
-from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import Platform
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -233,6 +232,8 @@ class History:
 
         That one is done once, however often the account is set up.
         """
+        # Whoever watches sees that it does not go on
+        self._entry.async_on_unload(self._tell)
         stored = await self._store.async_load()
         if isinstance(stored, dict):
             jobs = stored.get("jobs")
@@ -290,6 +291,15 @@ class History:
         """Call `listener` whenever it has come further."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    async def async_wait_for_progress(self) -> None:
+        """Return when it has come further, or when the account is unloaded."""
+        further = asyncio.Event()
+        remove = self.async_add_listener(further.set)
+        try:
+            await further.wait()
+        finally:
+            remove()
 
     @callback
     def _tell(self) -> None:
@@ -387,7 +397,7 @@ class History:
             if number % _LOOKED_UP_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if job.unique_ids is None:
-                if subject.description.device_class not in _BY_DEFAULT:
+                if not subject.is_energy_or_power:
                     continue
             elif unique_id not in job.unique_ids:
                 continue
@@ -587,9 +597,6 @@ class History:
                     len(part), answer.cost, time.monotonic() - started
                 )
             )
-
-
-_BY_DEFAULT: Final = (SensorDeviceClass.ENERGY, SensorDeviceClass.POWER)
 
 
 def _mean_rows(hours: Mapping[int, Values]) -> list[Hourly]:

@@ -12,7 +12,7 @@ from enum import Enum, auto
 import math
 from typing import Final
 
-from homeassistant.components.sensor import SensorStateClass
+from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
 
 from ..api import (
     Aggregate,
@@ -49,6 +49,14 @@ class Subject:
 
     key: FieldKey
     description: FieldDescription
+
+    @property
+    def is_energy_or_power(self) -> bool:
+        """Whether it is of those whose past everybody wants."""
+        return self.description.device_class in (
+            SensorDeviceClass.ENERGY,
+            SensorDeviceClass.POWER,
+        )
 
     @property
     def method(self) -> Method | None:

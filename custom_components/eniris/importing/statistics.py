@@ -30,6 +30,7 @@ from .hours import Method, Subject, Values
 
 _RECORDER: Final = "recorder"
 _SUMS: Final = (Method.SUM, Method.COUNTER)
+_DIGITS: Final = 9
 _NEGLIGIBLE: Final = 1e-6
 _RESET_BELOW: Final = 0.9
 """Home Assistant takes a meter that shows less than this part of what it showed for a new one."""
@@ -76,7 +77,8 @@ class Statistic:
             return value
         units = (self.unit, native) if to_native else (native, self.unit)
         converter = UNIT_CONVERTERS[self.subject.description.device_class]
-        return converter.convert(value, *units)
+        # Conversions leave noise behind: 0.07 kWh are 70.00000000000001 Wh
+        return round(converter.convert(value, *units), _DIGITS)
 
 
 class Recorded(NamedTuple):
@@ -366,7 +368,7 @@ def sum_steps(hours: Mapping[int, Values], state_at_end: float) -> list[Step]:
     steps = []
     state = state_at_end
     for start, (energy,) in sorted(hours.items(), reverse=True):
-        steps.append(Step(start, energy, state))
+        steps.append(Step(start, energy, round(state, _DIGITS)))
         state -= energy
     return steps[::-1]
 
