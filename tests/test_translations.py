@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from custom_components.eniris import account, config_flow, const
+from custom_components.eniris import account, config_flow, const, history_form
 from custom_components.eniris.importing.catalogue import (
     CATALOGUE,
     Kind,
@@ -123,7 +123,7 @@ def test_menu() -> None:
 def test_errors() -> None:
     """Every error that the forms show has its words, and no other."""
     used = {key for _, key in config_flow._ERROR_KEYS}
-    for node in ast.walk(parsed(config_flow)):
+    for node in (*ast.walk(parsed(config_flow)), *ast.walk(parsed(history_form))):
         if (
             isinstance(node, ast.Assign)
             and isinstance(node.targets[0], ast.Subscript)

@@ -20,6 +20,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import config_validation as cv, entity_registry as er
 from homeassistant.helpers.selector import ConfigEntrySelector
 from homeassistant.util import dt as dt_util
+from homeassistant.util.json import JsonValueType
 
 from .api import FieldValue, WriteTarget
 from .const import (
@@ -280,11 +281,10 @@ async def _import_history(call: ServiceCall) -> ServiceResponse:
             raise _invalid("no_recorder") from err
     if not call.return_response:
         return None
-    return {
-        "entities": sorted(
-            entity_id for entities in wanted.values() for entity_id in entities.values()
-        )
-    }
+    entity_ids: list[JsonValueType] = [
+        entity_id for entities in wanted.values() for entity_id in entities.values()
+    ]
+    return {"entities": entity_ids}
 
 
 def _entities(call: ServiceCall) -> Iterator[er.RegistryEntry]:

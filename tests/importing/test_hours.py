@@ -1,0 +1,383 @@
+"""The hours of the past: what is asked for them, and what the answers say."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.eniris.api import Device, SeriesInfo, StatementResult
+from custom_components.eniris.api.telemetry import FIELDS_PER_QUERY, parse_statements
+from custom_components.eniris.importing.catalogue import describe, directions
+from custom_components.eniris.importing.hours import (
+    HOUR,
+    HourQuery,
+    Method,
+    Subject,
+    plan_hours,
+    plan_raw,
+    plan_spans,
+    series_of,
+)
+from custom_components.eniris.importing.nodes import Node
+from custom_components.eniris.importing.plan import FieldKey
+
+MEASUREMENT = "submeteringMetrics"
+DELTA = "importedEnergyDeltaTot_Wh"
+COUNTER = "importedAbsEnergyTot_Wh"
+POWER = "actualPowerTot_W"
+CHARGE = "stateOfCharge_frac"
+NOON = int(datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp())
+DAY = 24 * HOUR
+
+
+def series(*fields: str, policy: str = "rp_one_m", tag: str = "n") -> SeriesInfo:
+    """Return a series."""
+    return SeriesInfo("db", policy, MEASUREMENT, (("nodeId", tag),), fields)
+
+
+def nodes(*all_series: SeriesInfo, node_id: str = "n") -> dict[str, Node]:
+    """Return a node with some series."""
+    return {node_id: Node(Device(node_id, series=all_series), None)}
+
+
+def subject(field: str, part: str | None = None, node_id: str = "n") -> Subject:
+    """Return a field, or a direction of one."""
+    description = describe(MEASUREMENT, field)
+    if part is not None:
+        [description] = [
+            shown
+            for shown in directions(MEASUREMENT, description)
+            if shown.part == part
+        ]
+    return Subject(FieldKey(node_id, MEASUREMENT, field), description)
+
+
+def answer(columns: Iterable[str], *rows: list[Any]) -> StatementResult:
+    """Return the service's answer of one series; each row begins with its time."""
+    told = {"columns": ["time", *columns], "values": list(rows)}
+    [result] = parse_statements([{"statement_id": 0, "series": [told]}], 1)
+    return result
+
+
+def at(seconds: int) -> str:
+    """Return a time as the service tells it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("field", "part", "method"),
+    [
+        (DELTA, None, Method.SUM),
+        (COUNTER, None, Method.COUNTER),
+        (POWER, None, Method.MEAN),
+        (POWER, "import", Method.MEAN_OF_DIRECTION),
+        (POWER, "export", Method.MEAN_OF_DIRECTION),
+        (CHARGE, None, Method.MEAN),
+        ("strangeThing_V", None, Method.MEAN),
+        # A text, a flag, and what nobody knows before its first value
+        ("status", None, None),
+        ("state", None, None),
+        ("connected", None, None),
+        ("somethingStrange", None, None),
+        # The energy of an interval in another unit is not summed up
+        ("importedEnergyDeltaTot_kWh", None, None),
+        # A volume is a total that may fall, of which one cannot tell what was counted
+        ("water_m3", None, None),
+    ],
+)
+def test_method(field: str, part: str | None, method: Method | None) -> None:
+    """A statistic is made of a field by what the field is; of what has none, nothing is made."""
+    assert subject(field, part).method is method
+
+
+@pytest.mark.parametrize(
+    ("field", "part", "wanted"),
+    [
+        (DELTA, None, True),
+        (COUNTER, None, True),
+        (POWER, None, True),
+        (POWER, "export", True),
+        (CHARGE, None, False),
+        ("frequency_Hz", None, False),
+        ("reactivePowerTot_VAr", None, False),
+    ],
+)
+def test_what_everybody_wants(field: str, part: str | None, wanted: bool) -> None:
+    """The past of energy and of power is imported without being named."""
+    assert subject(field, part).is_energy_or_power == wanted
+
+
+def test_query() -> None:
+    """An hour is asked for with its beginning and without its end, each field by its functions."""
+    query = HourQuery(
+        series(DELTA, COUNTER, POWER),
+        (subject(DELTA), subject(COUNTER), subject(POWER)),
+        NOON,
+        NOON + HOUR,
+    )
+    assert query.query().as_json() == {
+        "select": [
+            {"field": DELTA, "function": "sum"},
+            {"field": COUNTER, "function": "min"},
+            {"field": COUNTER, "function": "max"},
+            {"field": POWER, "function": "mean"},
+            {"field": POWER, "function": "min"},
+            {"field": POWER, "function": "max"},
+        ],
+        "from": {
+            "namespace": {
+                "version": "1",
+                "database": "db",
+                "retentionPolicy": "rp_one_m",
+            },
+            "measurement": MEASUREMENT,
+        },
+        "where": {
+            "tags": {"nodeId": "n"},
+            "time": [
+                {"operator": ">=", "value": NOON * 1000},
+                {"operator": "<", "value": (NOON + HOUR) * 1000},
+            ],
+        },
+        "orderBy": "ASC",
+    }
+
+
+def test_raw_query() -> None:
+    """Single values are asked for once, though two directions are made of them; all of them."""
+    query = HourQuery(
+        series(POWER),
+        (subject(POWER, "import"), subject(POWER, "export")),
+        NOON,
+        NOON + HOUR,
+        True,
+    ).query()
+    assert query.select == [POWER]
+    assert query.limit is None
+
+
+MIXED = (subject(DELTA), subject(COUNTER), subject(CHARGE))
+NAMES = ("sum", "min", "max", "mean", "min_1", "max_1")
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (
+            [12.5, 1000, 1012.5, 0.5, 0.25, 0.75],
+            {DELTA: (12.5,), COUNTER: (1000, 1012.5), CHARGE: (50, 25, 75)},
+        ),
+        # What was not measured in the hour
+        ([None, 1, 2, None, None, None], {COUNTER: (1, 2)}),
+        ([None] * 6, {}),
+        # An hour in which nothing flowed is known; half of what is wanted is not
+        ([0, None, 7, 0.5, 0.5, None], {DELTA: (0,)}),
+        # Nonsense
+        (["12", True, 2, 1, 1, 1], {CHARGE: (100, 100, 100)}),
+        ([1e300, 1, 2, 0, 0, 0], {COUNTER: (1, 2), CHARGE: (0, 0, 0)}),
+        # Not as wide as what was asked for
+        ([12.5, 1000, 1012.5, 0.5, 0.25], {}),
+        ([12.5, 1000, 1012.5, 0.5, 0.25, 0.75, 1], {}),
+    ],
+)
+@pytest.mark.parametrize("by_function", [True, False])
+def test_read(
+    cells: list[Any], values: dict[str, tuple[float, ...]], by_function: bool
+) -> None:
+    """Values are told apart by their place, in the unit of the entity; what is missing is missing."""
+    query = HourQuery(series(DELTA, COUNTER, CHARGE), MIXED, NOON, NOON + HOUR)
+    names = [*NAMES, "more"] if by_function else [f"field_{n}" for n in range(7)]
+    result = answer(names[: len(cells)], [at(NOON), *cells])
+    read = query.read(result)
+    assert {subject.key.field: found for subject, found in read.items()} == values
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        StatementResult([]),
+        StatementResult([], "max-select-point limit exceeded"),
+        answer(["sum"]),
+        # Two sums of one hour: which?
+        answer(["sum"], [at(NOON), 1.0], [at(NOON + 60), 2.0]),
+    ],
+)
+def test_read_nothing(result: StatementResult) -> None:
+    """No data, a refusal or an answer that says something else brings no value."""
+    query = HourQuery(series(DELTA), (subject(DELTA),), NOON, NOON + HOUR)
+    assert query.read(result) == {}
+
+
+def test_two_series_of_one_query() -> None:
+    """Where the service finds two series, no sum is taken for that of both."""
+    query = HourQuery(series(DELTA), (subject(DELTA),), NOON, NOON + HOUR)
+    told = {"columns": ["time", "sum"], "values": [[at(NOON), 1.0]]}
+    [result] = parse_statements([{"series": [told, told]}], 1)
+    assert query.read(result) == {}
+
+
+def test_read_directions() -> None:
+    """What flowed the other way counts as nothing in a direction, and so in its mean."""
+    imported, exported = subject(POWER, "import"), subject(POWER, "export")
+    query = HourQuery(series(POWER), (imported, exported), NOON, NOON + HOUR, True)
+    rows = [[at(NOON + 60 * n), value] for n, value in enumerate((-10, 30, None, 10))]
+    read = query.read(answer([POWER], *rows))
+    assert read == {
+        imported: (pytest.approx(40 / 3), 0, 30),
+        exported: (pytest.approx(10 / 3), 0, 10),
+    }
+    assert query.read(StatementResult([])) == {}
+    assert query.read(answer([POWER], [at(NOON), None])) == {}
+
+
+def test_read_raw() -> None:
+    """Single values come in the order of time, whatever the order of the rows."""
+    counter, charge = subject(COUNTER), subject(CHARGE)
+    query = HourQuery(
+        series(COUNTER, CHARGE), (counter, charge), NOON, NOON + HOUR, True
+    )
+    result = answer(
+        [COUNTER, CHARGE],
+        [at(NOON + 120), 3, 0.07],
+        [at(NOON), 900, None],
+        [at(NOON + 60), "x", 1],
+    )
+    assert query.read_raw(result) == {counter: [900, 3], charge: [100, 7]}
+
+
+def test_plan_hours() -> None:
+    """There is one query per series and hour, for all of it that is wanted, the newest hour first."""
+    by_id = nodes(series(DELTA, POWER, "other_V")) | nodes(
+        series(COUNTER, tag="m"), node_id="m"
+    )
+    wanted = [subject(DELTA), subject(POWER), subject(COUNTER, node_id="m")]
+    planned = plan_hours(by_id, wanted, NOON - 3 * HOUR, NOON)
+    assert [query.start for query in planned] == [
+        NOON - hours * HOUR for hours in (1, 1, 2, 2, 3, 3)
+    ]
+    for query in planned:
+        assert query.end == query.start + HOUR
+        assert not query.raw
+    assert [query.subjects for query in planned[:2]] == [
+        tuple(wanted[:2]),
+        (wanted[2],),
+    ]
+    assert plan_hours(by_id, wanted, NOON, NOON) == []
+    assert plan_hours(by_id, [], NOON - DAY, NOON) == []
+
+
+def test_plan_directions() -> None:
+    """Directions have a query of single values; the power itself has what the service makes of it."""
+    wanted = [subject(POWER), subject(POWER, "import"), subject(POWER, "export")]
+    aggregated, raw = plan_hours(nodes(series(POWER)), wanted, NOON, NOON + HOUR)
+    assert (aggregated.raw, raw.raw) == (False, True)
+    assert aggregated.subjects == (wanted[0],)
+    assert raw.subjects == tuple(wanted[1:])
+
+
+def test_series_of_the_past() -> None:
+    """The past is read by the minute, where there is such a series, and by whatever there is else."""
+    by_minute, by_second = series(DELTA), series(DELTA, POWER, policy="rp_one_s")
+    by_id = nodes(by_second, by_minute)
+    assert series_of(by_id, subject(DELTA)) == by_minute
+    assert series_of(by_id, subject(POWER)) == by_second
+    assert series_of(by_id, subject(COUNTER)) is None
+    assert series_of(by_id, subject(DELTA, node_id="gone")) is None
+    [first, second] = plan_hours(
+        by_id, [subject(DELTA), subject(POWER)], NOON, NOON + HOUR
+    )
+    assert {first.series, second.series} == {by_minute, by_second}
+
+
+def test_plan_what_is_not_there() -> None:
+    """Of a node that is gone, a field that is not listed or one without a statistic nothing is asked."""
+    by_id = nodes(series("status", DELTA))
+    wanted = [subject(DELTA, node_id="gone"), subject(POWER), subject("status")]
+    assert plan_hours(by_id, wanted, NOON, NOON + HOUR) == []
+    assert plan_spans(by_id, dict.fromkeys(wanted[:2], (NOON, NOON + HOUR)), HOUR) == []
+    assert plan_raw(by_id, [(wanted[0], NOON), (wanted[1], NOON)]) == []
+
+
+FIELDS = st.lists(
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from(["a", "energyDelta", "AbsEnergy"]),
+        st.integers(0, 150),
+        st.sampled_from(["_Wh", "_W", "_V", "_kWh"]),
+    ),
+    unique=True,
+    max_size=250,
+)
+
+
+@given(fields=FIELDS, hours=st.integers(1, 3))
+def test_plans_of_wide_series(fields: list[str], hours: int) -> None:
+    """Whatever a series has, no query selects more than can be asked, and nothing is left out."""
+    by_id = nodes(series(*fields))
+    wanted = [item for field in fields if (item := subject(field)).method is not None]
+    planned = plan_hours(by_id, wanted, NOON, NOON + hours * HOUR)
+    asked: Counter[tuple[Subject, int]] = Counter()
+    for query in planned:
+        # Raises where it is more than the service takes
+        assert 1 <= len(query.query().select) <= FIELDS_PER_QUERY
+        asked.update((item, query.start) for item in query.subjects)
+    assert asked == {
+        (item, NOON + hour * HOUR): 1 for item in wanted for hour in range(hours)
+    }
+
+
+def test_plan_spans() -> None:
+    """Stretches are asked for in steps; those that are the same share their queries."""
+    delta, power = subject(DELTA), subject("exportedEnergyDeltaTot_Wh")
+    other = subject(DELTA, node_id="m")
+    by_id = nodes(series(DELTA, power.key.field)) | nodes(
+        series(DELTA, tag="m"), node_id="m"
+    )
+    spans: Mapping[Subject, tuple[int, int]] = {
+        delta: (NOON, NOON + 2 * DAY + HOUR),
+        power: (NOON, NOON + 2 * DAY + HOUR),
+        other: (NOON, NOON + HOUR),
+    }
+    planned = plan_spans(by_id, spans, DAY)
+    assert [(query.subjects, query.start, query.end) for query in planned] == [
+        ((delta, power), NOON, NOON + DAY),
+        ((delta, power), NOON + DAY, NOON + 2 * DAY),
+        ((delta, power), NOON + 2 * DAY, NOON + 2 * DAY + HOUR),
+        ((other,), NOON, NOON + HOUR),
+    ]
+    assert plan_spans(by_id, {}, DAY) == []
+
+
+@given(
+    start=st.integers(0, 10**6),
+    length=st.integers(1, 10**6),
+    longest=st.integers(HOUR, 10**6),
+)
+def test_spans_adjoin(start: int, length: int, longest: int) -> None:
+    """Steps leave no gap, do not overlap and are not longer than was said."""
+    planned = plan_spans(
+        nodes(series(DELTA)), {subject(DELTA): (start, start + length)}, longest
+    )
+    assert planned[0].start == start
+    assert planned[-1].end == start + length
+    for first, second in zip(planned, planned[1:], strict=False):
+        assert first.end == second.start
+    assert all(0 < query.end - query.start <= longest for query in planned)
+
+
+def test_plan_raw() -> None:
+    """Single hours of single meters are asked for by themselves, in all values."""
+    by_id = nodes(series(COUNTER, "exportedAbsEnergyTot_Wh"))
+    counter, other = subject(COUNTER), subject("exportedAbsEnergyTot_Wh")
+    planned = plan_raw(by_id, [(counter, NOON), (other, NOON - HOUR)])
+    assert [(query.subjects, query.start, query.end) for query in planned] == [
+        ((counter,), NOON, NOON + HOUR),
+        ((other,), NOON - HOUR, NOON),
+    ]
+    assert [query.query().select for query in planned] == [
+        [COUNTER],
+        ["exportedAbsEnergyTot_Wh"],
+    ]
