@@ -73,10 +73,16 @@ async def home(
 
 
 async def open_options(home: Home) -> Any:
-    """Open the form."""
-    result = await home.hass.config_entries.options.async_init(home.entry.entry_id)
+    """Open the form, by way of the menu."""
+    options = home.hass.config_entries.options
+    result = await options.async_init(home.entry.entry_id)
+    assert result["type"] is FlowResultType.MENU
+    assert result["menu_options"] == ["settings", "history"]
+    result = await options.async_configure(
+        result["flow_id"], {"next_step_id": "settings"}
+    )
     assert result["type"] is FlowResultType.FORM
-    assert result["step_id"] == "init"
+    assert result["step_id"] == "settings"
     return result
 
 
@@ -154,6 +160,11 @@ async def test_over_http(home: Home, hass_client: ClientSessionGenerator) -> Non
     path = "/api/config/config_entries/options/flow"
     response = await client.post(path, json={"handler": home.entry.entry_id})
     assert response.status == 200, await response.text()
+    menu = await response.json()
+    assert menu["menu_options"] == ["settings", "history"]
+    response = await client.post(
+        f"{path}/{menu['flow_id']}", json={"next_step_id": "settings"}
+    )
     form = await response.json()
     assert {
         section["name"]: [field["name"] for field in section["schema"]]

@@ -7,7 +7,7 @@ begins earlier. A day can be done again without harm, which is what happens afte
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 import math
 import time
 from typing import Any, Final
@@ -70,8 +70,8 @@ _STORE_VERSION: Final = 1
 _OWN_ROWS: Final = 150
 """Seconds into an hour until the recorder has made its row of the hour before."""
 
-_FIRST_ROW: Final = timedelta(minutes=15)
-"""How long is waited for a sum's first row of its own, which it is joined to."""
+_FIRST_ROW: Final = 15 * 60.0
+"""Seconds for which is waited for a sum's first row of its own, which it is joined to."""
 
 _LOOK_AGAIN: Final = 15.0
 _RETRY_FIRST: Final = 30.0
@@ -335,6 +335,14 @@ class History:
                 asked = err.retry_after if isinstance(err, RateLimitedError) else None
                 await asyncio.sleep(max(wait, min(asked or 0, _DAY)))
                 wait = min(2 * wait, _RETRY_LONGEST)
+            except Exception:  # noqa: BLE001
+                # An error of ours or of the recorder's must not be tried again for ever
+                LOGGER.exception(
+                    "The past of %s cannot be imported; what is there stays, and the rest is"
+                    " tried again when the account is set up again",
+                    self._entry.title,
+                )
+                return
             else:
                 wait = _RETRY_FIRST
 
@@ -373,13 +381,16 @@ class History:
 
     async def _statistics(self, job: Job) -> list[Statistic]:
         """Return the statistics of a job; sums that begin just now are waited for."""
-        deadline = dt_util.utcnow() + _FIRST_ROW
+        waited = 0.0
         while True:
             statistics = await async_statistics(self._hass, await self._wanted(job))
             without = [item.id for item in statistics if not item.can_be_joined]
-            if (statistics and not without) or dt_util.utcnow() >= deadline:
+            if (statistics and not without) or waited >= _FIRST_ROW:
                 break
             await asyncio.sleep(_LOOK_AGAIN)
+            # While Eniris cannot be read, nobody knows what there will be
+            if self._nodes.answers and self._telemetry.last_update_success:
+                waited += _LOOK_AGAIN
         if without:
             LOGGER.info(
                 "The past of %s is not imported: Home Assistant has made no statistics of"

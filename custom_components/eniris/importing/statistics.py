@@ -99,7 +99,7 @@ class Known:
     rows: Sequence[Recorded] = ()
     """By the hour, those of a stretch of time and the first one after it."""
     latest: Recorded | None = None
-    """The newest row of five minutes."""
+    """The newest row of five minutes, where there is none of an hour behind."""
 
     def behind(self, end: int) -> Recorded | None:
         """Return the first row from `end` on; the newest one of five minutes where there is none."""
@@ -246,7 +246,8 @@ def _known(
         step *= 8
     return {
         statistic.id: Known(
-            _up_to_first_after(rows[statistic.id], end), _latest(hass, statistic)
+            _up_to_first_after(rows[statistic.id], end),
+            _latest(hass, statistic) if statistic.id in missing else None,
         )
         for statistic in statistics
     }

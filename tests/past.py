@@ -1,0 +1,107 @@
+"""What the tests of the imported past share: an account with one meter, and time that passes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+import time
+
+from freezegun.api import FrozenDateTimeFactory
+
+from custom_components.eniris.data import EnirisConfigEntry
+from homeassistant.core import Event, HomeAssistant, State
+from homeassistant.helpers import entity_registry as er
+from homeassistant.util import dt as dt_util
+from simulator.model import FieldValue
+from simulator.request_log import LoggedRequest
+from simulator.server import Simulator
+from simulator.store import IncomingPoint
+from simulator.timestamps import datetime_to_ns
+
+from .meter import METER_SERIES, add_meter
+
+QUERY = "POST /v1/telemetry/query"
+QUERY_PATH = "/v1/telemetry/query"
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+NOW = datetime(2026, 7, 15, 11, 42, 30, tzinfo=UTC)
+THIS_HOUR = NOW.replace(minute=0, second=0)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+POWER = "actualPowerTot_W"
+IMPORTED = "importedEnergyDeltaTot_Wh"
+COUNTER = "importedAbsEnergyTot_Wh"
+
+
+def only_a_meter(simulator: Simulator, *fields: str) -> None:
+    """Let the account have one node, a meter that has measured nothing yet."""
+    for device in simulator.world.devices(dt_util.utcnow()):
+        simulator.devices.hide(device["id"])
+    add_meter(simulator, *fields)
+
+
+def measure(simulator: Simulator, moment: datetime, **fields: FieldValue) -> None:
+    """Let the meter have measured something."""
+    simulator.store.write(
+        [IncomingPoint(METER_SERIES, datetime_to_ns(moment), fields)]
+    )
+
+
+def measure_hourly(
+    simulator: Simulator, start: datetime, end: datetime, **fields: FieldValue
+) -> None:
+    """Let the meter have measured the same in the middle of every hour, and right now."""
+    while start < end:
+        measure(simulator, start + 30 * MINUTE, **fields)
+        start += HOUR
+    measure(simulator, dt_util.utcnow() - timedelta(seconds=1), **fields)
+
+
+async def pass_time(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    until: Callable[[], object],
+    step: float = 0.5,
+    steps: int = 6000,
+) -> None:
+    """Let time pass, a step of so many seconds after the other, until something is true."""
+    for _ in range(steps):
+        if until():
+            return
+        freezer.tick(step)
+        # Answers and the recorder come at their own pace
+        await hass.async_add_executor_job(time.sleep, 0.01)
+    raise AssertionError("it did not happen")
+
+
+async def finished(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, events: list[Event]
+) -> Event:
+    """Let time pass until an import has ended."""
+    await pass_time(hass, freezer, lambda: events)
+    return events.pop(0)
+
+
+def asked_of_the_past(simulator: Simulator) -> list[LoggedRequest]:
+    """Return the requests of imports: those that ask for no rows of the present."""
+    return [
+        request
+        for request in simulator.log.find(QUERY)
+        if request.json
+        and all(
+            "limit" not in statement
+            and any(item["operator"] == "<" for item in statement["where"]["time"])
+            for statement in request.json
+        )
+    ]
+
+
+def account_state(hass: HomeAssistant, entry: EnirisConfigEntry, key: str) -> State:
+    """Return the state of one of the account's own sensors."""
+    entity_id = er.async_get(hass).async_get_entity_id(
+        "sensor", "eniris", f"{entry.unique_id}_{key}"
+    )
+    assert entity_id
+    state = hass.states.get(entity_id)
+    assert state
+    return state
