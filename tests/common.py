@@ -176,3 +176,16 @@ async def set_up_frozen(
     assert result["type"] is FlowResultType.CREATE_ENTRY, result
     entry: EnirisConfigEntry = result["result"]
     return entry
+
+
+async def open_options(hass: HomeAssistant, entry: ConfigEntry[Any]) -> str:
+    """Choose the options from the menu, and return the flow id of their form."""
+    options = hass.config_entries.options
+    result = await options.async_init(entry.entry_id)
+    assert result["type"] is FlowResultType.MENU
+    result = await options.async_configure(
+        result["flow_id"], {"next_step_id": "settings"}
+    )
+    assert result["type"] is FlowResultType.FORM
+    flow_id: str = result["flow_id"]
+    return flow_id

@@ -42,9 +42,7 @@ def only_a_meter(simulator: Simulator, *fields: str) -> None:
 
 def measure(simulator: Simulator, moment: datetime, **fields: FieldValue) -> None:
     """Let the meter have measured something."""
-    simulator.store.write(
-        [IncomingPoint(METER_SERIES, datetime_to_ns(moment), fields)]
-    )
+    simulator.store.write([IncomingPoint(METER_SERIES, datetime_to_ns(moment), fields)])
 
 
 def measure_hourly(

@@ -34,7 +34,7 @@ async def test_car(
     """What the charge point says of the car."""
     entry = await set_up_frozen(hass, freezer, user_input)
     entity_id = entity_id_of(hass, entry, HomeWorld.EV_CHARGER, "evRequiringCharge")
-    assert entity_id == "binary_sensor.charge_point_car_requires_charge"
+    assert entity_id == "binary_sensor.charge_point_ev_requires_charging"
     state = hass.states.get(entity_id)
     assert state is not None
     assert state.state in (STATE_ON, STATE_OFF)
@@ -53,7 +53,9 @@ async def test_changes(
     values: list[tuple[FieldValue, str]] = [
         (True, STATE_ON),
         (False, STATE_OFF),
-        (1.0, STATE_UNAVAILABLE),
+        (1.0, STATE_ON),
+        (2.0, STATE_UNAVAILABLE),
+        (0, STATE_OFF),
         ("true", STATE_UNAVAILABLE),
         (True, STATE_ON),
     ]

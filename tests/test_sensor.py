@@ -753,7 +753,7 @@ async def test_values_of_unknown_fields(
     assert float(count.state) == 7
     assert count.attributes[ATTR_STATE_CLASS] == "measurement"
     assert state_of(hass, entry, METER, "firmwareState") == "OK"
-    write(simulator, {"load_kVA": 1.6, "cycleCount": "n/a", "firmwareState": 3.0})
+    write(simulator, {"load_kVA": 1.6, "cycleCount": "n/a", "firmwareState": True})
     await advance(hass, freezer)
     assert float(state_of(hass, entry, METER, "load_kVA")) == 1600
     assert state_of(hass, entry, METER, "cycleCount") == STATE_UNAVAILABLE
@@ -768,7 +768,8 @@ async def test_values_of_unknown_fields(
         ("status", "a\n b", "a b"),
         ("status", "a\0b", STATE_UNAVAILABLE),
         ("status", "", STATE_UNAVAILABLE),
-        ("status", 4.0, STATE_UNAVAILABLE),
+        ("status", 4.0, "4"),
+        ("status", True, STATE_UNAVAILABLE),
         ("actualPowerTot_W", 1e300, STATE_UNAVAILABLE),
         ("importedAbsEnergyTot_Wh", 1e300, STATE_UNAVAILABLE),
         ("stateOfCharge_frac", 1e18, STATE_UNAVAILABLE),
@@ -895,7 +896,7 @@ async def test_metadata(
     assert capacity is not None
     assert float(capacity.state) == 10.24
     assert capacity.attributes[ATTR_UNIT_OF_MEASUREMENT] == "kWh"
-    changed = er.async_get(hass).async_get("sensor.shed_last_change")
+    changed = er.async_get(hass).async_get("sensor.shed_metadata_changed")
     assert changed is not None
     assert changed.disabled_by is er.RegistryEntryDisabler.INTEGRATION
 

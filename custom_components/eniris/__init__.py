@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
     EVENT_HOMEASSISTANT_STOP,
@@ -115,14 +116,17 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     options = import_options(entry)
     nodes = NodeCoordinator(hass, entry, session, outage, options)
     telemetry = TelemetryCoordinator(hass, entry, session, outage, options, nodes)
+    others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
+    devices = NodeDevices(hass, entry, nodes, others)
     history = History(hass, entry, session, nodes, telemetry)
-    entry.runtime_data = EnirisData(session, nodes, telemetry, history, exporter)
+    entry.runtime_data = EnirisData(
+        session, nodes, devices, telemetry, history, exporter
+    )
     _async_stop_with_home_assistant(hass, entry)
     _async_reload_on_change(entry)
 
     await nodes.async_refresh()
-    others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
-    await NodeDevices(hass, entry, nodes, others).async_start()
+    await devices.async_start()
     async_register_exports(hass, entry)
     await telemetry.async_start()
     await telemetry.async_refresh()
@@ -162,6 +166,9 @@ async def async_remove_config_entry_device(
 
     The device of an export goes with the export.
     """
+    if entry.state is not ConfigEntryState.LOADED:
+        # Nobody knows now what the account lists
+        return False
     kept = {(DOMAIN, node_id) for node_id in entry.runtime_data.nodes.data.by_id}
     kept.add(account_identifier(entry))
     kept |= {

@@ -7,6 +7,7 @@ from homeassistant.config_entries import ConfigEntry
 from .api import Session
 from .exporting.exporter import Exporter
 from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
+from .importing.devices import NodeDevices
 from .importing.history import History
 
 
@@ -16,6 +17,7 @@ class EnirisData:
 
     session: Session
     nodes: NodeCoordinator
+    devices: NodeDevices
     telemetry: TelemetryCoordinator
     history: History
     exporter: Exporter

@@ -1,6 +1,7 @@
 """The options of an account."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -229,4 +230,8 @@ class EnirisOptionsFlow(OptionsFlow):
         sites = {node_id: node_id for node_id in chosen}
         if self.config_entry.state is ConfigEntryState.LOADED:
             sites |= self.config_entry.runtime_data.nodes.data.sites
-        return sites
+        names = Counter(sites.values())
+        return {
+            node_id: f"{name} ({node_id})" if names[name] > 1 else name
+            for node_id, name in sites.items()
+        }

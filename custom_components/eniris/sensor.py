@@ -315,6 +315,8 @@ class NodeSensors:
             self._running = False
 
     async def _async_update_nodes(self) -> None:
+        # An entity takes its id from its device's name, so that has to be there first
+        await self._entry.runtime_data.devices.async_sync()
         nodes = self._entry.runtime_data.nodes.data.by_id
         # Those of nodes that are gone go with their devices, soon or late
         self._known = {

@@ -14,6 +14,9 @@ USER = "demo"
 PASSWORD = "demo"
 ACCOUNT = {"username": "demo@example.com", "password": "demo"}
 DASHBOARD = "eniris-demo"
+SHOWN_POWER = tuple(
+    f"_{name}_power" for name in ("grid", "storage", "produced", "consumed", "ev")
+)
 
 COLLECTOR = "demo-ingress"
 DATABASE = "demo"
@@ -236,13 +239,11 @@ async def ensure_dashboard(home: HomeAssistant) -> None:
     if any(item["url_path"] == DASHBOARD for item in known):
         return
     entities = await imported(home)
-    states = {state["entity_id"]: state for state in await home.get("/api/states")}
     power = [
         entity_id
         for entity_ids in entities.values()
         for entity_id in entity_ids
-        if states.get(entity_id, {}).get("attributes", {}).get("device_class")
-        == "power"
+        if entity_id.endswith(SHOWN_POWER)
     ]
     cards: list[dict[str, Any]] = [
         {
@@ -263,7 +264,7 @@ async def ensure_dashboard(home: HomeAssistant) -> None:
                 "type": "history-graph",
                 "title": "Imported power",
                 "hours_to_show": 1,
-                "entities": power[:8],
+                "entities": power,
             }
         )
     cards += [

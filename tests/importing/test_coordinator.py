@@ -410,6 +410,33 @@ def _statements(entry: EnirisConfigEntry) -> int:
 
 
 @pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.parametrize("reason", ["log-in", "wait"])
+async def test_values_grow_old_without_polls(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    reason: str,
+) -> None:
+    """While nobody may ask, old values are not shown as if they were of the present."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await advance(hass, freezer)
+    if reason == "log-in":
+        simulator.revoke("demo@example.com", "refresh")
+        simulator.revoke("demo@example.com", "access")
+    else:
+        simulator.faults.add(PATH, "status", status=429, retry_after=7200, times=1)
+    await advance(hass, freezer)
+    assert state_of(hass, entry, GRID, POWER) != STATE_UNAVAILABLE
+    await advance_in_polls(hass, freezer, 2 * POLL)
+    assert state_of(hass, entry, GRID, POWER) == STATE_UNAVAILABLE
+    # One a minute lasts longer
+    assert state_of(hass, entry, HomeWorld.HEAT_PUMP, POWER) != STATE_UNAVAILABLE
+    await advance_in_polls(hass, freezer, 5 * POLL)
+    assert state_of(hass, entry, HomeWorld.HEAT_PUMP, POWER) == STATE_UNAVAILABLE
+
+
+@pytest.mark.expected_log("cannot be read at present")
 @pytest.mark.parametrize("hours", [0.1, 3])
 async def test_one_line_at_either_end_of_an_outage(
     hass: HomeAssistant,

@@ -26,14 +26,18 @@ from simulator.server import Simulator
 from simulator.world import FleetWorld, HomeWorld
 from tests.common import (
     METADATA_POLL,
+    POLL,
     advance,
+    advance_in_polls,
     device_of,
     entity_id_of,
     imported_entities,
+    open_options,
     set_up_frozen,
     settle,
     state_of,
 )
+from tests.meter import METER, add_meter, write
 
 GRID = HomeWorld.GRID_METER
 POWER = "actualPowerTot_W"
@@ -365,9 +369,9 @@ async def test_options(
         everything = node_devices(hass, entry)
         sites = list(entry.runtime_data.nodes.data.sites)
         assert len(sites) == 3
-        result = await hass.config_entries.options.async_init(entry.entry_id)
+        flow_id = await open_options(hass, entry)
         result = await hass.config_entries.options.async_configure(
-            result["flow_id"],
+            flow_id,
             {
                 "import": {
                     CONF_INTERVAL: 30,
@@ -429,10 +433,9 @@ async def test_site_that_is_gone(
     )
     await settle(hass)
     assert not node_devices(hass, entry)
-    result = await hass.config_entries.options.async_init(entry.entry_id)
-    assert result["type"] is FlowResultType.FORM
+    flow_id = await open_options(hass, entry)
     result = await hass.config_entries.options.async_configure(
-        result["flow_id"],
+        flow_id,
         {
             "import": {
                 CONF_INTERVAL: 60,
@@ -446,3 +449,127 @@ async def test_site_that_is_gone(
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await settle(hass)
     assert GRID in node_devices(hass, entry)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_entity_ids_of_a_new_node(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    by_hand: bool,
+) -> None:
+    """Entities of a node that comes later are called after it, too, those of its metadata included."""
+    number = simulator.devices.by_node_id(HomeWorld.EV_CHARGER)["id"]
+    simulator.devices.hide(number)
+    entry = await set_up_frozen(hass, freezer, user_input)
+    simulator.devices.show(number)
+    if by_hand:
+        await hass.services.async_call(
+            "button",
+            "press",
+            {"entity_id": "button.demo_example_com_refresh"},
+            blocking=True,
+        )
+        await settle(hass)
+    else:
+        await advance(hass, freezer, METADATA_POLL)
+        await advance(hass, freezer)
+    ids = [
+        registered.entity_id
+        for registered in imported_entities(hass, entry)
+        if HomeWorld.EV_CHARGER in registered.unique_id
+    ]
+    assert len(ids) > 10
+    assert all(".charge_point_" in entity_id for entity_id in ids)
+
+
+async def test_two_accounts_with_the_same_nodes(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """What one account does not want any more stays the other's."""
+    first = await set_up_frozen(hass, freezer, user_input)
+    other_input = {**user_input, "username": "norole@example.com"}
+    second = await set_up_frozen(hass, freezer, other_input)
+    await advance(hass, freezer)
+    before = len(imported_entities(hass, second))
+    assert before > 50
+    hass.config_entries.async_update_entry(
+        first, options={CONF_IMPORT: {CONF_SITES: ["nothing"]}}
+    )
+    await settle(hass)
+    for _ in range(3):
+        await advance(hass, freezer, METADATA_POLL)
+    assert not imported_entities(hass, first)
+    assert len(imported_entities(hass, second)) == before
+
+
+@pytest.mark.parametrize("is_stale", [False, True])
+async def test_node_that_comes_back(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    is_stale: bool,
+) -> None:
+    """A node that is added again has all its entities again, however long it was silent before."""
+    freezer.move_to("2026-07-01T12:00:30Z")
+    fields = {
+        "actualPowerTot_W": 1.0,
+        "importedAbsEnergyTot_Wh": 1000.0,
+        "importedEnergyDeltaTot_Wh": 5.0,
+    }
+    add_meter(simulator, *fields)
+    write(simulator, fields)
+    entry = await set_up_frozen(hass, freezer, user_input)
+
+    def entities() -> set[str]:
+        return {
+            registered.unique_id
+            for registered in imported_entities(hass, entry)
+            if METER in registered.unique_id
+        }
+
+    before = entities()
+    assert len(before) > 3
+    if is_stale:
+        await advance_in_polls(hass, freezer, 9 * POLL)
+    simulator.devices.hide(simulator.devices.by_node_id(METER)["id"])
+    for _ in range(3):
+        await advance(hass, freezer, METADATA_POLL)
+    assert device_of(hass, entry, METER) is None
+    add_meter(simulator, *fields)
+    await advance(hass, freezer, METADATA_POLL)
+    write(simulator, fields, timedelta(0))
+    await advance_in_polls(hass, freezer, 3 * POLL)
+    assert entities() >= before
+
+
+async def test_user_deletes_a_device_while_not_loaded(
+    hass: HomeAssistant,
+    hass_ws_client: WebSocketGenerator,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """While nobody knows what the account lists, no device can be deleted."""
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    device = device_of(hass, entry, HomeWorld.GRID_METER)
+    assert device
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_ws_client(hass)
+    await client.send_json_auto_id(
+        {
+            "type": "config/device_registry/remove_config_entry",
+            "config_entry_id": entry.entry_id,
+            "device_id": device.id,
+        }
+    )
+    answer = await client.receive_json()
+    assert not answer["success"]
+    assert answer["error"]["code"] != "unknown_error"
+    assert device_of(hass, entry, HomeWorld.GRID_METER)

@@ -149,9 +149,7 @@ def test_before_live_rows() -> None:
     """What is put before a row is added to it and to all that follow."""
     behind = Recorded(24 * HOUR, 25 * HOUR, 103, 3, 0)
     steps = [Step(HOUR, 5, 93), Step(2 * HOUR, 7, 100)]
-    rows, shift = sum_rows(
-        steps, Known((behind,)), 0, 24 * HOUR, Anchor(behind.sum, 3)
-    )
+    rows, shift = sum_rows(steps, Known((behind,)), 0, 24 * HOUR, Anchor(behind.sum, 3))
     assert [row.sum for row in rows] == [5, 12]
     assert shift == 12
 
@@ -186,7 +184,9 @@ class Statistic:
     def of(cls, energies: Mapping[int, float]) -> "Statistic":
         """Return the one that has counted these energies."""
         total = 0.0
-        return cls({hour: (total := total + energies[hour]) for hour in sorted(energies)})
+        return cls(
+            {hour: (total := total + energies[hour]) for hour in sorted(energies)}
+        )
 
     @property
     def changes(self) -> dict[int, float]:
@@ -223,7 +223,9 @@ class Statistic:
 ENERGIES = st.dictionaries(st.integers(0, 40), st.floats(-100, 1000))
 
 
-@given(kept=ENERGIES, told=ENERGIES, span=st.tuples(st.integers(0, 40), st.integers(1, 24)))
+@given(
+    kept=ENERGIES, told=ENERGIES, span=st.tuples(st.integers(0, 40), st.integers(1, 24))
+)
 def test_every_hour_counts_its_energy(
     kept: dict[int, float], told: dict[int, float], span: tuple[int, int]
 ) -> None:

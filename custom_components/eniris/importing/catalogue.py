@@ -90,9 +90,10 @@ class FieldDescription(SensorEntityDescription):
         """Return the value in the native unit, None for one that cannot be shown."""
         match self.kind:
             case Kind.FLAG:
-                return value if isinstance(value, bool) else None
+                # Some devices know no truth values
+                return bool(value) if value in (0, 1) else None
             case Kind.TEXT:
-                return _text(value) if isinstance(value, str) else None
+                return _text(value)
             case _:
                 return self._number(value)
 
@@ -127,9 +128,16 @@ def usable_number(value: object) -> float | int | None:
     return value if -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER else None
 
 
-def _text(value: str) -> str | None:
-    """Return a text that can be a state: one line that can be printed, and not too long."""
-    text = " ".join(value.split())
+def _text(value: FieldValue | None) -> str | None:
+    """Return a text that can be a state: one line that can be printed, and not too long.
+
+    States can be numbers, the meaning of which is the device's own.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = " ".join(str(value).split())
     if not 0 < len(text) <= _LONGEST_TEXT or not text.isprintable():
         return None
     return text
@@ -356,8 +364,12 @@ CATALOGUE: Final[Mapping[str, FieldDescription]] = {
     description.key: description for description in _FIELDS
 }
 
-# On the battery's own node the word would stand twice
+# On the battery's own node the word would stand twice; on a site's nobody would know whose power
 _OF_MEASUREMENT: Final[Mapping[tuple[str, str], FieldDescription]] = {
+    # A site's own power is that of its connection to the grid
+    ("installationMetrics", "actualPowerTot_W"): _power(
+        "actualPowerTot_W", "grid_power"
+    ),
     ("batteryMetrics", "batteryCurrent_A"): _current("batteryCurrent_A", "current"),
     ("batteryMetrics", "batteryVoltage_V"): _voltage("batteryVoltage_V", "voltage"),
 }
@@ -379,8 +391,7 @@ _IMPORT_EXPORT: Final = (("import", 1), ("export", -1))
 _CHARGE_DISCHARGE: Final = (("charge", 1), ("discharge", -1))
 
 _EXCHANGING: Final = frozenset(
-    # The API's page gives the sign a meaning in the first three. A site's own power is that of
-    # its connection to the grid. Solar power and a load's have one direction only; so has that of
+    # The API's page gives the sign a meaning in the first three. Solar power and a load's have one direction only; so has that of
     # most meters of circuits, but nothing in the data tells them from the grid's meter.
     {
         "gridMetrics",

@@ -15,6 +15,7 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
@@ -292,6 +293,8 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self._shown: dict[FieldKey, tuple[bool, FieldValue | None]] = {}
         self._to_tell: dict[FieldKey, None] = {}
         self._telling: asyncio.Task[None] | None = None
+        self._expiry: CALLBACK_TYPE | None = None
+        self._polling = asyncio.Lock()
         self._key_listeners: dict[FieldKey, list[CALLBACK_TYPE]] = {}
         self._new_keys_listeners: list[Callable[[list[FieldKey]], None]] = []
 
@@ -300,6 +303,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self.totals.load(await self._store.async_load())
         self.config_entry.async_on_unload(self.async_add_listener(lambda: None))
         self.config_entry.async_on_unload(self._async_save)
+        self.config_entry.async_on_unload(self._async_forget_expiry)
 
     async def _async_save(self) -> None:
         await self._store.async_save(self.totals.as_json())
@@ -372,7 +376,9 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
 
     async def _async_update_data(self) -> dict[FieldKey, Reading]:
         try:
-            return await self._poll()
+            # A refresh by hand may come in the middle of a scheduled one
+            async with self._polling:
+                return await self._poll()
         finally:
             # After the coordinator has adopted the data; also when it has not, since
             # readings grow old
@@ -561,17 +567,45 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
             for key, reading in self.data.items()
             if now - reading.time <= reading.valid_for
         }
+        ends = (
+            self.data[key].time + self.data[key].valid_for for key in self._available
+        )
+        self._async_expire_at(min(ends, default=None))
         available, shown = self._available, self._shown
         for key, reading in self.data.items():
             if shown.get(key) != (key in available, reading.value):
                 self._to_tell[key] = None
         for key in shown.keys() - self.data.keys():
-            if shown[key] != (False, None):
+            if shown[key] != (False, None) or key not in self._planned_keys:
                 self._to_tell[key] = None
         if self._to_tell and self._telling is None:
             self._telling = self.hass.async_create_task(
                 self._tell(), "eniris new values"
             )
+
+    @callback
+    def _async_expire_at(self, moment: datetime | None) -> None:
+        """Look again when the first reading grows old: no poll may come until then.
+
+        None does after a log-in has ended, nor while the service asks to wait.
+        """
+        self._async_forget_expiry()
+        if moment is None or self._shutdown_requested:
+            return
+
+        @callback
+        def expired(_now: datetime) -> None:
+            self._expiry = None
+            self._async_look_for_changes()
+
+        delay = (moment - dt_util.utcnow()).total_seconds()
+        self._expiry = async_call_later(self.hass, max(delay, 0) + 1, expired)
+
+    @callback
+    def _async_forget_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry()
+            self._expiry = None
 
     async def _tell(self) -> None:
         """Tell of new fields and of changes, a slice at a time."""

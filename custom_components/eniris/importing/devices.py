@@ -9,7 +9,9 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
 from ..const import DOMAIN
+from .catalogue import readable
 from .coordinator import NodeCoordinator, Nodes
+from .nodes import Node
 
 _AT_ONCE: Final = 20
 """Devices that are registered before the event loop gets its turn."""
@@ -46,7 +48,7 @@ class NodeDevices:
 
     async def async_start(self) -> None:
         """Register what is known, and whatever changes from now on."""
-        await self._async_sync()
+        await self.async_sync()
         self._entry.async_on_unload(
             self._nodes.async_add_listener(self._async_nodes_updated)
         )
@@ -54,10 +56,11 @@ class NodeDevices:
     @callback
     def _async_nodes_updated(self) -> None:
         self._entry.async_create_task(
-            self._hass, self._async_sync(), "eniris devices", eager_start=False
+            self._hass, self.async_sync(), "eniris devices", eager_start=False
         )
 
-    async def _async_sync(self) -> None:
+    async def async_sync(self) -> None:
+        """Register what is known now; at once done if it is already."""
         async with self._lock:
             nodes = self._nodes.data
             if nodes is not self._registered:
@@ -90,7 +93,7 @@ class NodeDevices:
                 identifiers={(DOMAIN, node.id)},
                 name=node.device.name or node.id,
                 manufacturer=info.manufacturer,
-                model=info.model or node.device.node_type,
+                model=info.model or _kind(node),
                 serial_number=info.serial_number,
                 sw_version=info.firmware_version,
             )
@@ -107,6 +110,7 @@ class NodeDevices:
         is empty by mistake must not cost anybody their names and areas.
         """
         registry = dr.async_get(self._hass)
+        shared = self._shared(registry)
         missing: set[str] = set()
         for device in dr.async_entries_for_config_entry(registry, self._entry.entry_id):
             node_ids = {
@@ -115,7 +119,32 @@ class NodeDevices:
             if device.identifiers & self._others or node_ids & nodes.by_id.keys():
                 continue
             if node_ids & nodes.listed or device.id in self._missing:
-                registry.async_remove_device(device.id)
+                if device.id in shared:
+                    registry.async_update_device(
+                        device.id, remove_config_entry_id=self._entry.entry_id
+                    )
+                else:
+                    registry.async_remove_device(device.id)
             else:
                 missing.add(device.id)
         self._missing = missing
+
+    def _shared(self, registry: dr.DeviceRegistry) -> set[str]:
+        """Return the ids of devices that are another account's, too.
+
+        In older versions of Home Assistant a node that two accounts see is one device for both.
+        """
+        return {
+            device.id
+            for other in self._hass.config_entries.async_entries(DOMAIN)
+            if other.entry_id != self._entry.entry_id
+            for device in dr.async_entries_for_config_entry(registry, other.entry_id)
+        }
+
+
+def _kind(node: Node) -> str | None:
+    """Return what a node is, in the words of its type."""
+    if node.is_site:
+        return "Site"
+    node_type = node.device.node_type
+    return None if node_type is None else readable(node_type)

@@ -106,12 +106,16 @@ def _plan_node(
             if (series.measurement, field) not in planned
         )
         planned.update((series.measurement, field) for field in fields)
+        rows_of_all = _window(series) // interval(series.retention_policy)
         often: list[str] = []
         seldom: list[str] = []
         for field in fields:
-            is_rare = FieldKey(node.id, series.measurement, field) in rare
+            # Where all rows are asked for anyway, being asked for apart would bring nothing
+            is_rare = (
+                rows_of_all > _ROWS_PER_WINDOW
+                and FieldKey(node.id, series.measurement, field) in rare
+            )
             (seldom if is_rare else often).append(field)
-        rows_of_all = _window(series) // interval(series.retention_policy)
         for group, limit in ((often, _ROWS_PER_WINDOW), (seldom, rows_of_all)):
             for start in range(0, len(group), FIELDS_PER_QUERY):
                 yield PlannedQuery(
