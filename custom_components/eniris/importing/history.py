@@ -348,21 +348,29 @@ class History:
 
     async def _do(self, job: Job) -> None:
         """Do a job to its end; what is done of it stays done if that fails."""
-        statistics = await self._statistics(job)
+        while not self._nodes.answers:
+            # Nobody knows what there is
+            await asyncio.sleep(_LOOK_AGAIN)
+        if job.cursor == job.end:
+            # What cannot be joined to now would have a gap if it were joined to later
+            job = replace(job, unique_ids=tuple(await self._joinable(job)))
         while job.cursor > job.start:
+            # Anew each day, since entities can be renamed
+            found = await self._statistics(job)
             start = max(job.start, (job.cursor - 1) // _DAY * _DAY)
-            job = await self._do_day(job, statistics, start)
+            job = await self._do_day(job, list(found.values()), start)
             self._jobs[0] = job
             await self._async_save()
             self._tell()
         self._jobs.pop(0)
         await self._async_save()
+        entities = len(job.unique_ids or ())
         LOGGER.info(
             "The past of %s since %s is imported: %d rows in the statistics of %d entities",
             self._entry.title,
             datetime.fromtimestamp(job.start, UTC).isoformat(),
             job.rows,
-            len(statistics),
+            entities,
         )
         self._hass.bus.async_fire(
             EVENT_IMPORTED,
@@ -370,7 +378,7 @@ class History:
                 "config_entry_id": self._entry.entry_id,
                 "start": datetime.fromtimestamp(job.start, UTC).isoformat(),
                 "end": datetime.fromtimestamp(job.end, UTC).isoformat(),
-                "entities": len(statistics),
+                "entities": entities,
                 "rows": job.rows,
                 "refused_queries": job.refused,
             },
@@ -379,38 +387,48 @@ class History:
 
     # What belongs to a job
 
-    async def _statistics(self, job: Job) -> list[Statistic]:
-        """Return the statistics of a job; sums that begin just now are waited for."""
+    async def _joinable(self, job: Job) -> Iterable[str]:
+        """Return the unique ids of a job; sums that begin just now are waited for."""
         waited = 0.0
         while True:
-            statistics = await async_statistics(self._hass, await self._wanted(job))
-            without = [item.id for item in statistics if not item.can_be_joined]
-            if (statistics and not without) or waited >= _FIRST_ROW:
+            wanted = await self._wanted(job)
+            joinable = await self._statistics(job)
+            if (wanted and len(joinable) == len(wanted)) or waited >= _FIRST_ROW:
                 break
             await asyncio.sleep(_LOOK_AGAIN)
-            # While Eniris cannot be read, nobody knows what there will be
-            if self._nodes.answers and self._telemetry.last_update_success:
+            # While Eniris cannot be read, there are no states to make rows of
+            if self._telemetry.last_update_success:
                 waited += _LOOK_AGAIN
-        if without:
+        if without := wanted.keys() - {item.id for item in joinable.values()}:
             LOGGER.info(
                 "The past of %s is not imported: Home Assistant has made no statistics of"
                 " their own yet that it could be joined to",
-                ", ".join(without),
+                ", ".join(sorted(without)),
             )
-        return [item for item in statistics if item.can_be_joined]
+        return joinable
+
+    async def _statistics(self, job: Job) -> dict[str, Statistic]:
+        """Return the statistics of a job that rows can be put into, by unique id."""
+        found = await async_statistics(self._hass, await self._wanted(job))
+        account = self._entry.unique_id
+        return {
+            item.subject.unique_id(account): item
+            for item in found
+            if item.can_be_joined
+        }
 
     async def _wanted(self, job: Job) -> dict[str, Subject]:
         """Return what the enabled entities of a job show, by their ids."""
         registry = er.async_get(self._hass)
+        chosen = None if job.unique_ids is None else frozenset(job.unique_ids)
         subjects = await self._hass.async_add_executor_job(self.subjects)
         found = {}
         for number, (unique_id, subject) in enumerate(subjects.items(), start=1):
             if number % _LOOKED_UP_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            if job.unique_ids is None:
-                if not subject.is_energy_or_power:
-                    continue
-            elif unique_id not in job.unique_ids:
+            if not (
+                subject.is_energy_or_power if chosen is None else unique_id in chosen
+            ):
                 continue
             entity_id = registry.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
             entity = None if entity_id is None else registry.async_get(entity_id)
@@ -421,7 +439,7 @@ class History:
     def subjects(self) -> dict[str, Subject]:
         """Return all that can have a past, by the unique id of its entity."""
         return {
-            key.unique_id(self._entry.unique_id, shown.part): subject
+            subject.unique_id(self._entry.unique_id): subject
             for node in self._nodes.data.by_id.values()
             for (measurement, name), description in describe_node(
                 node.device.series

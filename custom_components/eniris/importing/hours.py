@@ -50,6 +50,10 @@ class Subject:
     key: FieldKey
     description: FieldDescription
 
+    def unique_id(self, account: str | None) -> str:
+        """Return the identity of its entity."""
+        return self.key.unique_id(account, self.description.part)
+
     @property
     def is_energy_or_power(self) -> bool:
         """Whether it is of those whose past everybody wants."""
