@@ -44,6 +44,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 IMPORTED = "importedEnergyDeltaTot_Wh"
 COUNTER = "importedAbsEnergyTot_Wh"
 POWER = "actualPowerTot_W"
+NET = "netEnergy_kWh"
 
 type Rows = dict[str, dict[datetime, StatisticsRow]]
 
@@ -397,7 +398,7 @@ def meter(
     freezer.move_to(NOW)
     for device in world.devices(NOW):
         simulator.devices.hide(device["id"])
-    add_meter(simulator, COUNTER, IMPORTED, POWER)
+    add_meter(simulator, COUNTER, IMPORTED, POWER, NET)
     return Meter(simulator)
 
 
@@ -454,6 +455,45 @@ async def test_exchanged_meter(
             midnight + 6 * HOUR: 65 + 30 + 4 + 6,
             midnight + 12 * HOUR: 20,
             NOW.replace(minute=0, second=0): 20,
+        },
+        abs=1e-3,
+    )
+
+
+async def test_meter_that_runs_back(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    meter: Meter,
+) -> None:
+    """Energy that is neither a counter nor of an interval is the difference of what is shown."""
+    midnight = datetime(2026, 10, 27, tzinfo=UTC)
+    readings: list[tuple[int, float]] = [
+        (-100, 50),
+        (-10, 40),
+        (10, 41),
+        (20, 4),
+        (50, 3),
+        (200, -7),
+        (300, -6),
+    ]
+    for minutes, reading in readings:
+        meter.write(midnight + minutes * MINUTE, **{NET: float(reading)})
+    meter.write(NOW - MINUTE, **{NET: -5.0})
+    entry = await set_up(hass, freezer, user_input)
+    await live_with(hass, freezer, NOW + 32 * MINUTE, meter, **{NET: -5.0})
+    await import_past(hass, freezer, entry, midnight - 2 * HOUR)
+    entity_id = entity_id_of(hass, entry, METER, NET)
+    found = (await rows(hass, [entity_id], LONG_AGO))[entity_id]
+    assert changes(found) == pytest.approx(
+        {
+            midnight - 2 * HOUR: 0,
+            midnight - HOUR: -10_000,
+            midnight: -37_000,
+            midnight + 3 * HOUR: -10_000,
+            midnight + 5 * HOUR: 1_000,
+            NOW.replace(minute=0, second=0): 1_000,
         },
         abs=1e-3,
     )

@@ -55,8 +55,8 @@ from .statistics import (
     async_statistics,
     async_write,
     async_written,
-    counter_steps,
     has_recorder,
+    meter_steps,
     rise,
     sum_rows,
     sum_steps,
@@ -515,13 +515,17 @@ class History:
     ) -> tuple[list[Hourly], float]:
         """Return the rows of a sum, and by how much what follows has to be shifted."""
         behind = known.behind(end)
-        if statistic.method is Method.COUNTER:
+        method = statistic.method
+        if method is not Method.SUM:
             before = hours.get(start - HOUR)
-            steps = counter_steps(
+            steps = meter_steps(
+                method,
                 {hour: values for hour, values in hours.items() if hour >= start},
                 None if before is None else before[-1],
             )
-            energy = rise(steps[-1].state, behind.state) if behind and steps else 0.0
+            energy = 0.0
+            if behind and steps:
+                energy = rise(method, steps[-1].state, behind.state)
         else:
             counted = self._counted(statistic, end)
             if counted is not None:

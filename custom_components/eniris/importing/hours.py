@@ -36,7 +36,9 @@ class Method(Enum):
     SUM = auto()
     """Of the energy of intervals."""
     COUNTER = auto()
-    """Of what a meter shows."""
+    """Of what a meter shows that only counts up."""
+    BALANCE = auto()
+    """Of what a meter shows that may run back."""
     MEAN = auto()
     """Of measured values."""
     MEAN_OF_DIRECTION = auto()
@@ -72,10 +74,13 @@ class Subject:
             return Method.SUM
         if description.state_class is SensorStateClass.TOTAL_INCREASING:
             return Method.COUNTER
-        if description.state_class is not SensorStateClass.MEASUREMENT:
-            return None
+        if description.state_class is SensorStateClass.TOTAL:
+            return Method.BALANCE
         return Method.MEAN if description.sign is None else Method.MEAN_OF_DIRECTION
 
+
+RAW: Final = (Method.BALANCE, Method.MEAN_OF_DIRECTION)
+"""Methods that need the single values."""
 
 _FUNCTIONS: Final[Mapping[Method, tuple[AggregateFunction, ...]]] = {
     Method.SUM: (AggregateFunction.SUM,),
@@ -90,7 +95,8 @@ _FUNCTIONS: Final[Mapping[Method, tuple[AggregateFunction, ...]]] = {
 type Values = tuple[float, ...]
 """What is known of an hour, in the field's native unit, by `Method`.
 
-SUM: the energy. COUNTER: lowest and highest, or all values where it fell. MEAN and MEAN_OF_DIRECTION: mean, lowest, highest.
+SUM: the energy. COUNTER: lowest and highest, or all values where it fell. BALANCE: all values. MEAN and
+MEAN_OF_DIRECTION: mean, lowest, highest.
 """
 
 type Answers = dict[Subject, dict[int, Values]]
@@ -135,7 +141,7 @@ class HourQuery:
         """Return what the answer says; what has no value in this time is missing."""
         if self.raw:
             return {
-                subject: (math.fsum(numbers) / len(numbers), min(numbers), max(numbers))
+                subject: _summary(subject, numbers)
                 for subject, numbers in self.read_raw(result).items()
                 if numbers
             }
@@ -179,9 +185,15 @@ class HourQuery:
         }
 
 
+def _summary(subject: Subject, numbers: Sequence[float]) -> Values:
+    if subject.method is not Method.MEAN_OF_DIRECTION:
+        return tuple(numbers)
+    return math.fsum(numbers) / len(numbers), min(numbers), max(numbers)
+
+
 def _functions(subject: Subject) -> tuple[AggregateFunction, ...]:
     method = subject.method
-    return () if method is None else _FUNCTIONS[method]
+    return () if method is None else _FUNCTIONS.get(method, ())
 
 
 def plan_hours(
@@ -240,7 +252,7 @@ def _grouped(
     for subject in subjects:
         series = series_of(nodes, subject)
         if series is not None and subject.method is not None:
-            raw = subject.method is Method.MEAN_OF_DIRECTION
+            raw = subject.method in RAW
             together[subject.key.node_id, series, raw].append(subject)
     for (_, series, raw), group in together.items():
         for part in _fitting(group, raw):

@@ -29,7 +29,7 @@ from homeassistant.helpers.recorder import DATA_INSTANCE, get_instance
 from .hours import Method, Subject, Values
 
 _RECORDER: Final = "recorder"
-_SUMS: Final = (Method.SUM, Method.COUNTER)
+_SUMS: Final = (Method.SUM, Method.COUNTER, Method.BALANCE)
 _DIGITS: Final = 9
 _NEGLIGIBLE: Final = 1e-6
 _RESET_BELOW: Final = 0.9
@@ -344,12 +344,18 @@ class Anchor(NamedTuple):
     energy: float
 
 
-def rise(before: float, after: float) -> float:
-    """Return what a meter counted between two values, as Home Assistant does: a new one began at 0."""
-    return after if after < _RESET_BELOW * before else after - before
+def rise(method: Method, before: float, after: float) -> float:
+    """Return what a meter counted between two values, as Home Assistant does.
+
+    One that only counts up began at 0 if it shows much less.
+    """
+    is_new = method is Method.COUNTER and after < _RESET_BELOW * before
+    return after if is_new else after - before
 
 
-def counter_steps(hours: Mapping[int, Values], before: float | None) -> list[Step]:
+def meter_steps(
+    method: Method, hours: Mapping[int, Values], before: float | None
+) -> list[Step]:
     """Return the steps of a meter by what it showed in each hour, in the order of time.
 
     `before` is what it showed last before them; if that is not known, the first value stands for it.
@@ -358,7 +364,7 @@ def counter_steps(hours: Mapping[int, Values], before: float | None) -> list[Ste
     for start, values in sorted(hours.items()):
         energy = 0.0
         for value in values:
-            energy += 0.0 if before is None else rise(before, value)
+            energy += 0.0 if before is None else rise(method, before, value)
             before = value
         steps.append(Step(start, energy, values[-1]))
     return steps
