@@ -60,7 +60,7 @@ async def pass_time(
     freezer: FrozenDateTimeFactory,
     until: Callable[[], object],
     step: float = 0.5,
-    steps: int = 6000,
+    steps: int = 3000,
 ) -> None:
     """Let time pass, a step of so many seconds after the other, until something is true."""
     for _ in range(steps):

@@ -1,0 +1,387 @@
+"""The import of the past beside live polling: within the budget, and whatever the service does."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
+
+from custom_components.eniris.const import DOMAIN
+from custom_components.eniris.data import EnirisConfigEntry
+from custom_components.eniris.importing.history import EVENT_IMPORTED
+from homeassistant.components.recorder.core import Recorder
+from homeassistant.components.recorder.statistics import StatisticsRow
+from homeassistant.const import CONF_PASSWORD
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
+from simulator.server import Simulator
+from simulator.world import HomeWorld
+
+from .common import entity_id_of, set_up_frozen, settle
+from .meter import METER
+from .past import (
+    DAY,
+    HOUR,
+    IMPORTED,
+    LONG_AGO,
+    MINUTE,
+    NOW,
+    POWER,
+    QUERY,
+    QUERY_PATH,
+    THIS_HOUR,
+    account_state,
+    asked_of_the_past,
+    finished,
+    measure,
+    measure_hourly,
+    only_a_meter,
+    pass_time,
+)
+from .recorded import live, rows
+
+START = THIS_HOUR - 2 * DAY
+HOURS = [START + n * HOUR for n in range(48)]
+ENERGY = 10.0
+
+
+@pytest.fixture(autouse=True)
+async def place_and_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
+    """Be in Brussels on a summer's day."""
+    freezer.move_to(NOW)
+    await hass.config.async_set_time_zone("Europe/Brussels")
+
+
+@pytest.fixture
+async def account(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    place_and_time: None,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> EnirisConfigEntry:
+    """Return the account of one meter, on the smallest tier, whose sum has begun."""
+    simulator.tier = "free"
+    only_a_meter(simulator, POWER, IMPORTED)
+    measure_hourly(
+        simulator, THIS_HOUR - 10 * DAY, THIS_HOUR, **{POWER: 100.0, IMPORTED: ENERGY}
+    )
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    await live(hass, freezer, NOW + 9 * MINUTE)
+    return entry
+
+
+async def import_two_days(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
+    """Ask for two days of everything."""
+    await entry.runtime_data.history.async_request(START)
+
+
+async def kept(
+    hass: HomeAssistant, entry: EnirisConfigEntry, field: str
+) -> Mapping[datetime, StatisticsRow]:
+    """Return the rows by the hour of one of the meter's fields."""
+    entity_id = entity_id_of(hass, entry, METER, field)
+    return (await rows(hass, [entity_id], LONG_AGO)).get(entity_id, {})
+
+
+async def check_everything(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
+    """Check that all of the two days is there, and once."""
+    power = await kept(hass, entry, POWER)
+    assert [hour for hour in power if hour < THIS_HOUR] == HOURS
+    assert {power[hour]["mean"] for hour in HOURS} == {100}
+    energy = await kept(hass, entry, IMPORTED)
+    assert {
+        hour: row["change"] for hour, row in energy.items() if hour < THIS_HOUR
+    } == pytest.approx(dict.fromkeys(HOURS, ENERGY), abs=1e-3)
+
+
+async def test_beside_live_polls(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    simulator: Simulator,
+    world: HomeWorld,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """On the smallest tier nothing is ever refused, and live values come as often as before."""
+    simulator.tier = "free"
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    await live(hass, freezer, NOW + 9 * MINUTE)
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    power = entity_id_of(hass, entry, HomeWorld.SITE, POWER)
+    simulator.log.reset()
+    shown = set()
+    slowest = timedelta()
+    reported = hass.states.get(power)
+    assert reported
+    last = reported.last_updated
+
+    def look() -> bool:
+        nonlocal last, slowest
+        shown.add(account_state(hass, entry, "poll_interval").state)
+        state = hass.states.get(power)
+        assert state
+        slowest = max(slowest, state.last_updated - last)
+        last = state.last_updated
+        return bool(events)
+
+    await import_two_days(hass, entry)
+    await pass_time(hass, freezer, look)
+    assert shown == {"60.0"}
+    # Home's power changes with every poll; a timer may be a second or two late
+    assert slowest <= timedelta(seconds=65)
+    counts = simulator.log.counts[QUERY]
+    assert counts.keys() == {200}
+    asked = asked_of_the_past(simulator)
+    assert len(asked) > 5
+    # Half of what polls leave over is what it takes, about
+    seconds = (asked[-1].time - asked[0].time).total_seconds()
+    spent = sum(request.cost or 0 for request in asked[:-1])
+    assert 15 < 60 * spent / seconds < 40
+    assert not [
+        issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN
+    ]
+    assert events[0].data["refused_queries"] == 0
+    entity_id = entity_id_of(
+        hass, entry, HomeWorld.SITE, "consumedEnergyDeltaTot_Wh"
+    )
+    energy = (await rows(hass, [entity_id], LONG_AGO))[entity_id]
+    for hour in HOURS:
+        assert energy[hour]["change"] == pytest.approx(
+            world.truth_energy_wh(
+                HomeWorld.SITE, "consumedEnergyDeltaTot_Wh", hour, hour + HOUR
+            ),
+            abs=0.5,
+        )
+
+
+@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("status", {"status": 503}),
+        ("drop", {}),
+        ("drop_after", {}),
+        ("half_body", {}),
+        ("html", {}),
+        ("wrong_type", {}),
+    ],
+)
+async def test_service_that_fails(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    kind: Any,
+    options: dict[str, Any],
+) -> None:
+    """While the service cannot be read the import waits; then it goes on, and nothing is missing."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await import_two_days(hass, account)
+    await pass_time(hass, freezer, lambda: asked_of_the_past(simulator))
+    fault = simulator.faults.add(QUERY_PATH, kind, **options)
+    await pass_time(hass, freezer, lambda: fault.hits >= 5)
+    simulator.faults.clear()
+    event = await finished(hass, freezer, events)
+    assert event.data["refused_queries"] == 0
+    await check_everything(hass, account)
+
+
+@pytest.mark.expected_log("cannot be read at present")
+async def test_long_outage_at_the_start(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Started anew while the service cannot be reached, an import waits for it however long that takes."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await import_two_days(hass, account)
+    await pass_time(hass, freezer, lambda: asked_of_the_past(simulator))
+    simulator.faults.add("/v1/", "drop")
+    assert await hass.config_entries.async_reload(account.entry_id)
+    await settle(hass)
+    await live(hass, freezer, NOW + 60 * MINUTE)
+    assert not events
+    simulator.faults.clear()
+    await live(hass, freezer, NOW + 78 * MINUTE)
+    if not events:
+        await finished(hass, freezer, events)
+    await check_everything(hass, account)
+
+
+@pytest.mark.expected_log("cannot be read at present")
+async def test_waits_as_long_as_it_is_told_to(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """After a refusal with a time to wait nothing is asked of the past before that is over."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await import_two_days(hass, account)
+    await pass_time(hass, freezer, lambda: asked_of_the_past(simulator))
+    fault = simulator.faults.add(
+        QUERY_PATH, "status", status=429, retry_after=400, times=2
+    )
+    await pass_time(hass, freezer, lambda: fault.hits == 2)
+    refused = [request.time for request in simulator.log.find(QUERY, status=429)]
+    await finished(hass, freezer, events)
+    since = [
+        request.time
+        for request in simulator.log.find(QUERY)
+        if request.time > refused[-1]
+    ]
+    # Polls and the import were each refused once, and each waited
+    assert min(since) >= refused[0] + timedelta(seconds=400)
+    past = [
+        request.time
+        for request in asked_of_the_past(simulator)
+        if request.time > refused[-1]
+    ]
+    assert min(past) >= refused[0] + timedelta(seconds=400)
+    await check_everything(hass, account)
+
+
+async def test_request_that_is_too_dear(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A request that the service will never answer is split until it does."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    simulator.log.reset()
+    # A poll has just been made: what comes next is the import's
+    simulator.faults.add(QUERY_PATH, "status", status=422, times=2)
+    await import_two_days(hass, account)
+    event = await finished(hass, freezer, events)
+    assert event.data["refused_queries"] == 0
+    answered = [request.status for request in simulator.log.find(QUERY)]
+    assert answered == [422, 422] + [200] * (len(answered) - 2)
+    assert len(asked_of_the_past(simulator)[0].json) == 2
+    await check_everything(hass, account)
+
+
+async def test_query_that_is_too_dear(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A query that is too dear even alone is given up; requests grow again after it."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    simulator.log.reset()
+    # Of ten queries, of five, of two and of one
+    simulator.faults.add(QUERY_PATH, "status", status=422, times=4)
+    await import_two_days(hass, account)
+    event = await finished(hass, freezer, events)
+    assert event.data["refused_queries"] == 1
+    power = await kept(hass, account, POWER)
+    assert [hour for hour in power if hour < THIS_HOUR] == HOURS[:-1]
+    sizes = [len(request.json) for request in asked_of_the_past(simulator)]
+    assert max(sizes) >= 8
+
+
+async def test_statement_that_is_refused(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A statement that is refused costs its own hour, and is counted."""
+    # Nothing can be made of numbers with a text among them
+    for hour in (HOURS[5], HOURS[20]):
+        measure(simulator, hour + MINUTE, **{POWER: "a text"})
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await import_two_days(hass, account)
+    event = await finished(hass, freezer, events)
+    assert event.data["refused_queries"] == 2
+    left = [hour for hour in HOURS if hour not in (HOURS[5], HOURS[20])]
+    power = await kept(hass, account, POWER)
+    assert [hour for hour in power if hour < THIS_HOUR] == left
+    energy = await kept(hass, account, IMPORTED)
+    assert {
+        hour: row["change"] for hour, row in energy.items() if hour < THIS_HOUR
+    } == pytest.approx(dict.fromkeys(left, ENERGY), abs=1e-3)
+
+
+@pytest.mark.parametrize("again", [START, HOURS[12]])
+async def test_refused_statement_destroys_nothing(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    again: datetime,
+) -> None:
+    """What was imported before stays where the service refuses to tell of it once more."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await import_two_days(hass, account)
+    await finished(hass, freezer, events)
+    await check_everything(hass, account)
+    # The first hour of a day is what the day before it is joined to
+    midnight = next(hour for hour in HOURS if hour.hour == 0)
+    for hour in (HOURS[20], midnight):
+        measure(simulator, hour + MINUTE, **{POWER: "a text", IMPORTED: "a text"})
+    await account.runtime_data.history.async_request(again)
+    event = await finished(hass, freezer, events)
+    assert event.data["refused_queries"]
+    await check_everything(hass, account)
+
+
+@pytest.mark.expected_log("log-in")
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_dead_log_in(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    restarted: bool,
+) -> None:
+    """Without a log-in it stops, also over a restart; after a new one it goes on from where it was."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await import_two_days(hass, account)
+    sensor = account_state(hass, account, "history_progress")
+    await pass_time(
+        hass,
+        freezer,
+        lambda: float(account_state(hass, account, "history_progress").state) > 10,
+    )
+    simulator.revoke("demo@example.com", "refresh")
+    simulator.revoke("demo@example.com", "access")
+    await pass_time(hass, freezer, hass.config_entries.flow.async_progress)
+    reached = account_state(hass, account, "history_progress")
+    asked = len(asked_of_the_past(simulator))
+    if restarted:
+        assert await hass.config_entries.async_reload(account.entry_id)
+        await settle(hass)
+    await live(hass, freezer, NOW + 50 * MINUTE)
+    assert not events
+    assert len(simulator.log.find(QUERY, status=200)) > 0
+    done = simulator.log.count(QUERY, 200)
+    shown = account_state(hass, account, "history_progress")
+    assert shown.attributes["fetching"] == reached.attributes["fetching"]
+    [flow] = hass.config_entries.flow.async_progress()
+    await hass.config_entries.flow.async_configure(
+        flow["flow_id"], {CONF_PASSWORD: user_input[CONF_PASSWORD]}
+    )
+    await settle(hass)
+    await finished(hass, freezer, events)
+    await check_everything(hass, account)
+    assert simulator.log.count(QUERY, 200) > done
+    # What was done is not asked for again
+    newest = reached.attributes["fetching"].timestamp() * 1000
+    sums = [
+        statement["where"]["time"][0]["value"]
+        for request in asked_of_the_past(simulator)[asked:]
+        if request.status == 200
+        for statement in request.json
+        if {"field": POWER, "function": "mean"} in statement["select"]
+    ]
+    assert sums
+    assert max(sums) < newest
+    assert sensor.entity_id == shown.entity_id
