@@ -1,4 +1,4 @@
-"""Actions: push points, upload now, list and discard what the service refused."""
+"""Actions: push points, upload now, send the past, list and discard what the service refused."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,6 +8,7 @@ from typing import Any, Final
 import voluptuous as vol
 
 from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import (
     HomeAssistant,
     ServiceCall,
@@ -16,14 +17,16 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.selector import ConfigEntrySelector
 from homeassistant.util import dt as dt_util
 
 from .api import FieldValue, WriteTarget
 from .const import (
     ATTR_CONFIG_ENTRY_ID,
+    ATTR_END,
     ATTR_POINTS,
+    ATTR_START,
     CONF_COLLECTOR,
     CONF_DATABASE,
     CONF_FIELDS,
@@ -33,13 +36,16 @@ from .const import (
     DOMAIN,
 )
 from .data import EnirisConfigEntry
-from .exporting.config import Series
+from .export_entity import export_identifier
+from .exporting.config import Export, Series
 from .exporting.exporter import ACTION, Exporter
 from .exporting.names import name_problem, namespace_problem, tag_problem
 from .exporting.outbox import OutboxError, Sample
+from .exporting.recorded import async_followed, recorder_is_there
 
 SERVICE_PUSH: Final = "push"
 SERVICE_UPLOAD_NOW: Final = "upload_now"
+SERVICE_EXPORT_HISTORY: Final = "export_history"
 SERVICE_LIST_REJECTS: Final = "list_rejects"
 SERVICE_DISCARD_REJECTS: Final = "discard_rejects"
 
@@ -70,6 +76,14 @@ _PUSH_SCHEMA: Final = vol.Schema(
     }
 )
 
+_HISTORY_SCHEMA: Final = vol.Schema(
+    {
+        vol.Required(ATTR_DEVICE_ID): cv.string,
+        vol.Required(ATTR_START): cv.datetime,
+        vol.Optional(ATTR_END): cv.datetime,
+    }
+)
+
 
 @callback
 def async_setup_services(hass: HomeAssistant) -> None:
@@ -77,6 +91,12 @@ def async_setup_services(hass: HomeAssistant) -> None:
     for name, handler, schema, supports_response in (
         (SERVICE_PUSH, _push, _PUSH_SCHEMA, SupportsResponse.NONE),
         (SERVICE_UPLOAD_NOW, _upload_now, _SCHEMA, SupportsResponse.NONE),
+        (
+            SERVICE_EXPORT_HISTORY,
+            _export_history,
+            _HISTORY_SCHEMA,
+            SupportsResponse.OPTIONAL,
+        ),
         (SERVICE_LIST_REJECTS, _list_rejects, _SCHEMA, SupportsResponse.ONLY),
         (SERVICE_DISCARD_REJECTS, _discard_rejects, _SCHEMA, SupportsResponse.OPTIONAL),
     ):
@@ -91,15 +111,14 @@ def _exporter(call: ServiceCall) -> Exporter:
         call.data[ATTR_CONFIG_ENTRY_ID]
     )
     if entry is None or entry.domain != DOMAIN:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="no_such_account"
-        )
+        raise _invalid("no_such_account")
+    return _loaded(entry)
+
+
+def _loaded(entry: EnirisConfigEntry) -> Exporter:
+    """Return the exporter of an account."""
     if entry.state is not ConfigEntryState.LOADED:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key="account_not_loaded",
-            translation_placeholders={"account": entry.title},
-        )
+        raise _invalid("account_not_loaded", account=entry.title)
     return entry.runtime_data.exporter
 
 
@@ -190,6 +209,56 @@ async def _upload_now(call: ServiceCall) -> None:
             translation_key="upload_failed",
             translation_placeholders={"error": problem},
         )
+
+
+async def _export_history(call: ServiceCall) -> ServiceResponse:
+    """Begin to send what the recorder has of an export; return of how much."""
+    exporter, export = _export(call)
+    now = dt_util.utcnow()
+    try:
+        # Times without a zone are local
+        start = dt_util.as_utc(call.data[ATTR_START])
+        end = dt_util.as_utc(call.data.get(ATTR_END, now))
+    except OverflowError as err:
+        raise _invalid("invalid_range_time") from err
+    if start >= end:
+        raise _invalid("start_not_before_end")
+    if end > now:
+        raise _invalid("range_in_future")
+    if not recorder_is_there(call.hass):
+        raise _invalid("no_recorder")
+    # What is before 1970 nobody has recorded
+    start = max(start, dt_util.utc_from_timestamp(0))
+    followed = async_followed(call.hass, export)
+    try:
+        asked = await exporter.async_export_history(export.id, start, end)
+    except OutboxError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="history_not_on_disk",
+            translation_placeholders={"error": str(err)},
+        ) from err
+    if not call.return_response:
+        return None
+    return {
+        "entities": len({each.entity_id for each in followed}),
+        ATTR_START: start.isoformat(),
+        ATTR_END: end.isoformat(),
+        "queued": asked,
+    }
+
+
+def _export(call: ServiceCall) -> tuple[Exporter, Export]:
+    """Return the export whose device a call names, with its exporter."""
+    device = dr.async_get(call.hass).async_get(call.data[ATTR_DEVICE_ID])
+    if device is not None:
+        entry: EnirisConfigEntry
+        for entry in call.hass.config_entries.async_entries(DOMAIN):
+            for export_id in entry.subentries:
+                if export_identifier(entry, export_id) in device.identifiers:
+                    exporter = _loaded(entry)
+                    return exporter, exporter.exports[export_id]
+    raise _invalid("no_such_export")
 
 
 async def _list_rejects(call: ServiceCall) -> ServiceResponse:
