@@ -49,14 +49,21 @@ def async_fire_history_exported(
     hass: HomeAssistant, entry: EnirisConfigEntry, job: Job
 ) -> None:
     """Tell automations what became of a part of the past that was to be sent."""
-    device = dr.async_get(hass).async_get_device(
-        {export_identifier(entry, job.export_id)}
+    device_id = next(
+        (
+            device.id
+            for device in dr.async_entries_for_config_entry(
+                dr.async_get(hass), entry.entry_id
+            )
+            if export_identifier(entry, job.export_id) in device.identifiers
+        ),
+        None,
     )
     hass.bus.async_fire(
         EVENT_HISTORY_EXPORTED,
         {
             "export_id": job.export_id,
-            ATTR_DEVICE_ID: None if device is None else device.id,
+            ATTR_DEVICE_ID: device_id,
             "start": job.start.isoformat(),
             "end": job.end.isoformat(),
             **history_counts(job),

@@ -356,7 +356,8 @@ class Backfill:
         await self._lane.finish(job.id)
         self._ahead = None
         title = self._exports[job.export_id].title
-        _LOGGER.info(
+        _LOGGER.log(
+            logging.WARNING if job.refused else logging.INFO,
             "The past of %s from %s to %s was sent: %s values stored, %s outside of the"
             " times that Eniris takes, %s refused, %s of no use",
             title,

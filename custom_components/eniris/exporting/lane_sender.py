@@ -118,7 +118,7 @@ class LaneSender:
         self._unsettled.append(
             _SetAside(sample.time, count, reason, state.refusal.says("type"))
         )
-        _LOGGER.warning(
+        _LOGGER.info(
             "Eniris refuses past values of field %s in %s from %s back; they are left out,"
             " other fields go on: %s",
             sample.field,
