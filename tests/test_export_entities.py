@@ -536,7 +536,7 @@ async def test_removal(home: Home, export: ConfigSubentry) -> None:
     """With an export, all of it goes; another one and what waited for it stay."""
     other = await home.add_export({POWER: FIELD}, title="Other", tags={"serialNr": "2"})
     gone = [entity.entity_id for entity in registered(home, export)]
-    assert len(gone) == 8
+    assert len(gone) == 9
     home.hass.config_entries.async_remove_subentry(home.entry, export.subentry_id)
     await home.settle()
     assert home.entry.state is ConfigEntryState.LOADED

@@ -22,7 +22,7 @@ from custom_components.eniris import (
 from custom_components.eniris.api import WireFormat, WriteTarget, write
 from custom_components.eniris.const import DOMAIN, SUBENTRY_EXPORT
 from custom_components.eniris.exporting import issues as issues_module, names, values
-from custom_components.eniris.exporting.config import Aggregate, Export
+from custom_components.eniris.exporting.config import Aggregate, Export, Past
 from custom_components.eniris.exporting.issues import Issues
 from custom_components.eniris.importing.plan import Preference
 from homeassistant.core import HomeAssistant
@@ -45,7 +45,7 @@ WITHOUT_TEXT = {"trial", "save"}
 DESCRIPTIONS: dict[str, list[EntityDescription]] = {
     "binary_sensor": [binary_sensor.PROBLEM],
     "button": [button.REFRESH, button.UPLOAD_NOW],
-    "sensor": [*sensor.ACCOUNT_SENSORS, *sensor.EXPORT_SENSORS],
+    "sensor": [*sensor.ACCOUNT_SENSORS, *sensor.EXPORT_SENSORS, sensor.EXPORT_HISTORY],
     "switch": [switch.ENABLED],
 }
 
@@ -132,6 +132,7 @@ def test_selectors() -> None:
     choices = {
         "aggregate": set(Aggregate),
         "attribute": {export_flow._STATE},
+        "history": set(Past),
         "preference": set(Preference),
         "wire_format": set(WireFormat),
     }

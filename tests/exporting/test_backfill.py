@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+import sqlite3
+import threading
 from typing import Any
+from unittest.mock import Mock
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -13,6 +17,7 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
+from sqlalchemy.exc import OperationalError
 
 from custom_components.eniris.api import EnirisConnectionError, Session
 from custom_components.eniris.const import CONF_HISTORY, DOMAIN, EVENT_HISTORY_EXPORTED
@@ -21,19 +26,33 @@ from custom_components.eniris.exporting import (
     outbox as outbox_module,
     recorded,
 )
+from custom_components.eniris.exporting.config import Past
+from custom_components.eniris.exporting.outbox import Limits, outbox_path
 from custom_components.eniris.services import SERVICE_EXPORT_HISTORY
+from homeassistant.components.recorder import history as recorder_history
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.components.recorder.db_schema import RecorderRuns
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant, ServiceResponse
-from homeassistant.helpers import entity_registry as er
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.recorder import get_instance, session_scope
 from homeassistant.helpers.storage import STORAGE_DIR
+from homeassistant.helpers.translation import async_get_exception_message
 from homeassistant.util import dt as dt_util
 from simulator.model import SeriesKey
 from simulator.server import Simulator
 from simulator.store import IncomingPoint
-from tests.export_kit import INGRESS, POWER, START, Home, MeterWorld, home_with_account
+from tests.export_kit import (
+    INGRESS,
+    POWER,
+    START,
+    Dialog,
+    Home,
+    MeterWorld,
+    home_with_account,
+)
 from tests.past import Row, add_means, add_statistics, record
 
 FIELD = "actualPowerTot_W"
@@ -115,6 +134,15 @@ async def export(
     """Make an export that begins with its past, and let that go up."""
     made = await home.add_export(mapping or {POWER: FIELD}, **{**PAST, **changes})
     await home.wait(6)
+    return made
+
+
+async def export_later(home: Home) -> ConfigSubentry:
+    """Make an export of which the past is asked for, where there is no room for it yet."""
+    made = await home.add_export({POWER: FIELD}, enabled=False)
+    backfill_ = home.entry.runtime_data.exporter._backfill
+    backfill_._limits = Limits(1000)
+    await ask(home, made, start=before(days=2))
     return made
 
 
@@ -693,8 +721,8 @@ async def test_restart(home: Home, monkeypatch: pytest.MonkeyPatch, kill: bool) 
         await home.add_export({POWER: FIELD}, **PAST, enabled=False)
         home.entry.runtime_data.exporter._backfill.async_wake()
         await reached.wait()
-        file = Path(home.hass.config.path(STORAGE_DIR)) / (
-            f"eniris.{home.entry.entry_id}.outbox.db"
+        file = outbox_path(
+            Path(home.hass.config.path(STORAGE_DIR)), home.entry.entry_id
         )
         copies = {path: path.read_bytes() for path in file.parent.glob(f"{file.name}*")}
         unloading = home.hass.async_create_task(
@@ -719,3 +747,256 @@ async def test_restart(home: Home, monkeypatch: pytest.MonkeyPatch, kill: bool) 
     await home.hass.config_entries.async_reload(home.entry.entry_id)
     await home.wait(12)
     assert not events
+
+
+async def test_asked_twice(home: Home) -> None:
+    """A range that waits already is not sent again; another one waits for its turn."""
+    made = await home.add_export({POWER: FIELD}, enabled=False)
+    events = async_capture_events(home.hass, EVENT_HISTORY_EXPORTED)
+    queued = []
+    for hours in (5, 5, 3, 24):
+        response = await home.hass.services.async_call(
+            DOMAIN,
+            SERVICE_EXPORT_HISTORY,
+            {"device_id": device_id(home, made), "start": before(hours=hours)},
+            blocking=True,
+            return_response=True,
+        )
+        assert response is not None
+        queued.append(response["queued"])
+    assert queued == [True, False, False, True]
+    await home.settle()
+    assert [event.data["stored"] for event in events] == [4, 33]
+    assert history(home, made)[1]["start"] == before(hours=24).isoformat()
+
+
+async def test_no_room(home: Home) -> None:
+    """While the outbox is nearly full nothing of the past is put in, and all of it is later."""
+    made = await export_later(home)
+    assert not seen(home)
+    assert history(home, made)[0] == "0.0"
+    home.entry.runtime_data.exporter._backfill._limits = Limits(2**30)
+    await home.wait(6)
+    assert len(seen(home)) == 33
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+@pytest.mark.expected_log("has reached its limit")
+async def test_dropped_at_the_limit(home: Home) -> None:
+    """At the outbox' limit what waits of the past goes first, and is read again."""
+    home.simulator.faults.add(INGRESS, "status", status=503)
+    made = await export(home)
+    exporter = home.entry.runtime_data.exporter
+    lane = exporter._backfill._lane
+    assert await lane.waiting() > 0
+    exporter._limits = Limits(1)
+    await exporter._enforce_limits()
+    assert await lane.waiting() == 0
+    exporter._limits = Limits(2**30)
+    home.simulator.faults.clear()
+    home.hass.states.async_set(POWER, "5", KW)
+    await exporter.async_upload_now()
+    await home.wait(6)
+    assert before(hours=23) in seen(home)
+    assert {before(hours=5), before(hours=4), before(hours=2)} <= seen(home).keys()
+    assert history(home, made)[0] == "100.0"
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+async def test_removed(home: Home) -> None:
+    """With an export goes what was to be sent of its past."""
+    home.simulator.faults.add(INGRESS, "status", status=503)
+    made = await export(home, enabled=False)
+    lane = home.entry.runtime_data.exporter._backfill._lane
+    assert await lane.waiting() > 0
+    home.hass.config_entries.async_remove_subentry(home.entry, made.subentry_id)
+    await home.settle()
+    await home.wait(6)
+    lane = home.entry.runtime_data.exporter._backfill._lane
+    assert await lane.waiting() == 0
+    assert await lane.jobs() == []
+    home.simulator.faults.clear()
+    await home.wait(61)
+    assert not seen(home)
+
+
+@pytest.mark.expected_log("The recorder cannot be read")
+async def test_recorder_fails(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the recorder cannot be read it waits, says so once, and goes on later."""
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            recorder_history,
+            "state_changes_during_period",
+            Mock(side_effect=OperationalError("SELECT", None, Exception("locked"))),
+        )
+        await export(home)
+        await home.wait(12)
+        assert seen(home) == {before(hours=1): 4000.0}
+    await home.wait(6)
+    assert len(seen(home)) == 33
+
+
+async def test_recorder_has_nothing(home: Home) -> None:
+    """Without anything recorded it is over at once."""
+    home.hass.states.async_set("sensor.new", "on")
+    made = await home.add_export({"sensor.new": "new"}, enabled=False)
+    await ask(home, made, start=before(hours=5), end=before(hours=4))
+    await ask(home, made, start=before(hours=4), end=before(hours=3))
+    assert history(home, made)[0] == "100.0"
+    assert history(home, made)[1]["stored"] == 0
+
+
+async def test_stopped_while_reading(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading that is under way ends when the account is unloaded."""
+    reading, go_on = threading.Event(), threading.Event()
+    read = recorder_history.state_changes_during_period
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        reading.set()
+        go_on.wait(10)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(recorder_history, "state_changes_during_period", slow)
+    monkeypatch.setattr(recorded, "_STATES_AT_ONCE", 1)
+    made = await home.add_export({POWER: FIELD}, enabled=False)
+    asked = home.hass.async_create_task(ask(home, made, start=before(days=1)))
+    await home.hass.async_add_executor_job(reading.wait, 10)
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    go_on.set()
+    await asked
+    monkeypatch.undo()
+    await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await home.wait(6)
+    assert len(seen(home)) == 33
+
+
+async def test_attributes_are_not_recorded(home: Home) -> None:
+    """How far it has come is for the eye."""
+    made = await export(home)
+    state = home.hass.states.get(home.entity_id(made, "sensor", "history"))
+    assert state is not None
+    assert state.state_info is not None
+    assert state.state_info["unrecorded_attributes"] >= set(history(home, made)[1])
+
+
+async def test_offered(home: Home) -> None:
+    """A new export is offered to begin with its past, which is then sent once and for all."""
+    events = async_capture_events(home.hass, EVENT_HISTORY_EXPORTED)
+    dialog = Dialog(home)
+    await dialog.to_end_of_trial({POWER: FIELD})
+    dialog.expect("written")
+    assert not dialog.result["last_step"]
+    await dialog.submit({})
+    dialog.expect("history")
+    assert dialog.result["last_step"]
+    assert dialog.shown == {CONF_HISTORY: "nothing"}
+    assert dialog.options(CONF_HISTORY) == list(Past)
+    await dialog.submit({CONF_HISTORY: "week"})
+    await home.wait(6)
+    assert before(hours=23) in seen(home)
+    [made] = home.exports
+    assert made.data[CONF_HISTORY] == "week"
+    start = datetime.fromisoformat(history(home, made)[1]["start"])
+    assert timedelta() <= start - before(days=7) < MINUTE
+    # Neither a restart nor a change asks for it again, and a change does not offer it
+    await home.hass.config_entries.async_reload(home.entry.entry_id)
+    await home.wait(6)
+    await dialog.open(made)
+    await dialog.to_fields(POWER)
+    await dialog.to_trial({POWER: FIELD})
+    dialog.expect("written")
+    assert dialog.result["last_step"]
+    await dialog.submit({})
+    assert dialog.result["type"] is FlowResultType.ABORT
+    await home.wait(6)
+    assert home.exports[0].data[CONF_HISTORY] == "week"
+    assert len(events) == 1
+    assert history(home, made)[0] == "100.0"
+
+
+async def test_offer_declined(home: Home) -> None:
+    """Nothing is what is offered first, and what leaves no trace."""
+    home.simulator.faults.add(INGRESS, "status", status=503, times=1)
+    dialog = Dialog(home)
+    await dialog.to_end_of_trial({POWER: FIELD})
+    await dialog.choose("save")
+    dialog.expect("history")
+    await dialog.submit(dialog.shown)
+    [made] = home.exports
+    assert CONF_HISTORY not in made.data
+    await home.wait(6)
+    assert history(home, made)[0] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ({"start": before(hours=1), "end": before(hours=1)}, "start_not_before_end"),
+        ({"start": before(hours=1), "end": before(hours=2)}, "start_not_before_end"),
+        ({"start": before(hours=-1)}, "start_not_before_end"),
+        ({"start": before(hours=1), "end": before(hours=-1)}, "range_in_future"),
+        ({"start": "0001-01-01T00:00:00+14:00"}, "invalid_range_time"),
+        ({"start": before(hours=1), "device_id": "unknown"}, "no_such_export"),
+    ],
+)
+async def test_what_is_wrong_with_a_range(
+    home: Home, data: dict[str, Any], key: str
+) -> None:
+    """A wrong range or device is told, and nothing is done."""
+    made = await home.add_export({POWER: FIELD})
+    with pytest.raises(ServiceValidationError) as err:
+        await ask(home, made, **data)
+    assert err.value.translation_key == key
+    assert async_get_exception_message(DOMAIN, key) != key
+    await home.settle()
+    assert history(home, made)[0] == "unknown"
+
+
+async def test_wrong_device(home: Home) -> None:
+    """A node's device is none of an export, and an account has to be loaded."""
+    made = await home.add_export({POWER: FIELD})
+    devices = dr.async_entries_for_config_entry(
+        dr.async_get(home.hass), home.entry.entry_id
+    )
+    other = next(device for device in devices if device.id != device_id(home, made))
+    with pytest.raises(ServiceValidationError) as err:
+        await ask(home, made, device_id=other.id, start=before(hours=1))
+    assert err.value.translation_key == "no_such_export"
+    await home.hass.config_entries.async_unload(home.entry.entry_id)
+    with pytest.raises(ServiceValidationError) as err:
+        await ask(home, made, start=before(hours=1))
+    assert err.value.translation_key == "account_not_loaded"
+
+
+async def test_no_disk(home: Home) -> None:
+    """A request that cannot be kept is not taken."""
+    made = await home.add_export({POWER: FIELD})
+    await home.entry.runtime_data.exporter.outbox.close()
+    with pytest.raises(HomeAssistantError) as err:
+        await ask(home, made, start=before(hours=1))
+    assert err.value.translation_key == "history_not_on_disk"
+
+
+async def test_older_outbox(home: Home) -> None:
+    """An outbox that was made before there was any history keeps what waits, and takes it."""
+    made = await home.add_export({POWER: FIELD})
+    await home.hass.config_entries.async_unload(home.entry.entry_id)
+    path = outbox_path(Path(home.hass.config.path(STORAGE_DIR)), home.entry.entry_id)
+
+    def make_older() -> int:
+        with closing(sqlite3.connect(path)) as db:
+            for table in ("job", "offer", "field", "sample"):
+                db.execute(f"DROP TABLE history_{table}")
+            db.execute("PRAGMA user_version = 1")
+            (uploaded,) = db.execute("SELECT uploaded FROM export").fetchone()
+            db.commit()
+        return int(uploaded)
+
+    assert await home.hass.async_add_executor_job(make_older) == 1
+    assert await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await home.wait(31)
+    assert home.shown(made, "uploaded") >= "1"
+    await ask(home, made, start=before(days=2))
+    assert len(seen(home)) == 33
