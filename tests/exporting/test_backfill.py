@@ -788,10 +788,10 @@ async def test_dropped_at_the_limit(home: Home) -> None:
     made = await export(home)
     exporter = home.entry.runtime_data.exporter
     lane = exporter._backfill._lane
-    assert await lane.waiting() > 0
+    assert await lane.waiting(1) > 0
     exporter._limits = Limits(1)
     await exporter._enforce_limits()
-    assert await lane.waiting() == 0
+    assert await lane.waiting(1) == 0
     exporter._limits = Limits(2**30)
     home.simulator.faults.clear()
     home.hass.states.async_set(POWER, "5", KW)
@@ -808,12 +808,12 @@ async def test_removed(home: Home) -> None:
     home.simulator.faults.add(INGRESS, "status", status=503)
     made = await export(home, enabled=False)
     lane = home.entry.runtime_data.exporter._backfill._lane
-    assert await lane.waiting() > 0
+    assert await lane.waiting(1) > 0
     home.hass.config_entries.async_remove_subentry(home.entry, made.subentry_id)
     await home.settle()
     await home.wait(6)
     lane = home.entry.runtime_data.exporter._backfill._lane
-    assert await lane.waiting() == 0
+    assert await lane.waiting(1) == 0
     assert await lane.jobs() == []
     home.simulator.faults.clear()
     await home.wait(61)
@@ -1000,3 +1000,19 @@ async def test_older_outbox(home: Home) -> None:
     assert home.shown(made, "uploaded") >= "1"
     await ask(home, made, start=before(days=2))
     assert len(seen(home)) == 33
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+async def test_each_target_by_itself(home: Home) -> None:
+    """A target that does not take anything holds up its own past alone."""
+    stuck = await export(home, database="unknown", title="Stuck")
+    made = await export(home)
+    await home.wait(6)
+    assert len(seen(home)) == 33
+    assert history(home, made)[0] == "100.0"
+    assert history(home, stuck)[0] == "0.0"
+    home.simulator.switches.namespaces.add(("unknown", "rp_one_m"))
+    await home.entry.runtime_data.exporter.async_upload_now()
+    await home.wait(6)
+    assert history(home, stuck)[0] == "100.0"
+    assert len(home.points(database="unknown", field_name=FIELD)) == 33

@@ -40,8 +40,8 @@ from .sender import Sender
 
 _LOGGER = logging.getLogger(__name__)
 
-SAMPLES_WANTED: Final = 5000
-"""About what a chunk has: as much as one request takes."""
+SAMPLES_WANTED: Final = 2500
+"""About what a chunk has: one request takes twice as much."""
 
 _FIRST_LENGTH: Final = timedelta(hours=1)
 _SHORTEST_LENGTH: Final = timedelta(minutes=1)
@@ -195,13 +195,16 @@ class Backfill:
         """Do all jobs, up to where one has to wait."""
         try:
             await self._begin()
+            held_up: set[int] = set()
             while True:
                 jobs = [job for job in await self._lane.jobs() if job.finished is None]
-                if not jobs:
-                    self._pending = False
+                # A target that fails holds up none of the others
+                job = next((job for job in jobs if job.id not in held_up), None)
+                if job is None:
+                    self._pending = bool(jobs)
                     return
-                if not await self._carry_out(jobs[0]):
-                    return
+                if not await self._carry_out(job):
+                    held_up.add(job.id)
         except OutboxError as err:
             _LOGGER.debug("The outbox failed the backfill, later again: %s", err)
         except StoppedError:
@@ -217,6 +220,8 @@ class Backfill:
     async def _carry_out(self, job: Job) -> bool:
         """Do a job; return False where it has to wait."""
         export = self._exports[job.export_id]
+        if not await self._send_waiting(job):
+            return False
         while True:
             inventory = await self._take_inventory(export, job)
             start = max(job.start, inventory.oldest() or job.end)
@@ -224,7 +229,7 @@ class Backfill:
             if self._ahead is None and job.cursor > start:
                 reading = asyncio.create_task(self._read(export, inventory, job))
             try:
-                through = await self._send_waiting()
+                through = await self._send_waiting(job)
             finally:
                 if reading is not None:
                     if self._stopped.is_set():
@@ -249,13 +254,13 @@ class Backfill:
             job = await self._lane.job(job.id) or job
             self._complained = False
 
-    async def _send_waiting(self) -> bool:
-        """Send what waits in the lane; return whether all of it is through."""
-        waiting = await self._lane.waiting()
+    async def _send_waiting(self, job: Job) -> bool:
+        """Send what waits of a job; return whether all of it is through."""
+        waiting = await self._lane.waiting(job.id)
         while waiting:
-            for target in await self._lane.targets():
+            for target in await self._lane.targets(job.id):
                 await self._sender.upload_lower_lane(target)
-            before, waiting = waiting, await self._lane.waiting()
+            before, waiting = waiting, await self._lane.waiting(job.id)
             if waiting >= before:
                 return False
         return True
@@ -330,7 +335,7 @@ class Backfill:
             shortest = max(shortest, export.when.interval)
         while True:
             length = max(self._length, shortest)
-            at_most = None if length == shortest else 3 * SAMPLES_WANTED
+            at_most = None if length == shortest else 2 * SAMPLES_WANTED
             since = chunk_start(export.when, job.cursor, length)
             if export.when.mode is Mode.CHANGE:
                 since = max(since, job.start)

@@ -207,22 +207,25 @@ class Lane:
 
         return await self._outbox.run(add)
 
-    async def waiting(self) -> int:
-        """Return how many samples wait."""
+    async def waiting(self, job_id: int) -> int:
+        """Return how many samples of a job wait."""
 
         def waiting(db: sqlite3.Connection) -> int:
-            (count,) = db.execute("SELECT count(*) FROM history_sample").fetchone()
+            (count,) = db.execute(
+                "SELECT count(*) FROM history_sample WHERE job_id = ?", (job_id,)
+            ).fetchone()
             return int(count)
 
         return await self._outbox.run(waiting)
 
-    async def targets(self) -> list[WriteTarget]:
-        """Return the targets that samples wait for."""
+    async def targets(self, job_id: int) -> list[WriteTarget]:
+        """Return the targets that samples of a job wait for."""
 
         def targets(db: sqlite3.Connection) -> list[WriteTarget]:
             rows = db.execute(
                 "SELECT collector, database, retention_policy FROM target WHERE id IN"
-                " (SELECT target_id FROM history_sample)"
+                " (SELECT target_id FROM history_sample WHERE job_id = ?)",
+                (job_id,),
             )
             return [WriteTarget(*row) for row in rows]
 

@@ -44,7 +44,7 @@ from .values import ON_OFF_DOMAINS, field_unit, state_gist, to_value
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_STATES_AT_ONCE: Final = 2000
+_STATES_AT_ONCE: Final = 500
 _ATTRIBUTES_AT_ONCE: Final = timedelta(hours=1)
 _STEP: Final = timedelta(minutes=10)
 """So far at once time passes for a tracker; more is taken for a hold-up."""
