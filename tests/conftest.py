@@ -38,16 +38,21 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def custom_integrations(request: pytest.FixtureRequest) -> None:
     """Let Home Assistant find the integration, in the tests that have a Home Assistant."""
-    if "recorder_db_url" in request.fixturenames:
-        # Wants to be there before Home Assistant
-        request.getfixturevalue("recorder_db_url")
+    recorder_first(request)
     if "hass" in request.fixturenames:
         request.getfixturevalue("enable_custom_integrations")
+
+
+def recorder_first(request: pytest.FixtureRequest) -> None:
+    """Set up the recorder, in the tests that have one, before Home Assistant, as it demands."""
+    if "recorder_mock" in request.fixturenames:
+        request.getfixturevalue("recorder_mock")
 
 
 @pytest.fixture(autouse=True)
 def own_config_directory(request: pytest.FixtureRequest) -> None:
     """Keep what is written to `.storage`, an outbox for one, out of the test kit's own directory."""
+    recorder_first(request)
     if "hass" in request.fixturenames:
         directory = request.getfixturevalue("tmp_path") / "config"
         (directory / STORAGE_DIR).mkdir(parents=True)

@@ -228,6 +228,11 @@ async def home_with_account(
         context={"source": SOURCE_USER},
         data={**user_input, CONF_USERNAME: username},
     )
+    if result.get("step_id") == "history":
+        # Asked where there is a recorder
+        result = await hass.config_entries.flow.async_configure(
+            result["flow_id"], {"back": "none"}
+        )
     assert result["type"] is FlowResultType.CREATE_ENTRY, result
     home = Home(hass, freezer, simulator, result["result"])
     await home.settle()

@@ -536,14 +536,14 @@ async def test_removal(home: Home, export: ConfigSubentry) -> None:
     """With an export, all of it goes; another one and what waited for it stay."""
     other = await home.add_export({POWER: FIELD}, title="Other", tags={"serialNr": "2"})
     gone = [entity.entity_id for entity in registered(home, export)]
-    assert len(gone) == 8
+    assert len(gone) == 9
     home.hass.config_entries.async_remove_subentry(home.entry, export.subentry_id)
     await home.settle()
     assert home.entry.state is ConfigEntryState.LOADED
     assert not registered(home, export)
     assert device(home, export) is None
     assert not [id_ for id_ in gone if home.hass.states.get(id_)]
-    assert len(registered(home, other)) == 8
+    assert len(registered(home, other)) == 9
     assert device(home, other) is not None
     measure(home, "2")
     await home.wait(STATUS)

@@ -23,8 +23,7 @@ from simulator.server import Simulator
 from simulator.world import HomeWorld
 
 from .common import device_of, entity_id_of, set_up_frozen, settle
-from .meter import METER
-from .past import (
+from .history_kit import (
     DAY,
     HOUR,
     IMPORTED,
@@ -41,6 +40,7 @@ from .past import (
     only_a_meter,
     pass_time,
 )
+from .meter import METER
 from .recorded import live, rows
 
 CHARGE = "stateOfCharge_frac"
@@ -254,7 +254,7 @@ async def test_times(
     hass: HomeAssistant,
     meter: EnirisConfigEntry,
     freezer: FrozenDateTimeFactory,
-    times: dict[str, str],
+    times: dict[str, Any],
     start: datetime,
     end: datetime,
 ) -> None:
@@ -270,30 +270,43 @@ async def test_times(
 
 
 @pytest.mark.parametrize(
-    "times",
+    ("error", "times"),
     [
-        {"end": START.isoformat()},
-        {"end": (START - timedelta(seconds=1)).isoformat()},
-        {"start": (NOW + MINUTE).isoformat()},
-        {"start": NOW.isoformat()},
-        {
-            "start": (NOW + HOUR).isoformat(),
-            "end": (NOW + 2 * HOUR).isoformat(),
-        },
+        ("start_not_before_end", {"end": START.isoformat()}),
+        (
+            "start_not_before_end",
+            {"end": (START - timedelta(seconds=1)).isoformat()},
+        ),
+        ("start_not_before_end", {"start": (NOW + MINUTE).isoformat()}),
+        ("start_not_before_end", {"start": NOW.isoformat()}),
+        (
+            "range_in_future",
+            {
+                "start": (NOW + HOUR).isoformat(),
+                "end": (NOW + 2 * HOUR).isoformat(),
+            },
+        ),
         # Times that cannot be told in UTC
-        {"start": "0001-01-01T00:00:00+14:00"},
-        {"end": "9999-12-31T23:59:59-12:00", "start": "9999-12-31T23:00:00-12:00"},
+        ("invalid_range_time", {"start": "0001-01-01T00:00:00+14:00"}),
+        (
+            "invalid_range_time",
+            {
+                "end": "9999-12-31T23:59:59-12:00",
+                "start": "9999-12-31T23:00:00-12:00",
+            },
+        ),
     ],
 )
 async def test_impossible_times(
     hass: HomeAssistant,
     meter: EnirisConfigEntry,
     simulator: Simulator,
+    error: str,
     times: dict[str, str],
 ) -> None:
-    """A start that is not before the end, or not in the past, is refused."""
+    """A start that is not before the end, or an end that is not in the past, is refused."""
     power = entity_id_of(hass, meter, METER, POWER)
-    await refused(hass, "invalid_range", entity_id=power, **times)
+    await refused(hass, error, entity_id=power, **times)
     assert account_state(hass, meter, "history_progress").state == "unknown"
     assert not asked_of_the_past(simulator)
 

@@ -20,8 +20,7 @@ from simulator.server import Simulator
 from simulator.world import HomeWorld
 
 from .common import entity_id_of, set_up_frozen, settle
-from .meter import METER
-from .past import (
+from .history_kit import (
     DAY,
     HOUR,
     IMPORTED,
@@ -40,6 +39,7 @@ from .past import (
     only_a_meter,
     pass_time,
 )
+from .meter import METER
 from .recorded import live, rows
 
 START = THIS_HOUR - 2 * DAY
@@ -145,9 +145,7 @@ async def test_beside_live_polls(
         issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN
     ]
     assert events[0].data["refused_queries"] == 0
-    entity_id = entity_id_of(
-        hass, entry, HomeWorld.SITE, "consumedEnergyDeltaTot_Wh"
-    )
+    entity_id = entity_id_of(hass, entry, HomeWorld.SITE, "consumedEnergyDeltaTot_Wh")
     energy = (await rows(hass, [entity_id], LONG_AGO))[entity_id]
     for hour in HOURS:
         assert energy[hour]["change"] == pytest.approx(

@@ -28,8 +28,7 @@ from simulator.totp import totp
 
 from .common import entity_id_of, set_up_frozen, settle, start_flow, submit
 from .export_kit import quoted, suggested
-from .meter import METER
-from .past import (
+from .history_kit import (
     DAY,
     HOUR,
     IMPORTED,
@@ -46,6 +45,7 @@ from .past import (
     only_a_meter,
     pass_time,
 )
+from .meter import METER
 from .recorded import live, rows
 
 LOGOUT = "POST /auth/logout"
@@ -238,6 +238,24 @@ async def test_today_is_that_of_home(
     assert datetime.fromisoformat(entries(hass)[0].data[CONF_HISTORY]) == TODAY
 
 
+async def test_date_long_ago(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    meter: None,
+    user_input: dict[str, Any],
+) -> None:
+    """A year with a typo in it leaves the account usable."""
+    flow_id = await to_history(hass, user_input)
+    await submit(hass, flow_id, {"back": "since", "since": "0001-01-01"})
+    [entry] = entries(hass)
+    assert entry.state is ConfigEntryState.LOADED
+    state = account_state(hass, entry, "history_progress")
+    assert state.state == "0.0"
+    # There was no Eniris before
+    assert state.attributes["back_to"].year >= 2000
+    assert await hass.config_entries.async_reload(entry.entry_id)
+
+
 @pytest.mark.parametrize(
     "typed", [{"back": "days_8"}, {"back": "since", "since": "soon"}]
 )
@@ -408,7 +426,7 @@ async def test_first_import_of_all_that_is_shown(
     """Sums that have just begun are waited for: the first import leaves nothing out."""
     # Ordered so that the first entities have no sums
     names = [f"actualPowerL{n}_W" for n in (1, 2, 3)]
-    names += [f"reactivePower{n}_W" for n in range(60)] + [POWER, IMPORTED]
+    names += [f"reactivePower{n}_W" for n in range(400)] + [POWER, IMPORTED]
     only_a_meter(simulator, *names)
     fields = dict.fromkeys(names, 10.0)
     measure_hourly(simulator, THIS_HOUR - 2 * DAY, NOW, **fields)
@@ -599,7 +617,8 @@ async def test_impossible_date_later(
     assert suggested(result["data_schema"]) == {"back": "days_30"}
     result = await options.async_configure(result["flow_id"], typed)
     check_question(result, with_nothing=False, errors={"since": error})
-    assert suggested(result["data_schema"]) == typed
+    shown: Any = result["data_schema"]
+    assert suggested(shown) == typed
     assert not asked_of_the_past(simulator)
     with pytest.raises(InvalidData):
         await options.async_configure(result["flow_id"], {"back": "none"})

@@ -27,25 +27,37 @@ from custom_components.eniris.const import (
 from custom_components.eniris.services import (
     ATTR_TIME,
     SERVICE_DISCARD_REJECTS,
+    SERVICE_EXPORT_HISTORY,
+    SERVICE_IMPORT_HISTORY,
     SERVICE_LIST_REJECTS,
     SERVICE_PUSH,
     SERVICE_UPLOAD_NOW,
 )
 from homeassistant.core import HomeAssistant, ServiceResponse
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import selector
+from homeassistant.helpers import entity_registry as er, selector
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.translation import async_get_exception_message
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 from simulator.server import Simulator
 
-from .export_kit import INGRESS, START, WRITE, Home, MeterWorld, home_with_account
+from .export_kit import (
+    INGRESS,
+    POWER,
+    START,
+    WRITE,
+    Home,
+    MeterWorld,
+    home_with_account,
+)
 
 PACKAGE = Path(services.__file__).parent
 SERVICES = {
     SERVICE_PUSH,
     SERVICE_UPLOAD_NOW,
+    SERVICE_EXPORT_HISTORY,
+    SERVICE_IMPORT_HISTORY,
     SERVICE_LIST_REJECTS,
     SERVICE_DISCARD_REJECTS,
 }
@@ -486,6 +498,25 @@ async def test_unreadable_outbox(
     assert err.value.translation_placeholders == {"error": "disk I/O error"}
 
 
+async def test_history_without_a_recorder(home: Home) -> None:
+    """Where nothing is recorded there is nothing to send, which is told."""
+    home.add_power()
+    export = await home.add_export({POWER: "actualPowerTot_W"})
+    entity = er.async_get(home.hass).async_get(
+        home.entity_id(export, "sensor", "history")
+    )
+    assert entity is not None
+    with pytest.raises(ServiceValidationError) as err:
+        await home.hass.services.async_call(
+            DOMAIN,
+            SERVICE_EXPORT_HISTORY,
+            {"device_id": entity.device_id, "start": START - timedelta(days=1)},
+            blocking=True,
+        )
+    assert err.value.translation_key == "no_recorder"
+    assert async_get_exception_message(DOMAIN, "no_recorder") != "no_recorder"
+
+
 async def test_actions_are_there_without_an_account(hass: HomeAssistant) -> None:
     """An automation that uses an action is checked before any account is loaded."""
     assert await async_setup_component(hass, DOMAIN, {})
@@ -514,8 +545,10 @@ def test_documents_name_the_same_actions() -> None:
     [
         (SERVICE_PUSH, services._PUSH_SCHEMA),
         (SERVICE_UPLOAD_NOW, services._SCHEMA),
+        (SERVICE_EXPORT_HISTORY, services._EXPORT_HISTORY_SCHEMA),
         (SERVICE_LIST_REJECTS, services._SCHEMA),
         (SERVICE_DISCARD_REJECTS, services._SCHEMA),
+        (SERVICE_IMPORT_HISTORY, services._IMPORT_HISTORY_SCHEMA),
     ],
 )
 def test_documents_describe_the_schema(service: str, schema: vol.Schema) -> None:

@@ -15,6 +15,7 @@ from custom_components.eniris import (
     binary_sensor,
     button,
     export_flow,
+    history_form,
     options_flow,
     sensor,
     switch,
@@ -22,8 +23,9 @@ from custom_components.eniris import (
 from custom_components.eniris.api import WireFormat, WriteTarget, write
 from custom_components.eniris.const import DOMAIN, SUBENTRY_EXPORT
 from custom_components.eniris.exporting import issues as issues_module, names, values
-from custom_components.eniris.exporting.config import Aggregate, Export
+from custom_components.eniris.exporting.config import Aggregate, Export, Past
 from custom_components.eniris.exporting.issues import Issues
+from custom_components.eniris.history_form import history_schema
 from custom_components.eniris.importing.plan import Preference
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
@@ -45,7 +47,7 @@ WITHOUT_TEXT = {"trial", "save"}
 DESCRIPTIONS: dict[str, list[EntityDescription]] = {
     "binary_sensor": [binary_sensor.PROBLEM],
     "button": [button.REFRESH, button.UPLOAD_NOW],
-    "sensor": [*sensor.ACCOUNT_SENSORS, *sensor.EXPORT_SENSORS],
+    "sensor": [*sensor.ACCOUNT_SENSORS, *sensor.EXPORT_SENSORS, sensor.EXPORT_HISTORY],
     "switch": [switch.ENABLED],
 }
 
@@ -107,31 +109,42 @@ def test_errors() -> None:
 
 
 def test_options() -> None:
-    """Every option has a name and a description, and no other."""
-    assert set(ENGLISH["options"]) == {"step"}
-    assert set(ENGLISH["options"]["step"]) == {"init"}
-    init = ENGLISH["options"]["step"]["init"]
-    assert set(init) == {"title", "sections"}
+    """Every option has a name and a description, and no other; so has what is asked of the past."""
+    texts = ENGLISH["options"]
+    assert set(texts) == {"step", "error", "progress", "abort"}
+    steps = texts["step"]
+    assert set(steps) == {"init", "settings", "history"}
+    assert set(steps["init"]["menu_options"]) == {"settings", "history"}
+    assert set(steps["settings"]) == {"title", "sections"}
     fields = {}
     for key, value in options_flow._schema({}).schema.items():
         assert isinstance(value, section)
         fields[str(key)] = {str(inner) for inner in value.schema.schema}
-    for texts in init["sections"].values():
-        assert texts["name"]
-        assert texts["description"]
+    sections = steps["settings"]["sections"]
+    for section_texts in sections.values():
+        assert section_texts["name"]
+        assert section_texts["description"]
     for part in ("data", "data_description"):
-        assert {
-            name: set(texts[part]) for name, texts in init["sections"].items()
-        } == fields
+        assert {name: set(sections[name][part]) for name in sections} == fields
+    asked = {str(key) for key in history_schema(with_nothing=False).schema}
+    for history in (steps["history"], ENGLISH["config"]["step"]["history"]):
+        assert set(history["data"]) == set(history["data_description"]) == asked
+    assert set(texts["abort"]) == keywords(options_flow, "reason") | {"history_done"}
+    assert set(texts["progress"]) == keywords(options_flow, "progress_action")
+    assert quoted(texts["progress"]["history"]) == {"percent", "fetching", "back_to"}
 
 
 def test_selectors() -> None:
     """Every choice that is translated has its words, and no other."""
     used = keywords(export_flow, "translation_key")
     used |= keywords(options_flow, "translation_key")
+    used |= keywords(history_form, "translation_key")
+    [back, _] = history_schema(with_nothing=True).schema.values()
     choices = {
         "aggregate": set(Aggregate),
+        "back": set(back.config["options"]),
         "attribute": {export_flow._STATE},
+        "history": set(Past),
         "preference": set(Preference),
         "wire_format": set(WireFormat),
     }

@@ -38,7 +38,11 @@ from .const import (
     SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry, EnirisData
-from .export_entity import async_register_exports, export_identifier
+from .export_entity import (
+    async_fire_history_exported,
+    async_register_exports,
+    export_identifier,
+)
 from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
@@ -100,6 +104,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         _outbox_limits(entry),
         Issues(hass, entry.entry_id, entry.title),
         lambda: entry.async_start_reauth(hass),
+        lambda job: async_fire_history_exported(hass, entry, job),
         wire_format(entry),
     )
     try:

@@ -17,6 +17,10 @@ CONF_CODE: Final = "code"
 
 ATTR_CONFIG_ENTRY_ID: Final = "config_entry_id"
 ATTR_POINTS: Final = "points"
+ATTR_START: Final = "start"
+ATTR_END: Final = "end"
+
+EVENT_HISTORY_EXPORTED: Final = "eniris_history_exported"
 
 SUBENTRY_EXPORT: Final = "export"
 CONF_COLLECTOR: Final = "collector"
@@ -33,6 +37,7 @@ DEVICE_INTERVAL: Final = timedelta(minutes=15)
 DEFAULT_POLL_INTERVAL: Final = 60
 """Seconds between two polls of telemetry."""
 
+CONF_HISTORY: Final = "history"
 CONF_ATTRIBUTE: Final = "attribute"
 CONF_ATTRIBUTES: Final = "attributes"
 CONF_ENABLED: Final = "enabled"
@@ -45,7 +50,6 @@ CONF_HEARTBEAT: Final = "heartbeat"
 CONF_IMPORT: Final = "import"
 CONF_SITES: Final = "sites"
 CONF_PREFERENCE: Final = "preference"
-CONF_HISTORY: Final = "history"
 CONF_BACK: Final = "back"
 CONF_SINCE: Final = "since"
 CONF_EXPERT: Final = "expert"

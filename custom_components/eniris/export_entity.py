@@ -1,14 +1,18 @@
 """What all entities of an export have in common, and the device that they belong to."""
 
+from typing import Any
+
+from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
 
-from .const import DOMAIN
+from .const import DOMAIN, EVENT_HISTORY_EXPORTED
 from .data import EnirisConfigEntry
 from .exporting.config import Export
 from .exporting.exporter import ExportStatus
+from .exporting.lane import Job
 from .importing.devices import account_identifier
 
 
@@ -38,6 +42,45 @@ def async_register_exports(hass: HomeAssistant, entry: EnirisConfigEntry) -> Non
             name=export.title,
         )
         registry.async_update_device(device.id, via_device_id=account.id)
+
+
+@callback
+def async_fire_history_exported(
+    hass: HomeAssistant, entry: EnirisConfigEntry, job: Job
+) -> None:
+    """Tell automations what became of a part of the past that was to be sent."""
+    device_id = next(
+        (
+            device.id
+            for device in dr.async_entries_for_config_entry(
+                dr.async_get(hass), entry.entry_id
+            )
+            if export_identifier(entry, job.export_id) in device.identifiers
+        ),
+        None,
+    )
+    hass.bus.async_fire(
+        EVENT_HISTORY_EXPORTED,
+        {
+            "export_id": job.export_id,
+            ATTR_DEVICE_ID: device_id,
+            "start": job.start.isoformat(),
+            "end": job.end.isoformat(),
+            **history_counts(job),
+        },
+    )
+
+
+def history_counts(job: Job) -> dict[str, Any]:
+    """Return what became of the values of a job, as events and attributes show it."""
+    return {
+        "stored": job.stored,
+        "outside": job.outside,
+        "outside_until": job.outside_until and job.outside_until.isoformat(),
+        "refused": job.refused,
+        "unusable": job.unusable,
+        "reason": job.reason,
+    }
 
 
 class EnirisExportEntity(Entity):

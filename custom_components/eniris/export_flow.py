@@ -59,6 +59,7 @@ from .const import (
     CONF_FIELD,
     CONF_FIELDS,
     CONF_HEARTBEAT,
+    CONF_HISTORY,
     CONF_INTERVAL,
     CONF_MEASUREMENT,
     CONF_MODE,
@@ -74,6 +75,7 @@ from .exporting.config import (
     DEFAULT_INTERVALS,
     Aggregate,
     Mode,
+    Past,
     async_entity_id,
     async_entity_reference,
     parse_series,
@@ -85,6 +87,7 @@ from .exporting.names import (
     namespace_problem,
     parse_tags,
 )
+from .exporting.recorded import recorder_is_there
 from .exporting.suggest import suggest_field
 from .exporting.values import to_value, unit_problem
 
@@ -155,6 +158,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self._attributes: dict[str, str | None] = {}
         self._placeholders: dict[str, str] = {"error": ""}
         self._errors: dict[str, str] = {}
+        self._past: Past | None = None
 
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
@@ -604,7 +608,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             step_id="written",
             data_schema=vol.Schema({}),
             description_placeholders=self._placeholders,
-            last_step=True,
+            last_step=not self._asks_for_past(),
         )
 
     async def async_step_save(
@@ -615,6 +619,8 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if self._errors:
             # A name was taken while the dialog was open
             return await self.async_step_fields()
+        if self._asks_for_past():
+            return await self.async_step_history()
         stored = (
             CONF_COLLECTOR,
             CONF_DATABASE,
@@ -633,12 +639,48 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if self.source == SOURCE_RECONFIGURE:
             subentry = self._get_reconfigure_subentry()
             # As it is by now: the switch may have been used while the dialog was open
-            if CONF_ENABLED in subentry.data:
-                data[CONF_ENABLED] = subentry.data[CONF_ENABLED]
+            for key in (CONF_ENABLED, CONF_HISTORY):
+                if key in subentry.data:
+                    data[key] = subentry.data[key]
             return self.async_update_and_abort(
                 self._entry, subentry, title=title, data=data
             )
+        if self._past not in (None, Past.NOTHING):
+            data[CONF_HISTORY] = str(self._past)
         return self.async_create_entry(title=title, data=data)
+
+    def _asks_for_past(self) -> bool:
+        """Tell whether there is a question left: a new export may begin with the past."""
+        return (
+            self._past is None
+            and self.source != SOURCE_RECONFIGURE
+            and recorder_is_there(self.hass)
+        )
+
+    async def async_step_history(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask how much of what the recorder has is sent, then save."""
+        if user_input is not None:
+            self._past = Past(user_input[CONF_HISTORY])
+            return await self.async_step_save()
+        return self.async_show_form(
+            step_id="history",
+            data_schema=vol.Schema(
+                {
+                    vol.Required(
+                        CONF_HISTORY, default=Past.NOTHING.value
+                    ): SelectSelector(
+                        SelectSelectorConfig(
+                            options=[past.value for past in Past],
+                            translation_key="history",
+                            mode=SelectSelectorMode.LIST,
+                        )
+                    )
+                }
+            ),
+            last_step=True,
+        )
 
     def _field_row(self, entity_id: str, field: str) -> dict[str, str]:
         row = {

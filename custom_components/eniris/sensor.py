@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import batched
-from typing import Final
+from typing import Any, Final
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
@@ -30,7 +30,8 @@ from .api.telemetry import parse_time
 from .const import DOMAIN
 from .data import EnirisConfigEntry
 from .entity import Distinguished, EnirisFieldEntity, async_add_field_entities
-from .export_entity import EnirisExportEntity
+from .export_entity import EnirisExportEntity, history_counts
+from .exporting.config import Export
 from .exporting.outbox import Figures
 from .importing.catalogue import FieldDescription, Kind, directions, usable_number
 from .importing.nodes import Node
@@ -82,6 +83,15 @@ EXPORT_SENSORS: Final = (
         entity_category=EntityCategory.DIAGNOSTIC,
         value=lambda figures: figures.last_upload,
     ),
+)
+
+
+EXPORT_HISTORY: Final = SensorEntityDescription(
+    key="history",
+    translation_key="history",
+    native_unit_of_measurement=PERCENTAGE,
+    suggested_display_precision=0,
+    entity_category=EntityCategory.DIAGNOSTIC,
 )
 
 
@@ -182,6 +192,9 @@ async def async_setup_entry(
                 for description in EXPORT_SENSORS
             ),
             config_subentry_id=export.id,
+        )
+        async_add_entities(
+            [EnirisHistorySensor(entry, export)], config_subentry_id=export.id
         )
 
     async_add_field_entities(entry, async_add_entities, partial(_field_sensors, entry))
@@ -356,6 +369,48 @@ class EnirisExportSensor(EnirisExportEntity, SensorEntity):
     def native_value(self) -> int | datetime | None:
         """The figure, as it was last looked at."""
         return self.entity_description.value(self.status.figures)
+
+
+class EnirisHistorySensor(EnirisExportEntity, SensorEntity):
+    """How much of the past that was asked for is sent."""
+
+    _unrecorded_attributes = frozenset(
+        {
+            "start",
+            "end",
+            "reading_back_to",
+            "stored",
+            "outside",
+            "outside_until",
+            "refused",
+            "unusable",
+            "reason",
+        }
+    )
+
+    def __init__(self, entry: EnirisConfigEntry, export: Export) -> None:
+        """Show the past of `export`."""
+        super().__init__(entry, export, EXPORT_HISTORY)
+
+    @property
+    def native_value(self) -> float | None:
+        """The share of the time that is done; None where nothing was ever asked for."""
+        history = self.status.history
+        return None if history is None else round(history.percent, 1)
+
+    @property
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        """What was asked for, how far that has come, and what became of the values."""
+        history = self.status.history
+        if history is None:
+            return None
+        job = history.job
+        return {
+            "start": job.start.isoformat(),
+            "end": job.end.isoformat(),
+            "reading_back_to": job.cursor.isoformat(),
+            **history_counts(job),
+        }
 
 
 class EnirisAccountSensor(EnirisAccountEntity, SensorEntity):

@@ -1,4 +1,4 @@
-"""Actions: push points, upload now, list and discard what the service refused, import the past."""
+"""Actions: push points, upload now, send or import the past, list and discard what was refused."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -17,7 +17,11 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import config_validation as cv, entity_registry as er
+from homeassistant.helpers import (
+    config_validation as cv,
+    device_registry as dr,
+    entity_registry as er,
+)
 from homeassistant.helpers.selector import ConfigEntrySelector
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonValueType
@@ -25,7 +29,9 @@ from homeassistant.util.json import JsonValueType
 from .api import FieldValue, WriteTarget
 from .const import (
     ATTR_CONFIG_ENTRY_ID,
+    ATTR_END,
     ATTR_POINTS,
+    ATTR_START,
     CONF_COLLECTOR,
     CONF_DATABASE,
     CONF_FIELDS,
@@ -35,22 +41,23 @@ from .const import (
     DOMAIN,
 )
 from .data import EnirisConfigEntry
-from .exporting.config import Series
+from .export_entity import export_identifier
+from .exporting.config import Export, Series
 from .exporting.exporter import ACTION, Exporter
 from .exporting.names import name_problem, namespace_problem, tag_problem
 from .exporting.outbox import OutboxError, Sample
+from .exporting.recorded import async_followed, recorder_is_there
 from .importing.history import HistoryUnavailableError
 from .importing.hours import Subject
 
 SERVICE_PUSH: Final = "push"
 SERVICE_UPLOAD_NOW: Final = "upload_now"
+SERVICE_EXPORT_HISTORY: Final = "export_history"
 SERVICE_LIST_REJECTS: Final = "list_rejects"
 SERVICE_DISCARD_REJECTS: Final = "discard_rejects"
 SERVICE_IMPORT_HISTORY: Final = "import_history"
 
 ATTR_TIME: Final = "time"
-ATTR_START: Final = "start"
-ATTR_END: Final = "end"
 
 _ENTRY_SCHEMA: Final = {
     vol.Required(ATTR_CONFIG_ENTRY_ID): ConfigEntrySelector({"integration": DOMAIN})
@@ -77,12 +84,20 @@ _PUSH_SCHEMA: Final = vol.Schema(
     }
 )
 
+_RANGE_SCHEMA: Final = {
+    vol.Required(ATTR_START): cv.datetime,
+    vol.Optional(ATTR_END): cv.datetime,
+}
+
+_EXPORT_HISTORY_SCHEMA: Final = vol.Schema(
+    {vol.Required(ATTR_DEVICE_ID): cv.string, **_RANGE_SCHEMA}
+)
+
 _IMPORT_HISTORY_SCHEMA: Final = vol.Schema(
     {
         vol.Optional(ATTR_ENTITY_ID, default=[]): cv.entity_ids,
         vol.Optional(ATTR_DEVICE_ID, default=[]): vol.All(cv.ensure_list, [cv.string]),
-        vol.Required(ATTR_START): cv.datetime,
-        vol.Optional(ATTR_END): cv.datetime,
+        **_RANGE_SCHEMA,
     }
 )
 
@@ -93,6 +108,12 @@ def async_setup_services(hass: HomeAssistant) -> None:
     for name, handler, schema, supports_response in (
         (SERVICE_PUSH, _push, _PUSH_SCHEMA, SupportsResponse.NONE),
         (SERVICE_UPLOAD_NOW, _upload_now, _SCHEMA, SupportsResponse.NONE),
+        (
+            SERVICE_EXPORT_HISTORY,
+            _export_history,
+            _EXPORT_HISTORY_SCHEMA,
+            SupportsResponse.OPTIONAL,
+        ),
         (SERVICE_LIST_REJECTS, _list_rejects, _SCHEMA, SupportsResponse.ONLY),
         (SERVICE_DISCARD_REJECTS, _discard_rejects, _SCHEMA, SupportsResponse.OPTIONAL),
         (
@@ -118,15 +139,14 @@ def _account(hass: HomeAssistant, entry_id: str | None) -> EnirisConfigEntry:
         None if entry_id is None else hass.config_entries.async_get_entry(entry_id)
     )
     if entry is None or entry.domain != DOMAIN:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="no_such_account"
-        )
+        raise _invalid("no_such_account")
+    return _loaded(entry)
+
+
+def _loaded(entry: EnirisConfigEntry) -> EnirisConfigEntry:
+    """Return an account if it is loaded."""
     if entry.state is not ConfigEntryState.LOADED:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key="account_not_loaded",
-            translation_placeholders={"account": entry.title},
-        )
+        raise _invalid("account_not_loaded", account=entry.title)
     return entry
 
 
@@ -219,6 +239,61 @@ async def _upload_now(call: ServiceCall) -> None:
         )
 
 
+async def _export_history(call: ServiceCall) -> ServiceResponse:
+    """Begin to send what the recorder has of an export; return of how much."""
+    exporter, export = _export(call)
+    start, end = _range(call)
+    if not recorder_is_there(call.hass):
+        raise _invalid("no_recorder")
+    followed = async_followed(call.hass, export)
+    try:
+        asked = await exporter.async_export_history(export.id, start, end)
+    except OutboxError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="history_not_on_disk",
+            translation_placeholders={"error": str(err)},
+        ) from err
+    if not call.return_response:
+        return None
+    return {
+        "entities": len({each.entity_id for each in followed}),
+        ATTR_START: start.isoformat(),
+        ATTR_END: end.isoformat(),
+        "queued": asked,
+    }
+
+
+def _range(call: ServiceCall) -> tuple[datetime, datetime]:
+    """Return start and end of a stretch of the past; raises `ServiceValidationError` for any other."""
+    now = dt_util.utcnow()
+    try:
+        # Times without a zone are local
+        start = dt_util.as_utc(call.data[ATTR_START])
+        end = dt_util.as_utc(call.data.get(ATTR_END, now))
+    except OverflowError as err:
+        raise _invalid("invalid_range_time") from err
+    if start >= end:
+        raise _invalid("start_not_before_end")
+    if end > now:
+        raise _invalid("range_in_future")
+    # Of what was before 1970 nobody has kept anything
+    return max(start, dt_util.utc_from_timestamp(0)), end
+
+
+def _export(call: ServiceCall) -> tuple[Exporter, Export]:
+    """Return the export whose device a call names, with its exporter."""
+    device = dr.async_get(call.hass).async_get(call.data[ATTR_DEVICE_ID])
+    if device is not None:
+        entry: EnirisConfigEntry
+        for entry in call.hass.config_entries.async_entries(DOMAIN):
+            for export_id in entry.subentries:
+                if export_identifier(entry, export_id) in device.identifiers:
+                    exporter = _loaded(entry).runtime_data.exporter
+                    return exporter, exporter.exports[export_id]
+    raise _invalid("no_such_export")
+
+
 async def _list_rejects(call: ServiceCall) -> ServiceResponse:
     """Return what the service refused for good, the newest first."""
     try:
@@ -262,11 +337,7 @@ def _unreadable(err: OutboxError) -> HomeAssistantError:
 
 async def _import_history(call: ServiceCall) -> ServiceResponse:
     """Have the past of entities fetched in the background, and return of which."""
-    now = dt_util.utcnow()
-    start = dt_util.as_utc(call.data[ATTR_START])
-    end = dt_util.as_utc(call.data.get(ATTR_END, now))
-    if start >= min(end, now):
-        raise _invalid("invalid_range")
+    start, end = _range(call)
     wanted: dict[str, dict[str, str]] = {}
     for entity in _entities(call):
         of_account = wanted.setdefault(entity.config_entry_id or "", {})

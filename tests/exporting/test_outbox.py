@@ -550,7 +550,7 @@ def damage(path: Path, how: str) -> None:
                 )
         case "newer version":
             with closing(sqlite3.connect(path)) as db:
-                db.execute("PRAGMA user_version = 2")
+                db.execute("PRAGMA user_version = 3")
         case "truncated":
             os.truncate(path, path.stat().st_size // 2)
         case "header":

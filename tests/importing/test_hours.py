@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, strategies as st
@@ -84,8 +85,8 @@ def at(seconds: int) -> str:
         ("somethingStrange", None, None),
         # The energy of an interval in another unit is not summed up
         ("importedEnergyDeltaTot_kWh", None, None),
-        # A volume is a total that may fall, of which one cannot tell what was counted
-        ("water_m3", None, None),
+        # What may fall
+        ("water_m3", None, Method.BALANCE),
     ],
 )
 def test_method(field: str, part: str | None, method: Method | None) -> None:
@@ -225,12 +226,20 @@ def test_read_directions() -> None:
     query = HourQuery(series(POWER), (imported, exported), NOON, NOON + HOUR, True)
     rows = [[at(NOON + 60 * n), value] for n, value in enumerate((-10, 30, None, 10))]
     read = query.read(answer([POWER], *rows))
-    assert read == {
-        imported: (pytest.approx(40 / 3), 0, 30),
-        exported: (pytest.approx(10 / 3), 0, 10),
-    }
+    assert read.keys() == {imported, exported}
+    assert read[imported] == pytest.approx((40 / 3, 0, 30))
+    assert read[exported] == pytest.approx((10 / 3, 0, 10))
     assert query.read(StatementResult([])) == {}
     assert query.read(answer([POWER], [at(NOON), None])) == {}
+
+
+def test_read_balance() -> None:
+    """Of a meter that may run back, every value of the hour counts, in the order of time."""
+    water = subject("water_m3")
+    [query] = plan_hours(nodes(series("water_m3")), [water], NOON, NOON + HOUR)
+    assert query.query().select == ["water_m3"]
+    rows = [[at(NOON + 60 * n), value] for n, value in ((2, 9.5), (0, 10), (1, 12))]
+    assert query.read(answer(["water_m3"], *rows)) == {water: (10, 12, 9.5)}
 
 
 def test_read_raw() -> None:
@@ -363,7 +372,7 @@ def test_spans_adjoin(start: int, length: int, longest: int) -> None:
     )
     assert planned[0].start == start
     assert planned[-1].end == start + length
-    for first, second in zip(planned, planned[1:], strict=False):
+    for first, second in pairwise(planned):
         assert first.end == second.start
     assert all(0 < query.end - query.start <= longest for query in planned)
 

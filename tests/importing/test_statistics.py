@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 import math
 
 from hypothesis import assume, given, strategies as st
@@ -10,6 +11,7 @@ import pytest
 
 from custom_components.eniris.api import QueryCost
 from custom_components.eniris.importing.history import Share
+from custom_components.eniris.importing.hours import Method
 from custom_components.eniris.importing.pace import Pace
 from custom_components.eniris.importing.statistics import (
     Anchor,
@@ -17,7 +19,7 @@ from custom_components.eniris.importing.statistics import (
     Known,
     Recorded,
     Step,
-    counter_steps,
+    meter_steps,
     rise,
     sum_rows,
     sum_steps,
@@ -44,7 +46,9 @@ MINUTE = timedelta(minutes=1)
 )
 def test_rise(before: float, after: float, counted: float) -> None:
     """What a meter counted between two values is what Home Assistant makes of them."""
-    assert rise(before, after) == pytest.approx(counted)
+    assert rise(Method.COUNTER, before, after) == pytest.approx(counted)
+    # One that may run back is never taken for a new one
+    assert rise(Method.BALANCE, before, after) == pytest.approx(after - before)
 
 
 @pytest.mark.parametrize(
@@ -65,15 +69,19 @@ def test_rise(before: float, after: float, counted: float) -> None:
         ({0: (98, 101)}, 100, [(0, 1, 101)]),
     ],
 )
-def test_counter_steps(
+def test_meter_steps(
     hours: dict[int, tuple[float, ...]],
     before: float | None,
     steps: list[tuple[int, float, float]],
 ) -> None:
     """A meter counts from what it showed last, and shows its last value."""
-    assert counter_steps(hours, before) == [
-        Step(start, pytest.approx(energy), state) for start, energy, state in steps
+    found = meter_steps(Method.COUNTER, hours, before)
+    assert [(step.start, step.state) for step in found] == [
+        (start, state) for start, _, state in steps
     ]
+    assert [step.energy for step in found] == pytest.approx(
+        [energy for _, energy, _ in steps]
+    )
 
 
 READINGS = st.lists(
@@ -82,19 +90,25 @@ READINGS = st.lists(
 )
 
 
-@given(readings=READINGS, before=st.none() | st.integers(0, 10**6))
-def test_counter_counts_each_rise_once(
-    readings: list[tuple[int, list[int]]], before: int | None
+@given(
+    method=st.sampled_from([Method.COUNTER, Method.BALANCE]),
+    readings=READINGS,
+    before=st.none() | st.integers(0, 10**6),
+)
+def test_meter_counts_each_rise_once(
+    method: Method, readings: list[tuple[int, list[int]]], before: int | None
 ) -> None:
     """Together, the hours count what Home Assistant would have counted of the values one by one."""
-    steps = counter_steps({hour: tuple(found) for hour, found in readings}, before)
+    hours = {hour: tuple(found) for hour, found in readings}
+    steps = meter_steps(method, hours, before)
     values = [value for _, found in sorted(readings) for value in found]
     counted = 0.0
     last: float | None = before
     for value in values:
         if last is not None:
             # As `homeassistant.components.sensor.recorder` does
-            counted += value if value < 0.9 * last else value - last
+            is_new = method is Method.COUNTER and value < 0.9 * last
+            counted += value if is_new else value - last
         last = value
     assert math.fsum(step.energy for step in steps) == pytest.approx(counted)
     assert [step.start for step in steps] == sorted(hour for hour, _ in readings)
@@ -120,7 +134,7 @@ def test_sum_steps_rise_by_their_energy(
     steps = sum_steps(hours, end)
     assert steps[-1].state == pytest.approx(end, abs=1e-6)
     assert {step.start: (step.energy,) for step in steps} == hours
-    for before, step in zip(steps, steps[1:], strict=False):
+    for before, step in pairwise(steps):
         assert step.state == pytest.approx(before.state + step.energy, abs=1e-6)
 
 

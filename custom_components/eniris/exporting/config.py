@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -21,6 +21,7 @@ from ..const import (
     CONF_FIELD,
     CONF_FIELDS,
     CONF_HEARTBEAT,
+    CONF_HISTORY,
     CONF_INTERVAL,
     CONF_MEASUREMENT,
     CONF_MODE,
@@ -33,6 +34,31 @@ DEFAULT_INTERVAL: Final = 60
 """Seconds between two values under a retention policy that is not named here."""
 
 DEFAULT_INTERVALS: Final = {"rp_one_s": 1, "rp_one_m": 60}
+
+
+class Past(StrEnum):
+    """How much of what is there already is sent when an export is made."""
+
+    NOTHING = "nothing"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+    EVERYTHING = "everything"
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_REACH: Final = {
+    Past.WEEK: timedelta(days=7),
+    Past.MONTH: timedelta(days=30),
+    Past.YEAR: timedelta(days=365),
+}
+
+
+def past_start(past: Past, now: datetime) -> datetime:
+    """Return from when on `past` is."""
+    reach = _REACH.get(past)
+    return _EPOCH if reach is None else now - reach
 
 
 class Mode(StrEnum):
@@ -97,6 +123,8 @@ class Export:
     fields: tuple[ExportedField, ...]
     when: When
     enabled: bool
+    past: Past = Past.NOTHING
+    """What is asked for once, when the export is made."""
 
     @classmethod
     def from_subentry(cls, subentry: ConfigSubentry) -> Self:
@@ -124,6 +152,7 @@ class Export:
                 timedelta(seconds=data.get(CONF_HEARTBEAT, 0)),
             ),
             enabled=data.get(CONF_ENABLED, True),
+            past=Past(data.get(CONF_HISTORY, Past.NOTHING)),
         )
 
 

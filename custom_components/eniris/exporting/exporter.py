@@ -12,8 +12,10 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
 from ..api import Session, WireFormat, WriteTarget
+from .backfill import Backfill, HistoryStatus
 from .config import Export
 from .issues import Issues
+from .lane import Job
 from .outbox import Figures, Limits, Outbox, OutboxError, Sample
 from .sampler import Sampler
 from .sender import Sender
@@ -40,6 +42,8 @@ class ExportStatus:
     figures: Figures = field(default_factory=Figures)
     problem: str | None = None
     """What keeps its values from being stored, None while all goes well."""
+    history: HistoryStatus | None = None
+    """How the sending of its past is doing, None where that was never asked for."""
 
 
 class Exporter:
@@ -54,9 +58,14 @@ class Exporter:
         limits: Limits,
         issues: Issues,
         on_reauthenticate: Callable[[], None],
+        on_history: Callable[[Job], None],
         wire_format: WireFormat,
     ) -> None:
-        """Carry out `exports` over `session`, by way of `outbox`."""
+        """Carry out `exports` over `session`, by way of `outbox`.
+
+        Tell `on_reauthenticate` when only a new log-in helps, and `on_history` when a part of
+        the past was sent.
+        """
         self._hass = hass
         self._limits = limits
         self._issues = issues
@@ -68,10 +77,19 @@ class Exporter:
             outbox,
             issues,
             on_reauthenticate,
-            self._async_target_changed,
+            self._async_changed,
             wire_format=wire_format,
         )
         self._exports = {export.id: export for export in exports}
+        self._backfill = Backfill(
+            hass,
+            outbox,
+            self._sender,
+            self._exports,
+            limits,
+            self._async_changed,
+            on_history,
+        )
         self._enabled = {export.id: export.enabled for export in exports}
         self._status: dict[str, ExportStatus] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -90,6 +108,7 @@ class Exporter:
         """Open the outbox and begin; raises `OutboxError` where there can be none."""
         await self._outbox.open()
         self._sampler.async_start()
+        self._backfill.async_start()
         self._unsubscribe = [
             async_track_time_interval(
                 self._hass, job, interval, name=name, cancel_on_shutdown=True
@@ -107,6 +126,7 @@ class Exporter:
         if self._stopping:
             return
         self._stopping = True
+        await self._backfill.async_stop()
         # Home Assistant hands over a change of state in the loop's next round
         await asyncio.sleep(0)
         self._sampler.async_advance()
@@ -137,6 +157,7 @@ class Exporter:
     async def _async_upload(self, _now: datetime) -> None:
         if not self._stopping:
             await self._sender.start_uploads()
+            self._backfill.async_wake()
 
     async def _async_refresh(self, _now: datetime) -> None:
         await self._enforce_limits()
@@ -172,6 +193,7 @@ class Exporter:
         try:
             figures = await self._outbox.figures()
             damaged = await self._outbox.damaged_files()
+            await self._backfill.refresh()
         except OutboxError as err:
             _LOGGER.debug("The figures of the outbox are not to be had: %s", err)
             return
@@ -181,7 +203,9 @@ class Exporter:
             self._issues.outbox_sound()
         status = {
             export.id: ExportStatus(
-                figures.get(export.id, Figures()), self._problem(export)
+                figures.get(export.id, Figures()),
+                self._problem(export),
+                self._backfill.status(export.id),
             )
             for export in self._exports.values()
         }
@@ -191,8 +215,8 @@ class Exporter:
                 listener()
 
     @callback
-    def _async_target_changed(self) -> None:
-        """Let the user see at once that a target works, or does not."""
+    def _async_changed(self) -> None:
+        """Let the user see at once what has changed."""
         self._hass.async_create_task(
             self.async_refresh(), "eniris export status", eager_start=False
         )
@@ -224,6 +248,15 @@ class Exporter:
         if self._enabled[export_id] != enabled:
             self._enabled[export_id] = enabled
             self._sampler.async_enable(export_id, enabled)
+
+    async def async_export_history(
+        self, export_id: str, start: datetime, end: datetime
+    ) -> bool:
+        """Send what the recorder has of an export from `start` to `end`, in the background.
+
+        Return False where that is under way already. Raises `OutboxError`.
+        """
+        return await self._backfill.ask(export_id, start, end)
 
     async def async_push(self, samples: Sequence[Sample]) -> None:
         """Put samples on disk; raises `OutboxError` where that fails."""

@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 import sqlite3
 import time
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -27,9 +27,9 @@ from .config import Series
 
 _LOGGER = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-_SCHEMA: Final = """
+_SCHEMA_1: Final = """
 CREATE TABLE target (
     id INTEGER PRIMARY KEY,
     collector TEXT NOT NULL,
@@ -72,6 +72,46 @@ CREATE TABLE reject (
     reason TEXT NOT NULL
 );
 """
+
+_SCHEMA_2: Final = """
+CREATE TABLE history_job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    export TEXT NOT NULL,
+    start_us INTEGER NOT NULL,
+    end_us INTEGER NOT NULL,
+    cursor_us INTEGER NOT NULL,
+    chunk_end_us INTEGER NOT NULL,
+    stored INTEGER NOT NULL DEFAULT 0,
+    outside INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0,
+    unusable INTEGER NOT NULL DEFAULT 0,
+    outside_until_us INTEGER,
+    reason TEXT,
+    finished REAL
+);
+CREATE TABLE history_offer (export TEXT PRIMARY KEY);
+CREATE TABLE history_field (
+    job_id INTEGER NOT NULL REFERENCES history_job (id),
+    measurement TEXT NOT NULL,
+    field TEXT NOT NULL,
+    type TEXT NOT NULL,
+    accepted INTEGER NOT NULL,
+    PRIMARY KEY (job_id, measurement, field, type)
+);
+CREATE TABLE history_sample (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES history_job (id),
+    target_id INTEGER NOT NULL REFERENCES target (id),
+    series_id INTEGER NOT NULL REFERENCES series (id),
+    time_us INTEGER NOT NULL,
+    field TEXT NOT NULL,
+    value NOT NULL
+);
+"""
+"""What `lane` works with: samples of the past, which wait in a table of their own."""
+
+_STEPS: Final = (_SCHEMA_1, _SCHEMA_2)
+"""What brings a file from one version to the next, beginning with none."""
 
 BATCH_POINTS: Final = 5000
 BATCH_BYTES: Final = 1024 * 1024
@@ -253,6 +293,14 @@ class Outbox:
         """Return the names of the files that were set aside and still exist."""
         return await self._run(self._damaged_files)
 
+    async def run[R](self, function: Callable[[sqlite3.Connection], R]) -> R:
+        """Call `function` with the connection, in the outbox' thread."""
+        return await self._run(lambda: function(self._db))
+
+    async def size(self) -> int:
+        """Return the bytes in use."""
+        return await self._run(self._size)
+
     async def _run[**P, R](
         self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
@@ -354,15 +402,15 @@ class Outbox:
             rows = []
             for sample in samples:
                 if sample.series not in series_ids:
-                    series_ids[sample.series] = _series_ids(db, sample.series)
+                    series_ids[sample.series] = series_keys(db, sample.series)
                 if sample.export_id not in export_ids:
-                    export_ids[sample.export_id] = _export_id(db, sample.export_id)
+                    export_ids[sample.export_id] = export_key(db, sample.export_id)
                 counts[sample.export_id] += 1
                 rows.append(
                     (
                         *series_ids[sample.series],
                         export_ids[sample.export_id],
-                        (sample.time - _EPOCH) // _MICROSECOND,
+                        to_us(sample.time),
                         sample.field,
                         sample.value,
                     )
@@ -380,20 +428,14 @@ class Outbox:
         rows = self._db.execute(
             "SELECT collector, database, retention_policy FROM target"
             " WHERE EXISTS (SELECT 1 FROM sample WHERE target_id = target.id)"
+            " OR EXISTS (SELECT 1 FROM history_sample WHERE target_id = target.id)"
         )
         return [WriteTarget(*row) for row in rows]
 
-    def _target_id(self, target: WriteTarget) -> int:
-        row = self._db.execute(
-            "SELECT id FROM target"
-            " WHERE collector = ? AND database = ? AND retention_policy = ?",
-            (target.collector, target.database, target.retention_policy),
-        ).fetchone()
-        return 0 if row is None else int(row[0])
-
     def _newest_id(self, target: WriteTarget) -> int:
         (newest,) = self._db.execute(
-            "SELECT max(id) FROM sample WHERE target_id = ?", (self._target_id(target),)
+            "SELECT max(id) FROM sample WHERE target_id = ?",
+            (target_key(self._db, target),),
         ).fetchone()
         return newest or 0
 
@@ -405,10 +447,6 @@ class Outbox:
         limit: int | None,
         max_size: int,
     ) -> list[StoredSample]:
-        samples: list[StoredSample] = []
-        points: set[tuple[int, int]] = set()
-        size = 0
-        tags: dict[str, tuple[tuple[str, str], ...]] = {}
         with closing(
             self._db.execute(
                 "SELECT sample.id, export.name, series_id, measurement, tags, time_us,"
@@ -418,44 +456,14 @@ class Outbox:
                 " WHERE sample.target_id = ? AND sample.id > ? AND sample.id <= ?"
                 " ORDER BY sample.id LIMIT ?",
                 (
-                    self._target_id(target),
+                    target_key(self._db, target),
                     after_id,
                     2**62 if until_id is None else until_id,
                     -1 if limit is None else limit,
                 ),
             )
         ) as rows:
-            for (
-                id_,
-                export_id,
-                series_id,
-                measurement,
-                tag_text,
-                time_us,
-                field,
-                value,
-            ) in rows:
-                if tag_text not in tags:
-                    tags[tag_text] = _parse_tags(tag_text)
-                sample = StoredSample(
-                    id_,
-                    export_id,
-                    measurement,
-                    tags[tag_text],
-                    _EPOCH + time_us * _MICROSECOND,
-                    field,
-                    _parse_value(value),
-                )
-                if (series_id, time_us) not in points:
-                    if len(points) == BATCH_POINTS:
-                        break
-                    points.add((series_id, time_us))
-                    size += _json_of_point(sample)
-                size += _json_of_field(sample)
-                if samples and size > max_size:
-                    break
-                samples.append(sample)
-        return samples
+            return cut_batch(rows, max_size)
 
     def _delete_uploaded(self, samples: Sequence[StoredSample], now: float) -> None:
         ids: defaultdict[str, list[tuple[int]]] = defaultdict(list)
@@ -496,14 +504,7 @@ class Outbox:
                 # A limit has dropped it in the meantime
                 return
             db.execute("DELETE FROM sample WHERE id = ?", (sample.id,))
-            db.execute(
-                "DELETE FROM reject WHERE id <= (SELECT max(id) FROM reject) - ?",
-                (REJECTS_KEPT,),
-            )
-            db.execute(
-                "UPDATE export SET rejected = rejected + 1 WHERE name = ?",
-                (sample.export_id,),
-            )
+            note_reject(db, sample.export_id)
         self._waiting[sample.export_id] -= 1
 
     def _rejects(self) -> list[Reject]:
@@ -521,7 +522,7 @@ class Outbox:
                     row[4],
                     row[5],
                     _parse_tags(row[6]),
-                    _EPOCH + row[7] * _MICROSECOND,
+                    from_us(row[7]),
                     row[8],
                     _parse_value(row[9]),
                 ),
@@ -557,9 +558,7 @@ class Outbox:
                     (name,),
                 ).fetchone()
                 if row is not None:
-                    figures[name] = replace(
-                        figures[name], oldest=_EPOCH + row[0] * _MICROSECOND
-                    )
+                    figures[name] = replace(figures[name], oldest=from_us(row[0]))
         return figures
 
     def _size(self) -> int:
@@ -572,7 +571,9 @@ class Outbox:
     def _enforce(self, limits: Limits, now: datetime) -> tuple[int, bool]:
         dropped = 0
         if limits.age:
-            dropped += self._drop_older((now - limits.age - _EPOCH) // _MICROSECOND)
+            dropped += self._drop_older(to_us(now - limits.age))
+        if self._size() > limits.size:
+            put_history_back(self._db)
         while self._size() > limits.size:
             count = self._drop_oldest()
             if not count:
@@ -621,7 +622,12 @@ class Outbox:
         return sum(count for _, count in rows)
 
 
-_TABLES: Final = {"target", "series", "export", "sample", "reject"}
+_TABLES: Final = {
+    1: {"target", "series", "export", "sample", "reject"},
+    2: {"history_job", "history_offer", "history_field", "history_sample"},
+}
+"""What the steps have added."""
+
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -645,20 +651,25 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.chmod(0o600)
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
-        is_new = _is_new(connection)
+        version = _version(connection)
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         # In write-ahead mode a power cut then costs the last commits at most, never the file
         connection.execute("PRAGMA synchronous = NORMAL")
-        if is_new:
-            # No id comes twice, also not after a file was set aside: what is deleted goes by ids
+        if version < SCHEMA_VERSION:
+            steps = "".join(_STEPS[version:])
             connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"
+                f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION};"
             )
-            connection.execute(
-                "INSERT INTO sqlite_sequence (name, seq) VALUES ('sample', ?)",
-                (time.time_ns() // 1000,),
-            )
+            if not version:
+                # No id comes twice, also not after a file was set aside: what is deleted goes by ids
+                connection.executemany(
+                    "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)",
+                    [
+                        (table, time.time_ns() // 1000)
+                        for table in ("sample", "history_sample")
+                    ],
+                )
             connection.commit()
     except sqlite3.Error:
         connection.close()
@@ -666,23 +677,96 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _is_new(connection: sqlite3.Connection) -> bool:
-    """Tell whether the file is empty; raises where it is neither that nor an outbox."""
+def _version(connection: sqlite3.Connection) -> int:
+    """Return the version of the file, 0 of an empty one; raises where it is no outbox."""
+    version: int
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     names = {
         name
         for (name,) in connection.execute("SELECT name FROM sqlite_schema").fetchall()
     }
     if version == 0 and not names:
-        return True
-    if version != SCHEMA_VERSION:
+        return 0
+    if version not in _TABLES:
         raise _UselessFileError(f"unknown version {version}")
-    if not names >= _TABLES:
+    if any(not names >= tables for step, tables in _TABLES.items() if step <= version):
         raise _UselessFileError("tables are missing")
-    return False
+    return version
 
 
-def _series_ids(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
+def target_key(db: sqlite3.Connection, target: WriteTarget) -> int:
+    """Return the id of a target, 0 of one that nothing was ever meant for."""
+    row = db.execute(
+        "SELECT id FROM target"
+        " WHERE collector = ? AND database = ? AND retention_policy = ?",
+        (target.collector, target.database, target.retention_policy),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def cut_batch(rows: Iterable[tuple[Any, ...]], max_size: int) -> list[StoredSample]:
+    """Return the first of `rows` that one request takes, at least one where there is any.
+
+    A row has id, export id, number of the series, measurement, tags, time, field and value.
+    """
+    samples: list[StoredSample] = []
+    points: set[tuple[int, int]] = set()
+    size = 0
+    tags: dict[str, tuple[tuple[str, str], ...]] = {}
+    for id_, export_id, series_id, measurement, tag_text, time_us, field, value in rows:
+        if tag_text not in tags:
+            tags[tag_text] = _parse_tags(tag_text)
+        sample = StoredSample(
+            id_,
+            export_id,
+            measurement,
+            tags[tag_text],
+            from_us(time_us),
+            field,
+            _parse_value(value),
+        )
+        if (series_id, time_us) not in points:
+            if len(points) == BATCH_POINTS:
+                break
+            points.add((series_id, time_us))
+            size += _json_of_point(sample)
+        size += _json_of_field(sample)
+        if samples and size > max_size:
+            break
+        samples.append(sample)
+    return samples
+
+
+def note_reject(db: sqlite3.Connection, export_id: str) -> None:
+    """Count a sample that was just set aside, and keep no more of them than are of use."""
+    db.execute(
+        "DELETE FROM reject WHERE id <= (SELECT max(id) FROM reject) - ?",
+        (REJECTS_KEPT,),
+    )
+    db.execute("UPDATE export SET rejected = rejected + 1 WHERE name = ?", (export_id,))
+
+
+def put_history_back(connection: sqlite3.Connection) -> None:
+    """Make room by dropping what waits of the past: the recorder has it, and it is read again."""
+    with connection as db:
+        db.execute(
+            "UPDATE history_job SET cursor_us = chunk_end_us"
+            " WHERE id IN (SELECT job_id FROM history_sample)"
+        )
+        db.execute("DELETE FROM history_sample")
+
+
+def to_us(time: datetime) -> int:
+    """Return a time as it is stored: microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_us(time_us: int) -> datetime:
+    """Return a stored time."""
+    return _EPOCH + time_us * _MICROSECOND
+
+
+def series_keys(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
     """Return the ids of a series' target and of itself, made where they are missing."""
     target = series.target
     key = (target.collector, target.database, target.retention_policy)
@@ -708,7 +792,8 @@ def _series_ids(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
     return target_id, series_id
 
 
-def _export_id(db: sqlite3.Connection, name: str) -> int:
+def export_key(db: sqlite3.Connection, name: str) -> int:
+    """Return the id of an export's row, made where it is missing."""
     db.execute("INSERT OR IGNORE INTO export (name) VALUES (?)", (name,))
     (id_,) = db.execute("SELECT id FROM export WHERE name = ?", (name,)).fetchone()
     return int(id_)

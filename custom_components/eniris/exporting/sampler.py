@@ -8,11 +8,6 @@ from datetime import datetime
 import logging
 from typing import Any
 
-from homeassistant.const import (
-    ATTR_UNIT_OF_MEASUREMENT,
-    STATE_UNAVAILABLE,
-    STATE_UNKNOWN,
-)
 from homeassistant.core import (
     CALLBACK_TYPE,
     Event,
@@ -30,7 +25,7 @@ from .config import Export, ExportedField, async_entity_id
 from .issues import Issues
 from .outbox import Outbox, OutboxError, Sample
 from .trackers import Tracker, make_tracker
-from .values import raw_value, to_value
+from .values import state_gist, to_value
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -53,13 +48,7 @@ class _Followed:
         return to_value(state, self.exported.field, self.exported.attribute)
 
     def gist(self, state: State | None) -> Any:
-        """Return all of a state that the field's value is made of."""
-        if state is None or state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
-            return None
-        return (
-            raw_value(state, self.exported.attribute),
-            state.attributes.get(ATTR_UNIT_OF_MEASUREMENT),
-        )
+        return state_gist(state, self.exported.attribute)
 
 
 class Sampler:

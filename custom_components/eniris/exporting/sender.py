@@ -1,13 +1,13 @@
 """The sender: batches from the outbox to the ingress, until the service has stored them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 import logging
 import random
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from homeassistant.core import HomeAssistant, callback
 
@@ -28,6 +28,7 @@ from ..api import (
     WriteTarget,
 )
 from .issues import Issues
+from .lane import FieldType, field_type
 from .outbox import (
     BATCH_BYTES,
     Outbox,
@@ -92,6 +93,18 @@ class TargetState:
     """The most bytes of a request, which a server that says 413 makes smaller."""
     refused_fields: set[tuple[str, str]] = field(default_factory=set)
     """Measurement and field of what was refused, until one of the same is stored."""
+    stored_fields: set[FieldType] = field(default_factory=set)
+    """What the service is known to take."""
+
+
+type Forget = Callable[[list[StoredSample]], Awaitable[None]]
+
+
+class LowerLane(Protocol):
+    """What goes up when nothing else waits."""
+
+    async def send_next(self, target: WriteTarget, state: TargetState) -> bool:
+        """Send one request; return whether there may be more to send at once."""
 
 
 class Sender:
@@ -123,7 +136,9 @@ class Sender:
         self._targets: dict[WriteTarget, TargetState] = {}
         self._uploads: dict[WriteTarget, asyncio.Task[None]] = {}
         self._starting = asyncio.Lock()
+        self._stopping = False
         self.reauthentication_needed = False
+        self.lower_lane: LowerLane | None = None
 
     def problem(self, target: WriteTarget) -> str | None:
         """Return why a target's samples are not stored at present, None while they are."""
@@ -185,8 +200,22 @@ class Sender:
         """Wait for the uploads under way."""
         await asyncio.gather(*self._uploads.values(), return_exceptions=True)
 
+    async def upload_lower_lane(self, target: WriteTarget) -> None:
+        """Upload what waits for a target if it may be tried, and wait until that is through."""
+        state = self._targets.setdefault(target, TargetState())
+        async with self._starting:
+            if (
+                target not in self._uploads
+                and not self.reauthentication_needed
+                and state.not_before <= time.monotonic()
+            ):
+                self._start(target, state)
+        if (upload := self._uploads.get(target)) is not None:
+            await asyncio.wait([upload])
+
     async def stop(self) -> None:
         """Try once more what is not known to fail, within a few seconds; then stop."""
+        self._stopping = True
         try:
             async with asyncio.timeout(LAST_UPLOAD):
                 await self.finish()
@@ -202,7 +231,7 @@ class Sender:
         """Send the target's samples until none waits or one must wait.
 
         The oldest go first. What is taken while a backlog goes up takes turns with it, so that it
-        never waits for more than one request.
+        never waits for more than one request. Nor does it wait for more than one of the lower lane.
         """
         try:
             backlog_until = await self._outbox.newest_id(target)
@@ -211,8 +240,17 @@ class Sender:
                 if sent is None:
                     return
                 live = await self._send_next(target, state, backlog_until, None)
-                if live is None or not (sent or live):
+                if live is None:
                     return
+                if sent or live:
+                    continue
+                if (
+                    self.lower_lane is None
+                    or self._stopping
+                    or not await self.lower_lane.send_next(target, state)
+                ):
+                    return
+                backlog_until = await self._outbox.newest_id(target)
         except OutboxError as err:
             _LOGGER.debug("The outbox failed during an upload, later again: %s", err)
 
@@ -292,7 +330,21 @@ class Sender:
     async def _send(
         self, target: WriteTarget, state: TargetState, samples: list[StoredSample]
     ) -> Outcome:
-        """Send one request and do as the API's table of statuses says."""
+        outcome = await self.request(
+            target, state, samples, self._outbox.delete_uploaded
+        )
+        if outcome is Outcome.STORED:
+            state.careful = more_careless(state.careful, len(samples))
+        return outcome
+
+    async def request(
+        self,
+        target: WriteTarget,
+        state: TargetState,
+        samples: list[StoredSample],
+        forget: Forget,
+    ) -> Outcome:
+        """Send one request and do as the API's table of statuses says; `forget` what is stored."""
         if len(samples) < _MERGED_AT_ONCE:
             points = merge_points(samples)
         else:
@@ -323,7 +375,7 @@ class Sender:
             return self._postpone(target, state, err, paused=True)
         except EnirisError as err:
             return self._postpone(target, state, err, paused=False)
-        await self._outbox.delete_uploaded(samples)
+        await forget(samples)
         self._note_success(target, state, samples)
         return Outcome.STORED
 
@@ -337,9 +389,10 @@ class Sender:
             state.works = True
             self._on_change()
         state.failures, state.not_before, state.problem = 0, 0.0, None
-        if state.careful is not None and len(samples) >= state.careful:
-            grown = state.careful * _CAREFUL_GROWTH
-            state.careful = None if grown >= _CAREFUL_GROWTH**4 else grown
+        state.stored_fields |= {
+            field_type(sample.measurement, sample.field, sample.value)
+            for sample in samples
+        }
         self._issues.target_works(target)
         if state.refused_fields:
             stored = {(sample.measurement, sample.field) for sample in samples}
@@ -386,6 +439,14 @@ class Sender:
             )
         state.failures += 1
         return Outcome.LATER
+
+
+def more_careless(careful: int | None, stored: int) -> int | None:
+    """Return the most samples of the next request after one of `stored` samples succeeded."""
+    if careful is None or stored < careful:
+        return careful
+    grown = careful * _CAREFUL_GROWTH
+    return None if grown >= _CAREFUL_GROWTH**4 else grown
 
 
 _TYPE_NAMES: Final = {bool: "boolean", float: "float", int: "integer", str: "string"}

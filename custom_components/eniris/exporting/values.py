@@ -126,6 +126,16 @@ def raw_value(state: State | None, attribute: str | None) -> Any:
     return state.state if attribute is None else state.attributes.get(attribute)
 
 
+def state_gist(state: State | None, attribute: str | None) -> Any:
+    """Return all of a state that a field's value is made of; a change of it makes a sample."""
+    if state is None or state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+        return None
+    return (
+        raw_value(state, attribute),
+        state.attributes.get(ATTR_UNIT_OF_MEASUREMENT),
+    )
+
+
 def to_value(
     state: State | None, field: str, attribute: str | None = None
 ) -> FieldValue | None:

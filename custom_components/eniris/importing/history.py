@@ -348,9 +348,7 @@ class History:
 
     async def _do(self, job: Job) -> None:
         """Do a job to its end; what is done of it stays done if that fails."""
-        while not self._nodes.answers:
-            # Nobody knows what there is
-            await asyncio.sleep(_LOOK_AGAIN)
+        await self._until_nodes_are_known()
         if job.cursor == job.end:
             # What cannot be joined to now would have a gap if it were joined to later
             job = replace(job, unique_ids=tuple(await self._joinable(job)))
@@ -384,6 +382,15 @@ class History:
             },
         )
         self._tell()
+
+    async def _until_nodes_are_known(self) -> None:
+        while not self._nodes.answers:
+            asked = asyncio.Event()
+            remove = self._nodes.async_add_listener(asked.set)
+            try:
+                await asked.wait()
+            finally:
+                remove()
 
     # What belongs to a job
 
