@@ -543,7 +543,7 @@ async def test_removal(home: Home, export: ConfigSubentry) -> None:
     assert not registered(home, export)
     assert device(home, export) is None
     assert not [id_ for id_ in gone if home.hass.states.get(id_)]
-    assert len(registered(home, other)) == 8
+    assert len(registered(home, other)) == 9
     assert device(home, other) is not None
     measure(home, "2")
     await home.wait(STATUS)
