@@ -145,7 +145,7 @@ def test_errors() -> None:
 
 def test_aborts() -> None:
     """Every end of the dialog without an account has its words, and no other."""
-    used = {"already_configured"}
+    used = {"already_configured", "already_in_progress"}
     for node in ast.walk(parsed(config_flow)):
         if isinstance(node, ast.Call) and (reason := keyword(node, "reason")):
             used.add(reason)

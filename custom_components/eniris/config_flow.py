@@ -313,8 +313,8 @@ class EnirisConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _finish(self, token: RefreshToken) -> ConfigFlowResult:
         """Create or update the entry of the account that `token` stands for."""
         user_id = await self._authentication.validate(token)
-        await self.async_set_unique_id(str(user_id))
         try:
+            await self.async_set_unique_id(str(user_id))
             if self.source == SOURCE_REAUTH:
                 self._abort_if_unique_id_mismatch(reason="wrong_account")
             else:

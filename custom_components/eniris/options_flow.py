@@ -193,12 +193,14 @@ class EnirisOptionsFlow(OptionsFlow):
 
         Each step further is a task of its own, since only then the dialog is told of it.
         """
-        is_loaded = self.config_entry.state is ConfigEntryState.LOADED
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return self.async_show_progress_done(next_step_id="history_done")
         progress = self._history.progress
-        if not is_loaded or progress.fetching is None or progress.back_to is None:
+        if progress.fetching is None or progress.back_to is None:
             return self.async_show_progress_done(next_step_id="history_done")
         if self._further is None or self._further.done():
-            self._further = self.hass.async_create_task(
+            # In the background: Home Assistant neither starts nor stops later for it
+            self._further = self.hass.async_create_background_task(
                 self._history.async_wait_for_progress(), "eniris progress", False
             )
         return self.async_show_progress(

@@ -347,7 +347,8 @@ async def _import_history(call: ServiceCall) -> ServiceResponse:
     for entry_id, entities in wanted.items():
         history = _account(call.hass, entry_id).runtime_data.history
         try:
-            await history.async_request(start, end, entities)
+            if not await history.async_request(start, end, entities):
+                raise _invalid("no_whole_hour")
         except HistoryUnavailableError as err:
             raise _invalid("no_recorder") from err
     if not call.return_response:

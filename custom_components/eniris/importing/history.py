@@ -70,6 +70,9 @@ _STORE_VERSION: Final = 1
 _OWN_ROWS: Final = 150
 """Seconds into an hour until the recorder has made its row of the hour before."""
 
+_EARLIEST: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
+"""No telemetry of Eniris is as old; a year with a typo in it is no reason to ask for centuries."""
+
 _FIRST_ROW: Final = 15 * 60.0
 """Seconds for which is waited for a sum's first row of its own, which it is joined to."""
 
@@ -192,7 +195,7 @@ class Share:
         budget = self._pace.per_minute
         if cost.remaining is not None and budget:
             # Polls must find what they need, and this its next request
-            needed = 2 * (self._pace.cost or 0.0) + cost.cost
+            needed = 2 * (self._pace.cost or 0.0) + self.queries() * self._per_query
             wait = max(wait, 60 * (needed - cost.remaining) / budget)
         return wait
 
@@ -241,6 +244,8 @@ class History:
             self._jobs = [job for job in restored if job is not None]
             self._is_first_taken = bool(stored.get("is_first_taken"))
             self._was_asked = True
+            # The sensor is there already
+            self._tell()
         if first is not None and not self._is_first_taken and has_recorder(self._hass):
             self._is_first_taken = True
             await self.async_request(first)
@@ -252,27 +257,30 @@ class History:
         start: datetime,
         end: datetime | None = None,
         unique_ids: Collection[str] | None = None,
-    ) -> None:
+    ) -> bool:
         """Fetch the past from `start` to `end`, that is the present, of some entities or of all.
 
-        Raises `HistoryUnavailableError` without a recorder.
+        Return False if there is no whole hour in it. Raises `HistoryUnavailableError` without a
+        recorder.
         """
         if not has_recorder(self._hass):
             raise HistoryUnavailableError
         now = _hour(dt_util.utcnow().timestamp())
         last = now if end is None else min(now, _hour(end.timestamp()))
         job = Job(
-            _hour(start.timestamp()),
+            max(_EARLIEST, _hour(start.timestamp())),
             last,
             last,
             None if unique_ids is None else tuple(sorted(unique_ids)),
         )
+        if job.start >= job.end:
+            return False
         self._was_asked = True
-        if job.start < job.end:
-            self._jobs.append(job)
+        self._jobs.append(job)
         await self._async_save()
         self._tell()
         self._run()
+        return True
 
     @property
     def progress(self) -> Progress:
@@ -323,28 +331,19 @@ class History:
 
     async def _work(self) -> None:
         """Do one job after the other, however long the service or the network make it wait."""
-        wait = _RETRY_FIRST
-        while self._jobs:
-            try:
+        try:
+            while self._jobs:
                 await self._do(self._jobs[0])
-            except ReauthenticationRequiredError:
-                # The polls ask for a new log-in; with it the account is set up again
-                return
-            except EnirisError as err:
-                LOGGER.debug("The past cannot be fetched at present: %s", err)
-                asked = err.retry_after if isinstance(err, RateLimitedError) else None
-                await asyncio.sleep(max(wait, min(asked or 0, _DAY)))
-                wait = min(2 * wait, _RETRY_LONGEST)
-            except Exception:  # noqa: BLE001
-                # An error of ours or of the recorder's must not be tried again for ever
-                LOGGER.exception(
-                    "The past of %s cannot be imported; what is there stays, and the rest is"
-                    " tried again when the account is set up again",
-                    self._entry.title,
-                )
-                return
-            else:
-                wait = _RETRY_FIRST
+        except ReauthenticationRequiredError:
+            # The polls ask for a new log-in; with it the account is set up again
+            LOGGER.debug("The past of %s waits for a log-in", self._entry.title)
+        except Exception:  # noqa: BLE001
+            # An error of ours or of the recorder's must not be tried again for ever
+            LOGGER.exception(
+                "The past of %s cannot be imported; what is there stays, and the rest is tried"
+                " again when the account is set up again",
+                self._entry.title,
+            )
 
     async def _do(self, job: Job) -> None:
         """Do a job to its end; what is done of it stays done if that fails."""
@@ -397,11 +396,15 @@ class History:
     async def _joinable(self, job: Job) -> Iterable[str]:
         """Return the unique ids of a job; sums that begin just now are waited for."""
         waited = 0.0
+        before: Collection[str] = ()
         while True:
             wanted = await self._wanted(job)
             joinable = await self._statistics(job)
-            if (wanted and len(joinable) == len(wanted)) or waited >= _FIRST_ROW:
+            # After a set-up, entities take a while to be all there
+            is_complete = wanted.keys() == before and len(joinable) == len(wanted)
+            if (wanted and is_complete) or waited >= _FIRST_ROW:
                 break
+            before = wanted.keys()
             await asyncio.sleep(_LOOK_AGAIN)
             # While Eniris cannot be read, there are no states to make rows of
             if self._telemetry.last_update_success:
@@ -464,7 +467,7 @@ class History:
         """Import the hours from `start` to the job's cursor."""
         end = job.cursor
         await self._wait_for_own_rows(end)
-        answers, refused = await self._fetch(statistics, start, end)
+        answers, refused, unknown = await self._fetch(statistics, start, end)
         await self._look_into_falls(statistics, answers)
         sums = [item for item in statistics if item.is_sum]
         known = await async_known(self._hass, sums, start, end)
@@ -473,8 +476,12 @@ class History:
         for number, statistic in enumerate(statistics, start=1):
             hours = answers.get(statistic.subject, {})
             if statistic.is_sum:
+                kept = known[statistic.id]
+                hours = hours | _kept_hours(
+                    statistic, kept, unknown.get(statistic.subject, ())
+                )
                 written, shift = self._sum_rows(
-                    statistic, hours, known[statistic.id], energies, start, end
+                    statistic, hours, kept, energies, start, end
                 )
             else:
                 written, shift = _mean_rows(hours), 0.0
@@ -577,9 +584,17 @@ class History:
             ):
                 spans[statistic.subject] = (end, behind.end)
         energies: dict[Subject, float] = {}
+        unknown: set[Subject] = set()
         async for query, result in self._ask(plan_spans(self._by_id, spans, _DAY)):
+            if result.error is not None:
+                unknown.update(query.subjects)
             for subject, (energy,) in query.read(result).items():
                 energies[subject] = energies.get(subject, 0.0) + energy
+        for statistic in sums:
+            behind = known[statistic.id].behind(end)
+            if statistic.subject in unknown and behind is not None:
+                # What the service does not tell stays what the recorder has
+                energies[statistic.subject] = behind.sum - behind.before
         return energies
 
     @property
@@ -590,8 +605,8 @@ class History:
 
     async def _fetch(
         self, statistics: Sequence[Statistic], start: int, end: int
-    ) -> tuple[Answers, int]:
-        """Return what the service says of each hour, and how many queries it refused.
+    ) -> tuple[Answers, int, Mapping[Subject, set[int]]]:
+        """Return what the service says of each hour, how many queries it refused, and the hours of these.
 
         Of meters, of the hour before as well: what they showed then tells what they counted.
         """
@@ -605,17 +620,24 @@ class History:
         )
         answers: Answers = {}
         refused = 0
+        unknown: dict[Subject, set[int]] = {}
         async for query, result in self._ask(queries):
-            refused += result.error is not None
+            if result.error is not None:
+                refused += 1
+                for subject in query.subjects:
+                    unknown.setdefault(subject, set()).add(query.start)
             for subject, values in query.read(result).items():
                 answers.setdefault(subject, {})[query.start] = values
-        return answers, refused
+        return answers, refused, unknown
 
     async def _ask(
         self, queries: Sequence[HourQuery]
     ) -> AsyncIterator[tuple[HourQuery, StatementResult]]:
-        """Ask within the share of the budget; what fails for good is an empty answer."""
-        asked = 0
+        """Ask within the share of the budget, again after a while where the service cannot be reached.
+
+        What it refuses for good is an empty answer.
+        """
+        asked, retry = 0, _RETRY_FIRST
         while asked < len(queries):
             part = queries[asked : asked + self._share.queries()]
             started = time.monotonic()
@@ -629,7 +651,18 @@ class History:
                     asked += 1
                     yield part[0], StatementResult([], str(err))
                 continue
+            except ReauthenticationRequiredError:
+                raise
+            except EnirisError as err:
+                LOGGER.debug("The past cannot be fetched at present: %s", err)
+                told = err.retry_after if isinstance(err, RateLimitedError) else None
+                await asyncio.sleep(max(retry, min(told or 0, _DAY)))
+                retry = min(2 * retry, _RETRY_LONGEST)
+                continue
+            retry = _RETRY_FIRST
             asked += len(part)
+            # One query that was too dear says nothing of the others
+            self._share.most = min(_MOST_QUERIES, 2 * self._share.most)
             for query, result in zip(part, answer.results, strict=True):
                 yield query, result
             await asyncio.sleep(
@@ -644,6 +677,19 @@ def _mean_rows(hours: Mapping[int, Values]) -> list[Hourly]:
         Hourly(hour, mean=mean, lowest=lowest, highest=highest)
         for hour, (mean, lowest, highest) in sorted(hours.items())
     ]
+
+
+def _kept_hours(
+    statistic: Statistic, known: Known, unknown: Collection[int]
+) -> dict[int, Values]:
+    """Return the hours of which the service refuses to tell as the recorder has them."""
+    return {
+        row.start: (
+            (row.sum - row.before,) if statistic.method is Method.SUM else (row.state,)
+        )
+        for row in known.rows
+        if row.start in unknown
+    }
 
 
 def _hour(seconds: float) -> int:

@@ -19,6 +19,7 @@ from homeassistant.components.recorder.statistics import (
     StatisticsRow,
     async_import_statistics,
     get_last_short_term_statistics,
+    get_last_statistics,
     get_metadata,
     statistics_during_period,
 )
@@ -100,6 +101,8 @@ class Known:
     """By the hour, those of a stretch of time and the first one after it."""
     latest: Recorded | None = None
     """The newest row of five minutes, where there is none of an hour behind."""
+    before: float = 0.0
+    """The sum before that time, where there is no row from its beginning on."""
 
     def behind(self, end: int) -> Recorded | None:
         """Return the first row from `end` on; the newest one of five minutes where there is none."""
@@ -248,6 +251,7 @@ def _known(
         statistic.id: Known(
             _up_to_first_after(rows[statistic.id], end),
             _latest(hass, statistic) if statistic.id in missing else None,
+            0.0 if rows[statistic.id] else _newest_sum(hass, statistic),
         )
         for statistic in statistics
     }
@@ -269,6 +273,13 @@ def _latest(hass: HomeAssistant, statistic: Statistic) -> Recorded | None:
     )
     rows = found.get(statistic.id)
     return _recorded(statistic, rows[0]) if rows else None
+
+
+def _newest_sum(hass: HomeAssistant, statistic: Statistic) -> float:
+    """Return the sum of the newest row by the hour, in the field's native unit."""
+    found = get_last_statistics(hass, 1, statistic.id, False, {"sum"})
+    rows = found.get(statistic.id)
+    return statistic.to_native((rows[0].get("sum") if rows else None) or 0.0)
 
 
 def _recorded(statistic: Statistic, row: StatisticsRow) -> Recorded | None:
@@ -407,7 +418,7 @@ def sum_rows(
 
 def _sum_before(known: Known, start: int) -> float:
     """Return the sum at `start`, 0 where nothing was counted before."""
-    before = 0.0
+    before = known.before
     for row in known.rows:
         if row.start >= start:
             return row.before
