@@ -200,8 +200,11 @@ class EnirisOptionsFlow(OptionsFlow):
             return self.async_show_progress_done(next_step_id="history_done")
         if self._further is None or self._further.done():
             # In the background: Home Assistant neither starts nor stops later for it
+            # It listens from now on: nothing must happen unheard in between
             self._further = self.hass.async_create_background_task(
-                self._history.async_wait_for_progress(), "eniris progress", False
+                self._history.async_wait_for_progress(),
+                "eniris progress",
+                eager_start=True,
             )
         return self.async_show_progress(
             step_id="history_progress",
