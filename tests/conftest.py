@@ -33,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "expected_log(regex): a warning or error of ours that the test provokes",
     )
+    # The test kit logs every statement of the recorder's database, which takes longer than the statement
+    for name in ("sqlalchemy.engine", "homeassistant.components.recorder"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @pytest.fixture(autouse=True)
