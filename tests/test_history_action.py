@@ -132,6 +132,7 @@ async def test_entity_by_name(
         "entities": 1,
         "rows": 6,
         "refused_queries": 0,
+        "left_out": [],
     }
     found = await rows(hass, [entity_id], LONG_AGO)
     [series] = [
@@ -275,8 +276,8 @@ async def test_times(
             "start_not_before_end",
             {"end": (START - timedelta(seconds=1)).isoformat()},
         ),
-        ("start_not_before_end", {"start": (NOW + MINUTE).isoformat()}),
-        ("start_not_before_end", {"start": NOW.isoformat()}),
+        ("range_in_future", {"start": (NOW + MINUTE).isoformat()}),
+        ("range_in_future", {"start": NOW.isoformat()}),
         ("range_in_future", {"end": "2027-01-01T00:00:00Z"}),
         (
             "range_in_future",
@@ -335,12 +336,12 @@ async def test_nothing_chosen(
     """A call that chooses nothing, or devices without energy and power, is told so."""
     await refused(hass, "no_history_chosen")
     await refused(hass, "no_history_chosen", entity_id=[], device_id=[])
-    await refused(hass, "no_history_chosen", device_id="no such device")
+    await refused(hass, "no_history_of_device", device_id="no such device")
     own = er.async_get(hass).async_get(
         account_state(hass, meter, "poll_interval").entity_id
     )
     assert own
-    await refused(hass, "no_history_chosen", device_id=own.device_id)
+    await refused(hass, "no_history_of_device", device_id=own.device_id)
     assert not asked_of_the_past(simulator)
 
 
@@ -370,7 +371,8 @@ async def test_entities_without_a_past(
         account_state(hass, meter, "history_progress").entity_id,
         "zone.home",
     ):
-        quoted = await refused(hass, "no_history_of", entity_id=[power, entity_id])
+        error = "entity_disabled" if entity_id == disabled else "no_history_of"
+        quoted = await refused(hass, error, entity_id=[power, entity_id])
         assert quoted == {"entity": entity_id}
     assert account_state(hass, meter, "history_progress").state == "unknown"
     assert not asked_of_the_past(simulator)
@@ -385,8 +387,8 @@ async def test_entity_that_was_disabled(
         power, disabled_by=er.RegistryEntryDisabler.USER
     )
     await settle(hass)
-    assert await refused(hass, "no_history_of", entity_id=power) == {"entity": power}
-    await refused(hass, "no_history_chosen", device_id=entity.device_id)
+    assert await refused(hass, "entity_disabled", entity_id=power) == {"entity": power}
+    await refused(hass, "no_history_of_device", device_id=entity.device_id)
 
 
 async def test_account_that_is_not_loaded(

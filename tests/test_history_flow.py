@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 import json
 from pathlib import Path
+import time
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
@@ -121,13 +122,12 @@ def entries(hass: HomeAssistant) -> list[EnirisConfigEntry]:
         ({"back": "days_7"}, TODAY - 7 * DAY),
         ({"back": "days_30"}, TODAY - 30 * DAY),
         # It was winter then: midnight was an hour later
-        ({"back": "days_365", "since": "2026-07-01"}, TODAY - 365 * DAY),
+        ({"back": "days_365"}, TODAY - 365 * DAY),
         ({"back": "since", "since": "2026-07-14"}, TODAY - DAY),
         (
             {"back": "since", "since": "2026-01-01"},
             datetime(2025, 12, 31, 23, tzinfo=UTC),
         ),
-        ({"back": "none", "since": "2026-07-01"}, None),
     ],
 )
 async def test_how_far_back(
@@ -199,6 +199,8 @@ async def test_after_a_second_factor(
         ({"back": "since"}, "date_missing"),
         ({"back": "since", "since": "2026-07-15"}, "date_not_past"),
         ({"back": "since", "since": "2027-01-01"}, "date_not_past"),
+        ({"back": "days_7", "since": "2026-07-01"}, "date_not_chosen"),
+        ({"back": "none", "since": "2026-07-01"}, "date_not_chosen"),
     ],
 )
 async def test_impossible_date(
@@ -403,6 +405,7 @@ async def test_first_import(
         "entities": 1,
         "rows": len(expected),
         "refused_queries": 0,
+        "left_out": [],
     }
     assert account_state(hass, entry, "history_progress").state == "100.0"
     asked = len(asked_of_the_past(simulator))
@@ -502,7 +505,18 @@ async def open_history(hass: HomeAssistant, entry: EnirisConfigEntry) -> Any:
     assert result["menu_options"] == ["settings", "history"]
     shown = TEXTS["options"]["step"]["init"]["menu_options"]
     assert set(result["menu_options"]) == shown.keys()
-    return await options.async_configure(result["flow_id"], {"next_step_id": "history"})
+    result = await options.async_configure(
+        result["flow_id"], {"next_step_id": "history"}
+    )
+    if result["type"] is not FlowResultType.MENU:
+        return result
+    # While an import runs, it can be looked at or stopped
+    assert result["menu_options"] == ["history_progress", "history_stop"]
+    words = TEXTS["options"]["step"]["history"]["menu_options"]
+    assert set(result["menu_options"]) == words.keys()
+    return await options.async_configure(
+        result["flow_id"], {"next_step_id": "history_progress"}
+    )
 
 
 async def ask(
@@ -521,7 +535,11 @@ def check_progress(result: Mapping[str, Any]) -> None:
     assert result["type"] is FlowResultType.SHOW_PROGRESS
     assert result["step_id"] == "history_progress"
     text = TEXTS["options"]["progress"][result["progress_action"]]
-    assert quoted(text) == result["description_placeholders"].keys()
+    if result["progress_action"] == "history":
+        assert quoted(text) == result["description_placeholders"].keys()
+    else:
+        # Nothing is fetched yet
+        assert not quoted(text)
 
 
 def progress_of(result: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -796,3 +814,39 @@ async def test_start_within_the_hour(
     event = await finished(hass, freezer, events)
     assert event.data["start"] == TODAY.isoformat()
     assert event.data["end"] == (TODAY + DAY).isoformat()
+
+
+async def test_stopped(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """An import can be stopped; what is there stays, nothing goes on, and another can be asked for."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    told = async_capture_events(hass, PROGRESSED)
+    options = hass.config_entries.options
+    result = await ask(hass, account, {"back": "days_365"})
+    result = await progressed(hass, freezer, told, result["flow_id"])
+    options.async_abort(result["flow_id"])
+    result = await options.async_init(account.entry_id)
+    result = await options.async_configure(
+        result["flow_id"], {"next_step_id": "history"}
+    )
+    result = await options.async_configure(
+        result["flow_id"], {"next_step_id": "history_stop"}
+    )
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "history_stopped"
+    assert result["reason"] in TEXTS["options"]["abort"]
+    assert account_state(hass, account, "history_progress").state == "unknown"
+    power_id = entity_id_of(hass, account, METER, POWER)
+    kept = await rows(hass, [power_id], LONG_AGO)
+    await hass.config_entries.async_reload(account.entry_id)
+    await settle(hass)
+    for _ in range(60):
+        freezer.tick(1)
+        await hass.async_add_executor_job(time.sleep, 0.01)
+    assert not events
+    assert await rows(hass, [power_id], LONG_AGO) == kept
+    await ask(hass, account, {"back": "since", "since": "2026-07-14"})
+    assert (await finished(hass, freezer, events)).data["rows"] == 24 + 13

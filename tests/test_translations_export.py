@@ -130,7 +130,7 @@ def test_options() -> None:
     for history in (steps["history"], ENGLISH["config"]["step"]["history"]):
         assert set(history["data"]) == set(history["data_description"]) == asked
     assert set(texts["abort"]) == keywords(options_flow, "reason") | {"history_done"}
-    assert set(texts["progress"]) == keywords(options_flow, "progress_action")
+    assert set(texts["progress"]) == {"history", "waiting"}
     assert quoted(texts["progress"]["history"]) == {"percent", "fetching", "back_to"}
 
 

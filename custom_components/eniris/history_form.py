@@ -47,6 +47,9 @@ def history_start(
     """
     today = dt_util.start_of_local_day()
     back = user_input[CONF_BACK]
+    if back != _SINCE and user_input.get(CONF_SINCE):
+        errors[CONF_SINCE] = "date_not_chosen"
+        return None
     if back in _DAYS:
         return dt_util.start_of_local_day(today - timedelta(days=_DAYS[back]))
     if back != _SINCE:

@@ -140,6 +140,7 @@ class EnirisOptionsFlow(OptionsFlow):
     def __init__(self) -> None:
         """Wait for nothing yet."""
         self._further: asyncio.Task[None] | None = None
+        self._ended = "history_done"
 
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
@@ -171,7 +172,9 @@ class EnirisOptionsFlow(OptionsFlow):
         if self.config_entry.state is not ConfigEntryState.LOADED:
             return self.async_abort(reason="not_loaded")
         if self._history.progress.fetching is not None:
-            return await self.async_step_history_progress()
+            return self.async_show_menu(
+                step_id="history", menu_options=["history_progress", "history_stop"]
+            )
         errors: dict[str, str] = {}
         if user_input is not None:
             start = history_start(user_input, errors)
@@ -193,9 +196,12 @@ class EnirisOptionsFlow(OptionsFlow):
 
         Each step further is a task of its own, since only then the dialog is told of it.
         """
+        # By the time the dialog asks how it ended, all may be different again
         if self.config_entry.state is not ConfigEntryState.LOADED:
+            self._ended = "not_loaded"
             return self.async_show_progress_done(next_step_id="history_done")
         progress = self._history.progress
+        self._ended = "history_done"
         if progress.fetching is None or progress.back_to is None:
             return self.async_show_progress_done(next_step_id="history_done")
         if self._further is None or self._further.done():
@@ -208,7 +214,7 @@ class EnirisOptionsFlow(OptionsFlow):
             )
         return self.async_show_progress(
             step_id="history_progress",
-            progress_action="history",
+            progress_action="waiting" if progress.is_waiting else "history",
             progress_task=self._further,
             description_placeholders={
                 "percent": f"{progress.percent or 0:.0f}",
@@ -221,8 +227,16 @@ class EnirisOptionsFlow(OptionsFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Tell that all is there, or will be once the account is loaded again."""
-        is_loaded = self.config_entry.state is ConfigEntryState.LOADED
-        return self.async_abort(reason="history_done" if is_loaded else "not_loaded")
+        return self.async_abort(reason=self._ended)
+
+    async def async_step_history_stop(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Fetch no more; what is there stays."""
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="not_loaded")
+        await self._history.async_cancel()
+        return self.async_abort(reason="history_stopped")
 
     @property
     def _history(self) -> History:

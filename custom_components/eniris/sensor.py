@@ -408,7 +408,9 @@ class EnirisHistorySensor(EnirisExportEntity, SensorEntity):
         return {
             "start": job.start.isoformat(),
             "end": job.end.isoformat(),
-            "reading_back_to": job.cursor.isoformat(),
+            "reading_back_to": max(
+                job.cursor, job.start, history.oldest or job.start
+            ).isoformat(),
             **history_counts(job),
         }
 
@@ -427,7 +429,7 @@ class EnirisAccountSensor(EnirisAccountEntity, SensorEntity):
 class EnirisHistoryProgress(EnirisAccountEntity, SensorEntity):
     """How far the import of an account's past has come, and what is being fetched."""
 
-    _unrecorded_attributes = frozenset({"fetching", "back_to"})
+    _unrecorded_attributes = frozenset({"fetching", "back_to", "left_out"})
 
     def __init__(
         self, entry: EnirisConfigEntry, description: SensorEntityDescription
@@ -448,7 +450,11 @@ class EnirisHistoryProgress(EnirisAccountEntity, SensorEntity):
         return self._history.progress.percent
 
     @property
-    def extra_state_attributes(self) -> dict[str, datetime | None]:
-        """What is done of the past now, and where it ends."""
+    def extra_state_attributes(self) -> dict[str, Any]:
+        """What is done of the past now, where it ends, and what is left out."""
         progress = self._history.progress
-        return {"fetching": progress.fetching, "back_to": progress.back_to}
+        return {
+            "fetching": progress.fetching,
+            "back_to": progress.back_to,
+            "left_out": list(progress.left_out),
+        }

@@ -273,10 +273,10 @@ def _range(call: ServiceCall) -> tuple[datetime, datetime]:
         end = dt_util.as_utc(call.data.get(ATTR_END, now))
     except OverflowError as err:
         raise _invalid("invalid_range_time") from err
+    if start >= now or end > now:
+        raise _invalid("range_in_future")
     if start >= end:
         raise _invalid("start_not_before_end")
-    if end > now:
-        raise _invalid("range_in_future")
     # Of what was before 1970 nobody has kept anything
     return max(start, dt_util.utc_from_timestamp(0)), end
 
@@ -376,17 +376,19 @@ def _entities(call: ServiceCall) -> Iterator[er.RegistryEntry]:
 
     for entity_id in call.data[ATTR_ENTITY_ID]:
         entity = registry.async_get(entity_id)
-        if (
-            entity is None
-            or entity.platform != DOMAIN
-            or entity.disabled_by is not None
-            or subject(entity) is None
-        ):
+        if entity is None or entity.platform != DOMAIN or subject(entity) is None:
             raise _invalid("no_history_of", entity=entity_id)
+        if entity.disabled_by is not None:
+            raise _invalid("entity_disabled", entity=entity_id)
         yield entity
     for device_id in call.data[ATTR_DEVICE_ID]:
-        for entity in er.async_entries_for_device(registry, device_id):
-            if entity.platform == DOMAIN:
-                found = subject(entity)
-                if found is not None and found.is_energy_or_power:
-                    yield entity
+        entities = [
+            entity
+            for entity in er.async_entries_for_device(registry, device_id)
+            if entity.platform == DOMAIN
+            and (found := subject(entity)) is not None
+            and found.is_energy_or_power
+        ]
+        if not entities:
+            raise _invalid("no_history_of_device", device=device_id)
+        yield from entities

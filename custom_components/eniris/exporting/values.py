@@ -56,6 +56,8 @@ ON_OFF_DOMAINS: Final = {
     "update",
 }
 
+_DIGITS: Final = 15
+
 _WORD_DOMAINS: Final = {"input_select", "select"}
 """Whose states are words, also where some of them look like numbers."""
 
@@ -76,7 +78,9 @@ class FieldUnit:
             return value
         if self.converter is None or not self.reaches(unit):
             return None
-        return self.converter.convert(value, unit, self.unit)
+        converted = self.converter.convert(value, unit, self.unit)
+        # 2.28 kW are 2279.9999999999995 W; the noise is beyond what any state says
+        return float(f"{converted:.{_DIGITS}g}")
 
     def reaches(self, unit: str | None) -> bool:
         """Tell whether a value of `unit` can be brought to this unit."""

@@ -76,7 +76,7 @@ _EARLIEST: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 _FIRST_ROW: Final = 15 * 60.0
 """Seconds for which is waited for a sum's first row of its own, which it is joined to."""
 
-_LOOK_AGAIN: Final = 15.0
+_LOOK_AGAIN: Final = 5.0
 _RETRY_FIRST: Final = 30.0
 _RETRY_LONGEST: Final = 900.0
 
@@ -110,6 +110,8 @@ class Job:
     """Rows written so far."""
     refused: int = 0
     """Hours of a series that the service refused to tell of."""
+    left_out: tuple[str, ...] = ()
+    """Ids of entities that have no statistics to be joined to."""
 
     @property
     def progress(self) -> float:
@@ -125,13 +127,14 @@ class Job:
             None if self.unique_ids is None else list(self.unique_ids),
             self.rows,
             self.refused,
+            list(self.left_out),
         ]
 
     @classmethod
     def from_json(cls, stored: Any) -> "Job | None":
         """Restore what `as_json` returned, None if that cannot be read."""
         try:
-            start, end, cursor, unique_ids, rows, refused = stored
+            start, end, cursor, unique_ids, rows, refused, left_out = stored
             return cls(
                 int(start),
                 int(end),
@@ -139,6 +142,7 @@ class Job:
                 None if unique_ids is None else tuple(map(str, unique_ids)),
                 int(rows),
                 int(refused),
+                tuple(map(str, left_out)),
             )
         except (TypeError, ValueError):
             return None
@@ -154,6 +158,10 @@ class Progress:
     """The hour up to which is fetched at present, None when nothing is."""
     back_to: datetime | None = None
     """Where it will end."""
+    is_waiting: bool = False
+    """Whether it has not begun yet."""
+    left_out: tuple[str, ...] = ()
+    """Ids of entities that have no statistics to be joined to."""
 
 
 class Share:
@@ -227,6 +235,8 @@ class History:
         self._jobs: list[Job] = []
         self._was_asked = False
         self._is_first_taken = False
+        self._left_out: tuple[str, ...] = ()
+        """What the last job left out."""
         self._listeners: list[CALLBACK_TYPE] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -243,7 +253,7 @@ class History:
             restored = map(Job.from_json, jobs if isinstance(jobs, list) else ())
             self._jobs = [job for job in restored if job is not None]
             self._is_first_taken = bool(stored.get("is_first_taken"))
-            self._was_asked = True
+            self._was_asked = bool(stored.get("was_asked"))
             # The sensor is there already
             self._tell()
         if first is not None and not self._is_first_taken and has_recorder(self._hass):
@@ -286,13 +296,26 @@ class History:
     def progress(self) -> Progress:
         """How far it has come."""
         if not self._jobs:
-            return Progress(100.0 if self._was_asked else None)
+            percent = 100.0 if self._was_asked else None
+            return Progress(percent, left_out=self._left_out)
         job = self._jobs[0]
         return Progress(
             round(100 * job.progress, 1),
             datetime.fromtimestamp(job.cursor, UTC),
             datetime.fromtimestamp(job.start, UTC),
+            job.cursor == job.end,
+            job.left_out,
         )
+
+    async def async_cancel(self) -> None:
+        """Fetch no more, now or later; what is there stays."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._jobs.clear()
+        self._was_asked = False
+        await self._async_save()
+        self._tell()
 
     @callback
     def async_add_listener(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
@@ -325,6 +348,7 @@ class History:
         await self._store.async_save(
             {
                 "is_first_taken": self._is_first_taken,
+                "was_asked": self._was_asked,
                 "jobs": [job.as_json() for job in self._jobs],
             }
         )
@@ -350,7 +374,8 @@ class History:
         await self._until_nodes_are_known()
         if job.cursor == job.end:
             # What cannot be joined to now would have a gap if it were joined to later
-            job = replace(job, unique_ids=tuple(await self._joinable(job)))
+            joinable, left_out = await self._joinable(job)
+            job = replace(job, unique_ids=tuple(joinable), left_out=tuple(left_out))
         while job.cursor > job.start:
             # Anew each day, since entities can be renamed
             found = await self._statistics(job)
@@ -360,6 +385,7 @@ class History:
             await self._async_save()
             self._tell()
         self._jobs.pop(0)
+        self._left_out = job.left_out
         await self._async_save()
         entities = len(job.unique_ids or ())
         LOGGER.info(
@@ -378,6 +404,7 @@ class History:
                 "entities": entities,
                 "rows": job.rows,
                 "refused_queries": job.refused,
+                "left_out": list(job.left_out),
             },
         )
         self._tell()
@@ -393,8 +420,11 @@ class History:
 
     # What belongs to a job
 
-    async def _joinable(self, job: Job) -> Iterable[str]:
-        """Return the unique ids of a job; sums that begin just now are waited for."""
+    async def _joinable(self, job: Job) -> tuple[Iterable[str], list[str]]:
+        """Return the unique ids of a job, and the ids of entities that it leaves out.
+
+        Sums that begin just now are waited for.
+        """
         waited = 0.0
         before: Collection[str] = ()
         while True:
@@ -409,13 +439,14 @@ class History:
             # While Eniris cannot be read, there are no states to make rows of
             if self._telemetry.last_update_success:
                 waited += _LOOK_AGAIN
-        if without := wanted.keys() - {item.id for item in joinable.values()}:
+        without = sorted(wanted.keys() - {item.id for item in joinable.values()})
+        if without:
             LOGGER.info(
                 "The past of %s is not imported: Home Assistant has made no statistics of"
                 " their own yet that it could be joined to",
-                ", ".join(sorted(without)),
+                ", ".join(without),
             )
-        return joinable
+        return joinable, without
 
     async def _statistics(self, job: Job) -> dict[str, Statistic]:
         """Return the statistics of a job that rows can be put into, by unique id."""
