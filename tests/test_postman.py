@@ -30,7 +30,7 @@ COLLECTION = ROOT / "docs" / "eniris.postman_collection.json"
 INSTALL_PATIENCE = 300
 RUN_PATIENCE = 90
 
-PASSWORD = 'not "demo", but \\ secret'
+PASSWORD = 'quiet "hedgehog", \\ nine'
 NEW_NAME = "Named by the trial"
 
 CALLS = {
@@ -214,13 +214,11 @@ class Postman:
         self._simulator.mint.issue = watched  # type: ignore[method-assign]
 
     def _assert_discreet(self, output: str) -> None:
-        # newman breaks long lines
-        squeezed = re.sub(r"[\s|]", "", output)
-        for token in self._issued:
-            assert token not in squeezed
-            assert token.partition(".")[0] not in squeezed
-        for password in (PASSWORD, json.dumps(PASSWORD)[1:-1]):
-            assert password.replace(" ", "") not in squeezed
+        # newman breaks long lines, frames them, and escapes some characters
+        squeezed = re.sub(r"\W", "", output)
+        for secret in (PASSWORD, *self._issued):
+            for part in secret.split("."):
+                assert re.sub(r"\W", "", part) not in squeezed
 
 
 def _read_run(code: int, output: str, report: dict[str, Any]) -> Run:
@@ -329,6 +327,7 @@ def test_form(collection: dict[str, Any]) -> None:
 
 def test_nothing_secret_is_stored(collection: dict[str, Any]) -> None:
     """Secrets are of the type that Postman hides, and empty; so is what comes from an account."""
+    # The published schema of 2.1 has this type for no variable of a collection; newman takes it as text
     values = {item["key"]: item["value"] for item in collection["variable"]}
     secret = {
         item["key"] for item in collection["variable"] if item["type"] == "secret"
