@@ -197,7 +197,7 @@ async def test_in_a_script(
         "test",
     )
     read = await get(hass, node_id=NODE)
-    result = await script.async_run(context=Context())
+    result: Any = await script.async_run(context=Context())
     await settle(hass)
     assert result
     assert result.service_response["name"] == "Grid meter of Metrova"

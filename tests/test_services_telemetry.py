@@ -197,7 +197,7 @@ async def test_script_and_templates(
         "test",
         "test",
     )
-    result = await script.async_run(context=Context())
+    result: Any = await script.async_run(context=Context())
     assert result
     # 13 hours of today, and 24 of each day before, at half past
     days = [
