@@ -11,6 +11,8 @@ import voluptuous as vol
 
 from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
+from custom_components.eniris.export_entity import export_identifier
+from custom_components.eniris.importing.devices import account_identifier
 from custom_components.eniris.services import (
     SERVICE_GET_DEVICE,
     SERVICE_SET_DEVICE_PROPERTIES,
@@ -220,18 +222,19 @@ async def test_devices_that_are_no_nodes(
     hass: HomeAssistant, account: EnirisConfigEntry, simulator: Simulator
 ) -> None:
     """The account's own device, an export's, that of another integration, none at all."""
-    add_export(hass, account)
+    export = add_export(hass, account)
     await settle(hass)
     registry = dr.async_get(hass)
     foreign = registry.async_get_or_create(
         config_entry_id=account.entry_id, identifiers={("other", NODE)}
     )
     own = [
-        device.id
-        for device in dr.async_entries_for_config_entry(registry, account.entry_id)
-        if device.name in ("demo@example.com", "Nothing")
+        device_id(hass, account, identifier)
+        for identifier in (
+            account_identifier(account)[1],
+            export_identifier(account, export.subentry_id)[1],
+        )
     ]
-    assert len(own) == 2
     simulator.log.reset()
     for each in (*own, foreign.id, "no such device"):
         await refused(ServiceValidationError, "not_a_node", get(hass, device_id=each))

@@ -87,19 +87,18 @@ def _nodes_of(
     hass: HomeAssistant, device_id: str
 ) -> Iterator[tuple[EnirisConfigEntry, str]]:
     """Yield the node that a device shows, by account."""
-    device = dr.async_get(hass).async_get(device_id)
-    if device is None:
-        return
+    registry = dr.async_get(hass)
     entry: EnirisConfigEntry
     for entry in hass.config_entries.async_entries(DOMAIN):
         others = {
             account_identifier(entry),
             *(export_identifier(entry, export_id) for export_id in entry.subentries),
         }
-        if entry.entry_id in device.config_entries:
-            for domain, identifier in device.identifiers - others:
-                if domain == DOMAIN:
-                    yield entry, identifier
+        for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
+            if device.id == device_id:
+                for domain, identifier in device.identifiers - others:
+                    if domain == DOMAIN:
+                        yield entry, identifier
 
 
 def _account_of(hass: HomeAssistant, node_id: str) -> EnirisConfigEntry:
