@@ -47,6 +47,7 @@ from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
 from .exporting.outbox import Limits, Outbox, OutboxError, delete_outbox, outbox_path
+from .importing.ask import Asker
 from .importing.coordinator import (
     NodeCoordinator,
     Outage,
@@ -124,8 +125,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
     devices = NodeDevices(hass, entry, nodes, others)
     history = History(hass, entry, session, nodes, telemetry)
+    asker = Asker(session, telemetry.pace)
     entry.runtime_data = EnirisData(
-        session, nodes, devices, telemetry, history, exporter
+        session, nodes, devices, telemetry, history, asker, exporter
     )
     _async_stop_with_home_assistant(hass, entry)
     _async_reload_on_change(entry)

@@ -5,6 +5,7 @@ Knows nothing of Home Assistant. `Authentication` turns credentials into a refre
 """
 
 from .auth import CREDENTIAL_LIMIT, Authentication, PartialToken, RefreshToken
+from .budget import Budget
 from .devices import Company, Device, DeviceInfo, DeviceList, SeriesInfo, skip_hash
 from .errors import (
     BadRequestError,
@@ -54,6 +55,7 @@ __all__ = [
     "Authentication",
     "BadRequestError",
     "BucketNamespace",
+    "Budget",
     "Company",
     "ConflictError",
     "DatabaseNamespace",

@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 
 from .auth import Authentication, RefreshToken
+from .budget import Budget
 from .devices import Company, Device, DeviceList, parse_companies, parse_devices
 from .errors import (
     EnirisError,
@@ -79,6 +80,8 @@ class Session:
         self._access_token_at = 0.0
         self._renew_not_before = 0.0
         self._lock = asyncio.Lock()
+        self.budget = Budget()
+        """What all callers together have left for telemetry queries."""
 
     @property
     def refresh_token(self) -> RefreshToken:
@@ -244,7 +247,9 @@ class Session:
                     partial(_statements, response, len(chunk)),
                 )
             )
-            answer.cost = answer.cost.plus(parse_cost(response.headers))
+            cost = parse_cost(response.headers)
+            self.budget.note(cost)
+            answer.cost = answer.cost.plus(cost)
             answer.requests += 1
             answer.time = answer.time or parse_date(response.headers)
         return answer

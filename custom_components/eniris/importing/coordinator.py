@@ -168,8 +168,7 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
                     translation_domain=DOMAIN, translation_key="authentication_failed"
                 ) from err
             except RateLimitedError as err:
-                retry_after = min(err.retry_after or 0, _LONGEST_WAIT)
-                self._not_before = time.monotonic() + retry_after
+                retry_after = self.wait(err.retry_after)
                 # Home Assistant's timers may fire within the second before
                 wait = timedelta(seconds=1 + retry_after)
                 self.update_interval = max(self.update_interval, wait)
@@ -198,10 +197,20 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
         self._outage.succeeded(self.name)
         self.update_interval = self.normal_interval
 
+    @property
+    def seconds_to_wait(self) -> float:
+        """For how long the service wants not to be asked."""
+        return max(0.0, self._not_before - time.monotonic())
+
+    def wait(self, seconds: float | None) -> float:
+        """Ask nothing for as long as the service wants, a day at most; return for how long that is."""
+        seconds = min(seconds or 0, _LONGEST_WAIT)
+        self._not_before = time.monotonic() + seconds
+        return seconds
+
     def _wait_out(self) -> None:
         """Refuse to ask, whoever wants it, before the time that the service has named."""
-        left = self._not_before - time.monotonic()
-        if left > 0:
+        if (left := self.seconds_to_wait) > 0:
             raise RateLimitedError(429, "still to be waited for", retry_after=left)
 
 
