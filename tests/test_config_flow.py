@@ -304,7 +304,7 @@ async def test_other_factor(
     result = await submit(hass, flow_id, {"next_step_id": "resend"})
     assert result["step_id"] == "email_otp"
     [email] = simulator.emails
-    # What was typed beside the tick does not count as a try
+    # What was typed beside it does not count as a try
     await submit(hass, flow_id, {CONF_CODE: "000000", **OTHER_WAY})
     assert simulator.log.count("POST /user/2fa/email-otp/authenticate") == 0
     await submit(hass, flow_id, TOTP_MENU)

@@ -57,7 +57,7 @@ EMAIL_OTP: Final = "email_otp"
 
 CODE_SCHEMA: Final = vol.Schema(
     {
-        # Not required: who has no code ticks the box below
+        # Not required: who has none turns on what is below
         vol.Optional(CONF_CODE): TextSelector(
             TextSelectorConfig(autocomplete="one-time-code")
         ),
