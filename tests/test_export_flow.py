@@ -1204,3 +1204,12 @@ async def test_reconfigure_to_the_series_of_a_device(
     await dialog.choose("where")
     await dialog.submit({**dialog.shown, CONF_NAME: "Newer"})
     dialog.expect("reconfigure")
+
+
+async def test_reconfigure_of_many(home: Home, dialog: Dialog) -> None:
+    """The menu names the first few entities, and counts the rest."""
+    subentry = await home.add_export({f"sensor.a{n}": f"a{n}" for n in range(1, 9)})
+    await dialog.open(subentry)
+    assert dialog.quoted["entities"] == (
+        "sensor.a1, sensor.a2, sensor.a3, sensor.a4, sensor.a5, sensor.a6 … (+2)"
+    )

@@ -126,6 +126,9 @@ _DOMAINS = [
 _STATE = "state"
 """The choice that stands for the state itself; no attribute has this name."""
 
+_NAMED = 6
+"""Entities that a text names before it counts the rest."""
+
 _REFUSED_FIELDS = (
     BadRequestError,
     ConflictError,
@@ -200,7 +203,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             menu_options=["where", "entities", "fields", "when", "trial"],
             description_placeholders={
                 CONF_NAME: self._data[CONF_NAME],
-                "entities": ", ".join(self._fields) or "–",
+                "entities": _some(list(self._fields)),
             },
         )
 
@@ -782,6 +785,12 @@ class ExportSubentryFlow(ConfigSubentryFlow):
 
 def _series_key(data: Mapping[str, Any]) -> SeriesKey:
     return SeriesKey(data[CONF_DATABASE], data[CONF_MEASUREMENT], dict(data[CONF_TAGS]))
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first few names, and how many there are besides."""
+    rest = len(names) - _NAMED
+    return (", ".join(names[:_NAMED]) or "–") + (f" … (+{rest})" if rest > 0 else "")
 
 
 def _names(message: str, field: str) -> bool:
