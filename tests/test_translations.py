@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from custom_components.eniris import account, config_flow, const, history_form
+from custom_components.eniris import (
+    account,
+    config_flow,
+    const,
+    history_form,
+    login_flow,
+)
 from custom_components.eniris.importing.catalogue import (
     CATALOGUE,
     Kind,
@@ -48,7 +54,7 @@ def literal(node: ast.AST | None) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.Name):
-        value = getattr(const, node.id, getattr(config_flow, node.id, None))
+        value = getattr(const, node.id, getattr(login_flow, node.id, None))
         return value if isinstance(value, str) else None
     return None
 
@@ -66,6 +72,13 @@ def strings() -> set[str]:
     return {text for node in everything() if (text := literal(node)) is not None}
 
 
+def strings_of(module: Any) -> set[str]:
+    """Return every string of a module's code."""
+    return {
+        text for node in ast.walk(parsed(module)) if (text := literal(node)) is not None
+    }
+
+
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Return every text with its place."""
     if isinstance(value, dict):
@@ -80,21 +93,24 @@ def test_steps() -> None:
     """Every step of the flow has its texts, and no other step has any."""
     steps = {
         node.name.removeprefix("async_step_")
-        for node in ast.walk(parsed(config_flow))
+        for module in (config_flow, login_flow)
+        for node in ast.walk(parsed(module))
         if isinstance(node, ast.AsyncFunctionDef)
         and node.name.startswith("async_step_")
     }
-    # The door of the flow, which shows the next step
-    assert steps - {"reauth"} == set(CONFIG["step"])
+    # Doors to steps that are shown
+    assert steps - {"reauth", "resend", "password"} == set(CONFIG["step"])
 
 
 @pytest.mark.parametrize(
     ("step", "schema"),
     [
         ("user", config_flow._user_schema(collapsed=True)),
-        ("reauth_confirm", config_flow._PASSWORD_SCHEMA),
-        ("totp", config_flow._CODE_SCHEMA),
-        ("email_otp", config_flow._CODE_SCHEMA),
+        ("reauth_confirm", config_flow._password_schema()),
+        ("log_in", config_flow._log_in_schema()),
+        ("addresses", config_flow._addresses_schema()),
+        ("totp", login_flow.CODE_SCHEMA),
+        ("email_otp", login_flow.CODE_SCHEMA),
     ],
 )
 def test_fields(step: str, schema: Any) -> None:
@@ -112,43 +128,70 @@ def test_fields(step: str, schema: Any) -> None:
     assert set(advanced["data"]) == set(advanced["data_description"]) == inner
 
 
-def test_menu() -> None:
-    """Every way to a code has its words."""
-    assert set(CONFIG["step"]["second_factor"]["menu_options"]) == {
-        config_flow._TOTP,
-        config_flow._EMAIL_OTP,
+def test_menus() -> None:
+    """Every choice of a menu is a step, and has words for itself; that none lacks shows where it is shown."""
+    choices = {
+        name: set(step["menu_options"])
+        for name, step in CONFIG["step"].items()
+        if "menu_options" in step
     }
+    assert choices == {
+        "reconfigure": {"log_in", "addresses"},
+        "second_factor": {login_flow.TOTP, login_flow.EMAIL_OTP},
+        "other_way": {login_flow.TOTP, login_flow.EMAIL_OTP, "resend", "password"},
+        "no_totp": {login_flow.EMAIL_OTP, "password"},
+        "no_email_otp": {login_flow.TOTP, "password"},
+    }
+    for option in set().union(*choices.values()):
+        assert hasattr(config_flow.EnirisConfigFlow, f"async_step_{option}")
 
 
 def test_errors() -> None:
     """Every error that the forms show has its words, and no other."""
-    used = {key for _, key in config_flow._ERROR_KEYS}
-    for node in (*ast.walk(parsed(config_flow)), *ast.walk(parsed(history_form))):
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Subscript)
-            and isinstance(node.targets[0].value, ast.Name)
-            and node.targets[0].value.id == "errors"
-            and (key := literal(node.value)) is not None
-        ):
-            used.add(key)
-    for node in ast.walk(parsed(account)):
-        if isinstance(node, ast.FunctionDef) and node.name == "address_problem":
-            used |= {
-                key
-                for inner in ast.walk(node)
-                if isinstance(inner, ast.Return)
-                and (key := literal(inner.value)) is not None
-            }
-    assert used == set(CONFIG["error"])
+    known = strings_of(config_flow) | strings_of(login_flow) | strings_of(history_form)
+    problems = {
+        key
+        for node in ast.walk(parsed(account))
+        if isinstance(node, ast.FunctionDef) and node.name == "address_problem"
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Return) and (key := literal(inner.value)) is not None
+    }
+    assert problems
+    used = problems | {key for _, key in login_flow.ERROR_KEYS}
+    for module in (config_flow, login_flow, history_form):
+        for node in ast.walk(parsed(module)):
+            # errors[field] = "key", and {field: "key"} where errors are handed on
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Subscript)
+                and isinstance(node.targets[0].value, ast.Name)
+                and node.targets[0].value.id == "errors"
+                and (key := literal(node.value)) is not None
+            ):
+                used.add(key)
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("_ask_again", "_address_errors")
+            ):
+                used |= {
+                    key
+                    for argument in node.args[-1:]
+                    for value in getattr(argument, "values", [argument])
+                    if (key := literal(value)) is not None
+                }
+    assert used - set(CONFIG["error"]) == set()
+    # Some are chosen by an expression: their names stand in the code all the same
+    assert set(CONFIG["error"]) <= known | problems
 
 
 def test_aborts() -> None:
     """Every end of the dialog without an account has its words, and no other."""
     used = {"already_configured", "already_in_progress"}
-    for node in ast.walk(parsed(config_flow)):
-        if isinstance(node, ast.Call) and (reason := keyword(node, "reason")):
-            used.add(reason)
+    for module in (config_flow, login_flow):
+        for node in ast.walk(parsed(module)):
+            if isinstance(node, ast.Call) and (reason := keyword(node, "reason")):
+                used.add(reason)
     assert used == set(CONFIG["abort"])
 
 
@@ -156,7 +199,9 @@ def test_placeholders_of_errors() -> None:
     """The errors quote nothing but what the forms hand over."""
     for key, text in CONFIG["error"].items():
         fields = {name for _, name, _, _ in string.Formatter().parse(text) if name}
-        known = {"addresses"} if key == "advanced_invalid" else {"error", "minutes"}
+        known = {"error", "minutes", "address"}
+        if key == "advanced_invalid":
+            known = {"addresses"}
         assert fields <= known, key
 
 

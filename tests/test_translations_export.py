@@ -41,7 +41,7 @@ ENGLISH: dict[str, Any] = json.loads(
 ICONS: dict[str, Any] = json.loads((PACKAGE / "icons.json").read_text("utf-8"))
 EXPORT = ENGLISH["config_subentries"][SUBENTRY_EXPORT]
 
-WITHOUT_TEXT = {"trial", "save"}
+WITHOUT_TEXT = {"trial", "save", "other_series", "accept_series"}
 """Steps that show nothing of their own."""
 
 DESCRIPTIONS: dict[str, list[EntityDescription]] = {
@@ -95,7 +95,7 @@ def test_steps() -> None:
 
 def test_both_first_forms() -> None:
     """The first form of a change names its fields as that of a new export does."""
-    first, changed = EXPORT["step"]["user"], EXPORT["step"]["reconfigure"]
+    first, changed = EXPORT["step"]["user"], EXPORT["step"]["where"]
     assert first["data"] == changed["data"]
     assert first["data_description"] == changed["data_description"]
 

@@ -80,9 +80,15 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     An unreachable service or a dead token is no reason to fail: the export has to take samples
     all the same, and the import recovers by itself or by a re-authentication.
     """
+    token_in_use = stored_token(entry)
 
     @callback
     def store_refresh_token(token: RefreshToken) -> None:
+        nonlocal token_in_use
+        if stored_token(entry) != token_in_use:
+            # That of a new log-in, with which the account is about to be reloaded
+            return
+        token_in_use = token
         hass.config_entries.async_update_entry(
             entry, data={**entry.data, **token_data(token)}
         )

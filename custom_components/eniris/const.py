@@ -14,6 +14,7 @@ CONF_INGRESS_URL: Final = "ingress_url"
 CONF_REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105
 CONF_REFRESH_TOKEN_ISSUED: Final = "refresh_token_issued"  # noqa: S105
 CONF_CODE: Final = "code"
+CONF_OTHER_WAY: Final = "other_way"
 
 ATTR_CONFIG_ENTRY_ID: Final = "config_entry_id"
 ATTR_POINTS: Final = "points"
