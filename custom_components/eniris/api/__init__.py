@@ -5,6 +5,7 @@ Knows nothing of Home Assistant. `Authentication` turns credentials into a refre
 """
 
 from .auth import CREDENTIAL_LIMIT, Authentication, PartialToken, RefreshToken
+from .calls import CallFigures, Calls, Failure
 from .devices import Company, Device, DeviceInfo, DeviceList, SeriesInfo, skip_hash
 from .errors import (
     BadRequestError,
@@ -54,6 +55,8 @@ __all__ = [
     "Authentication",
     "BadRequestError",
     "BucketNamespace",
+    "CallFigures",
+    "Calls",
     "Company",
     "ConflictError",
     "DatabaseNamespace",
@@ -66,6 +69,7 @@ __all__ = [
     "EnirisResponseError",
     "EnirisStatusError",
     "EnirisTimeoutError",
+    "Failure",
     "FieldValue",
     "ForbiddenError",
     "Hosts",
