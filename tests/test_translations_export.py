@@ -17,6 +17,7 @@ from custom_components.eniris import (
     export_flow,
     history_form,
     options_flow,
+    repairs,
     sensor,
     switch,
 )
@@ -159,7 +160,7 @@ def test_selectors() -> None:
 
 async def test_issues(hass: HomeAssistant) -> None:
     """Every repair issue has its words, which quote nothing but what it hands over."""
-    raised = Issues(hass, "entry", "me@example.com")
+    raised = Issues(hass, "entry", "me@example.com", "instance")
     export = Export.from_data("export", "House", export_data({"sensor.a": "x_W"}))
     target = WriteTarget("collector", "db", "rp_one_m")
     raised.entity_gone(export, "x_W")
@@ -168,6 +169,7 @@ async def test_issues(hass: HomeAssistant) -> None:
     raised.type_conflict(target, "gridMetrics", "x_W", "float", "409")
     raised.limit_reached(7)
     raised.outbox_damaged("outbox.db.damaged")
+    raised.not_on_disk(3, "disk full")
     issues = [
         issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN
     ]
@@ -177,10 +179,11 @@ async def test_issues(hass: HomeAssistant) -> None:
     }
     for issue in issues:
         texts = ENGLISH["issues"][issue.translation_key]
-        assert set(texts) == {"title", "description"}
+        # The rest is said by the dialog, and checked where that is walked
+        assert set(texts) == {"title", "fix_flow"}
         given = set(issue.translation_placeholders or {})
         assert "account" in given
-        assert quoted(*texts.values()) <= given, issue.translation_key
+        assert quoted(texts["title"]) <= given, issue.translation_key
     raised.withdraw_all()
     assert not [key for key in ir.async_get(hass).issues if key[0] == DOMAIN]
 
@@ -196,6 +199,27 @@ def test_kinds_of_issues() -> None:
         and isinstance(node.args[0], ast.Constant)
     }
     assert kinds == set(ENGLISH["issues"]) - {"budget"}
+
+
+def test_dialogs_of_issues() -> None:
+    """No step, error or end of a repair dialog is left over."""
+    known = strings(repairs) | {f"name_{problem}" for problem in strings(write)}
+    known |= strings(values) | strings(names)
+    steps = {
+        node.name.removeprefix("async_step_")
+        for node in ast.walk(ast.parse(inspect.getsource(repairs)))
+        if isinstance(node, ast.AsyncFunctionDef)
+    }
+    for kind, texts in ENGLISH["issues"].items():
+        flow = texts["fix_flow"]
+        assert set(flow) <= {"step", "error", "abort"}, kind
+        assert set(flow["step"]) <= steps, kind
+        for step in flow["step"].values():
+            assert step["title"]
+            assert set(step.get("menu_options", {})) <= steps
+            assert set(step.get("data", {})) == set(step.get("data_description", {}))
+        assert set(flow.get("error", {})) <= known, kind
+        assert set(flow["abort"]) <= known, kind
 
 
 @pytest.mark.parametrize("platform", DESCRIPTIONS)

@@ -11,7 +11,7 @@ from homeassistant.const import (
 )
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
-from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import config_validation as cv, instance_id
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
@@ -109,7 +109,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
             if subentry.subentry_type == SUBENTRY_EXPORT
         ],
         _outbox_limits(entry),
-        Issues(hass, entry.entry_id, entry.title),
+        Issues(hass, entry.entry_id, entry.title, await instance_id.async_get(hass)),
         lambda: entry.async_start_reauth(hass),
         lambda job: async_fire_history_exported(hass, entry, job),
         wire_format(entry),

@@ -6,6 +6,7 @@ Knows nothing of Home Assistant. `Authentication` turns credentials into a refre
 
 from .auth import CREDENTIAL_LIMIT, Authentication, PartialToken, RefreshToken
 from .budget import Budget
+from .calls import CallFigures, Calls, Failure
 from .devices import Company, Device, DeviceInfo, DeviceList, SeriesInfo, skip_hash
 from .errors import (
     BadRequestError,
@@ -56,6 +57,8 @@ __all__ = [
     "BadRequestError",
     "BucketNamespace",
     "Budget",
+    "CallFigures",
+    "Calls",
     "Company",
     "ConflictError",
     "DatabaseNamespace",
@@ -68,6 +71,7 @@ __all__ = [
     "EnirisResponseError",
     "EnirisStatusError",
     "EnirisTimeoutError",
+    "Failure",
     "FieldValue",
     "ForbiddenError",
     "Hosts",

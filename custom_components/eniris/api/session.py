@@ -11,6 +11,7 @@ import aiohttp
 
 from .auth import Authentication, RefreshToken
 from .budget import Budget
+from .calls import Calls
 from .devices import Company, Device, DeviceList, parse_companies, parse_devices
 from .errors import (
     EnirisError,
@@ -73,7 +74,9 @@ class Session:
         """
         self._http = http
         self._hosts = hosts or Hosts()
-        self._authentication = Authentication(http, self._hosts)
+        self.calls = Calls()
+        """What became of the calls since the start."""
+        self._authentication = Authentication(http, self._hosts, self.calls)
         self._refresh_token = refresh_token
         self._on_refresh_token = on_refresh_token
         self._access_token: str | None = None
@@ -87,6 +90,13 @@ class Session:
     def refresh_token(self) -> RefreshToken:
         """The refresh token in force."""
         return self._refresh_token
+
+    @property
+    def access_token_age(self) -> float | None:
+        """Seconds since the access token was issued, None while there is none."""
+        if self._access_token is None:
+            return None
+        return time.monotonic() - self._access_token_at
 
     async def validate(self) -> int:
         """Return the account's user id."""
@@ -295,13 +305,25 @@ class Session:
         token = await self.access_token()
         try:
             return await send(
-                self._http, method, url, bearer=token, expected=expected, **kwargs
+                self._http,
+                method,
+                url,
+                bearer=token,
+                expected=expected,
+                calls=self.calls,
+                **kwargs,
             )
         except UnauthorizedError:
             token = await self.access_token(stale=token)
         try:
             return await send(
-                self._http, method, url, bearer=token, expected=expected, **kwargs
+                self._http,
+                method,
+                url,
+                bearer=token,
+                expected=expected,
+                calls=self.calls,
+                **kwargs,
             )
         except UnauthorizedError as err:
             raise ReauthenticationRequiredError(

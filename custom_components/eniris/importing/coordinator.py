@@ -330,6 +330,17 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self._save_by = None
         return self.totals.as_json()
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much is asked for, and what of it is not to be had."""
+        return {
+            "queries": len(self._plan),
+            "refused_queries": len(self._failing),
+            "fields_asked_for": len(self._planned_keys),
+            "fields_seldom_written": len(self._rare),
+            "totals": len(self.totals.wanted),
+        }
+
     def is_available(self, key: FieldKey) -> bool:
         """Tell whether there is a reading that says something of the present."""
         return key in self._available
@@ -525,7 +536,8 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 self.hass,
                 DOMAIN,
                 issue_id,
-                is_fixable=False,
+                data={"entry_id": self.config_entry.entry_id},
+                is_fixable=True,
                 severity=ir.IssueSeverity.WARNING,
                 translation_key="budget",
                 translation_placeholders={
