@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 import json
+import math
 from pathlib import Path
 import re
 import shutil
@@ -14,11 +15,11 @@ from PIL import Image, ImageChops, ImageStat
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 import voluptuous as vol
-import yaml
 
 from custom_components.eniris.const import DOMAIN
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
+from homeassistant.util.yaml import load_yaml_dict
 from scripts import make_package
 from scripts.demo import config_dir, log, steps
 from scripts.demo.home_assistant import HomeAssistant as Browser
@@ -230,18 +231,18 @@ def test_names() -> None:
     }
 
 
-def opened(name: str) -> Image.Image:
+def image_of(name: str) -> Image.Image:
     """Return an image, its pixels read."""
-    with Image.open(BRAND / f"{name}.png") as image:
-        assert image.format == "PNG"
-        image.load()
-        return image
+    image: Image.Image = Image.open(BRAND / f"{name}.png")
+    assert image.format == "PNG"
+    image.load()
+    return image
 
 
 @pytest.mark.parametrize("name", [*ICONS, *LOGOS])
 def test_size(name: str) -> None:
     """Every image has the right size, fills it, and lets what is behind it shine through."""
-    image = opened(name)
+    image = image_of(name)
     if name in ICONS:
         assert image.size == (ICONS[name], ICONS[name])
     else:
@@ -258,7 +259,7 @@ def test_size(name: str) -> None:
 @pytest.mark.parametrize("name", LIGHTS)
 def test_dark(name: str) -> None:
     """The dark variant is the same drawing in other colours, brighter ones."""
-    light, dark = opened(name), opened(f"dark_{name}")
+    light, dark = image_of(name), image_of(f"dark_{name}")
     assert light.size == dark.size
     assert light.getchannel("A").tobytes() == dark.getchannel("A").tobytes()
     brightness = [
@@ -271,7 +272,7 @@ def test_dark(name: str) -> None:
 @pytest.mark.parametrize("name", ["icon", "logo", "dark_icon", "dark_logo"])
 def test_density(name: str) -> None:
     """The image of double density shows the same, twice as large."""
-    single, double = opened(name), opened(f"{name}@2x")
+    single, double = image_of(name), image_of(f"{name}@2x")
     assert double.size == (single.width * 2, single.height * 2)
     smaller = double.resize(single.size, Image.Resampling.BOX)
     difference = ImageStat.Stat(ImageChops.difference(single, smaller)).mean
@@ -279,18 +280,18 @@ def test_density(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "background"), [("icon", WHITE), ("dark_icon", DARK)], ids=["light", "dark"]
+    ("name", "background"),
+    [("icon", WHITE), ("dark_icon", DARK)],
+    ids=["light", "dark"],
 )
 def test_contrast_when_small(name: str, background: tuple[int, int, int, int]) -> None:
     """At 24 pixels the house still stands out from the page, and the arrows from the house."""
     page = Image.new("RGBA", (24, 24), background)
-    page.alpha_composite(opened(name).resize((24, 24), Image.Resampling.LANCZOS))
+    page.alpha_composite(image_of(name).resize((24, 24), Image.Resampling.LANCZOS))
     grey = page.convert("L")
 
     def luminance(x: int, y: int) -> float:
-        value = grey.getpixel((x, y))
-        assert isinstance(value, int)
-        return (value / 255) ** 2.2
+        return math.pow(grey.tobytes()[y * grey.width + x] / 255, 2.2)
 
     def contrast(one: float, other: float) -> float:
         return (max(one, other) + 0.05) / (min(one, other) + 0.05)
@@ -342,8 +343,8 @@ def test_oldest_version() -> None:
 
 def test_release_workflow() -> None:
     """A release attaches what `scripts/package` makes of the commit that is tagged, if it says the same version."""
-    workflow = yaml.safe_load(
-        (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    workflow: dict[str, Any] = load_yaml_dict(
+        str(ROOT / ".github" / "workflows" / "release.yml")
     )
     [job] = workflow["jobs"].values()
     runs = [step["run"] for step in job["steps"] if "run" in step]
