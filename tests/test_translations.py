@@ -495,12 +495,26 @@ async def test_form_of_the_new_log_in(
 async def test_form_of_a_changed_account(
     hass: HomeAssistant, entry: EnirisConfigEntry
 ) -> None:
-    """The form that changes an account has texts for what it asks."""
-    result = await hass.config_entries.flow.async_init(
+    """The forms that change an account have texts for what they ask."""
+    manager = hass.config_entries.flow
+    result = await manager.async_init(
         DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
     )
-    assert result["type"] is FlowResultType.FORM
-    assert_has_texts(result, ENGLISH["config"])
+    if result["type"] is FlowResultType.MENU:
+        menu = ENGLISH["config"]["step"][result["step_id"]]["menu_options"]
+        assert result["menu_options"] == list(menu)
+        results = []
+        for step in menu:
+            again = await manager.async_init(
+                DOMAIN,
+                context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id},
+            )
+            results.append(await submit(hass, again["flow_id"], {"next_step_id": step}))
+    else:
+        results = [result]
+    for shown in results:
+        assert shown["type"] is FlowResultType.FORM
+        assert_has_texts(shown, ENGLISH["config"])
 
 
 async def test_form_of_options(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
