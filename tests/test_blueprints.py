@@ -17,7 +17,8 @@ from pytest_homeassistant_custom_component.common import (
 
 from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
 from homeassistant.components.blueprint.models import Blueprint
-from homeassistant.core import HomeAssistant
+from homeassistant.config_entries import ConfigSubentry
+from homeassistant.core import HomeAssistant, State
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from homeassistant.util.yaml import load_yaml_dict
@@ -151,8 +152,15 @@ async def until(home: Home, step: float, done: Callable[[], bool]) -> None:
     pytest.fail("It did not happen")
 
 
-async def stuck_export(home: Home, simulator: Simulator, title: str) -> tuple[str, Any]:
-    """Have an export of which two values wait; return its sensor of problems, and itself."""
+def state_of(hass: HomeAssistant, entity_id: str) -> State:
+    """Return the state of an entity that is there."""
+    state = hass.states.get(entity_id)
+    assert state is not None
+    return state
+
+
+async def add_export(home: Home, title: str) -> tuple[str, ConfigSubentry]:
+    """Add an export that works; return its sensor of problems, and itself."""
     home.hass.states.async_set(POWER, "1.5", {"unit_of_measurement": "kW"})
     export = await home.add_export(
         {POWER: "actualPowerTot_W"}, title=title, tags={"serialNr": title}
@@ -167,7 +175,7 @@ async def test_a_stuck_export_is_told_of_once_with_reason_and_number(
 ) -> None:
     """Only after the time that was chosen; and once more when it is over."""
     phone = Phone(hass)
-    problem, export = await stuck_export(home, simulator, "P1 meter")
+    problem, export = await add_export(home, "P1 meter")
     await automate(
         "export_stuck",
         {"problems": [problem], "patience": MINUTES_10, "tell": TO_PHONE},
@@ -176,7 +184,7 @@ async def test_a_stuck_export_is_told_of_once_with_reason_and_number(
     for kilowatts in ("1.6", "1.7"):
         hass.states.async_set(POWER, kilowatts, {"unit_of_measurement": "kW"})
         await home.wait(60, step=5)
-    since = hass.states.get(problem)
+    since = state_of(hass, problem)
     assert since.state == "on"
     await home.wait(
         (since.last_changed + timedelta(minutes=9) - dt_util.utcnow()).total_seconds(),
@@ -186,7 +194,7 @@ async def test_a_stuck_export_is_told_of_once_with_reason_and_number(
 
     await until(home, 10, lambda: phone.has_message)
     assert dt_util.utcnow() >= since.last_changed + timedelta(minutes=10)
-    reason = hass.states.get(problem).attributes["reason"]
+    reason = state_of(hass, problem).attributes["reason"]
     assert "503" in reason
     assert home.shown(export, "waiting") == "2"
     assert phone.messages == [
@@ -207,7 +215,7 @@ async def test_a_stuck_export_is_told_of_once_with_reason_and_number(
     ]
     # It is done, and waits for the next time
     await home.settle()
-    assert hass.states.get(AUTOMATION).attributes["current"] == 0
+    assert state_of(hass, AUTOMATION).attributes["current"] == 0
 
 
 @OUTAGE
@@ -216,9 +224,7 @@ async def test_one_message_tells_of_all_exports_that_are_stuck(
 ) -> None:
     """An outage stops them within seconds; nobody wants a message for each, or one at the end who said so."""
     phone = Phone(hass)
-    stuck = [
-        await stuck_export(home, simulator, title) for title in ("Meter", "Boiler")
-    ]
+    stuck = [await add_export(home, title) for title in ("Meter", "Boiler")]
     problems = [problem for problem, _ in stuck]
     await automate(
         "export_stuck",
@@ -239,7 +245,7 @@ async def test_one_message_tells_of_all_exports_that_are_stuck(
 
     simulator.faults.remove(fault.id)
     await home.wait(120, step=5)
-    assert [hass.states.get(problem).state for problem in problems] == ["off", "off"]
+    assert [state_of(hass, problem).state for problem in problems] == ["off", "off"]
     assert phone.messages == []
 
 
@@ -249,7 +255,7 @@ async def test_without_a_choice_the_message_is_in_home_assistant(
 ) -> None:
     """Nobody has to know what a notify action is."""
     messages = async_mock_service(hass, "persistent_notification", "create")
-    problem, _ = await stuck_export(home, simulator, "Meter")
+    problem, _ = await add_export(home, "Meter")
     await automate(
         "export_stuck",
         {"problems": [problem], "patience": {"seconds": 30}, "tell_when_over": False},
@@ -284,10 +290,8 @@ class Charger:
     @property
     def shown(self) -> tuple[str, float]:
         """Whether the charger is on, and at which current."""
-        charger, current = self.hass.states.get(CHARGER), self.hass.states.get(CURRENT)
-        assert charger is not None
-        assert current is not None
-        return charger.state, float(current.state)
+        current = float(state_of(self.hass, CURRENT).state)
+        return state_of(self.hass, CHARGER).state, current
 
     def grid(self, power: str, unit: str = "W") -> None:
         """Show power at the connection to the grid."""

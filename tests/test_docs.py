@@ -330,7 +330,7 @@ def possible(selector: Any) -> str | None:
     return None
 
 
-def default_of(key: vol.Marker) -> Any:
+def default_of(key: Any) -> Any:
     """Return what a field of a form holds at first, None for nothing."""
     suggested = (key.description or {}).get("suggested_value")
     if suggested is not None:
@@ -338,7 +338,7 @@ def default_of(key: vol.Marker) -> Any:
     return None if isinstance(key.default, vol.Undefined) else key.default()
 
 
-def check_row(row: list[str], key: vol.Marker, selector: Any) -> None:
+def check_row(row: list[str], key: Any, selector: Any) -> None:
     """Check what a row says of a field: its default and, in a table that tells, what it can be."""
     default = default_of(key)
     if default not in (None, "", []):
@@ -496,6 +496,15 @@ def test_every_entity_is_documented_as_it_is() -> None:
     assert documented == set(entities())
 
 
+def test_every_repair_issue_is_documented() -> None:
+    """By its title, and no other."""
+    listed = re.findall(r"^\| Repair issue \*(.+?)\* \|", text_of(README), re.MULTILINE)
+    titles = [
+        re.sub(r"\{\w+\}", "…", issue["title"]) for issue in TEXTS["issues"].values()
+    ]
+    assert sorted(listed) == sorted(titles)
+
+
 def test_the_guarantees_have_the_numbers_of_the_code() -> None:
     """Sizes of requests, and how much is kept."""
     text = text_of(ROOT / "docs" / "export.md")
@@ -504,6 +513,22 @@ def test_the_guarantees_have_the_numbers_of_the_code() -> None:
         f"{BATCH_BYTES // 2**20} MiB, compressed from {GZIP_FROM // 2**10} KiB" in text
     )
     assert f"the newest {REJECTS_KEPT:,} are kept" in text
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted(
+        path.relative_to(PACKAGE).with_suffix("").as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "__init__.py"
+    ),
+)
+def test_every_module_has_its_place_in_the_architecture(module: str) -> None:
+    """In the row of its folder, or by itself."""
+    folder, _, name = module.rpartition("/")
+    listed = rows(ROOT / "docs" / "architecture.md", "## What is where")
+    candidates = [row for row in listed if not folder or row[0] == f"`{folder}/`"]
+    assert any(f"`{name}`" in cell for row in candidates for cell in row)
 
 
 def test_the_simulator_is_documented_as_it_is(simulator: Simulator) -> None:
