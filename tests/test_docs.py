@@ -496,6 +496,14 @@ def test_every_entity_is_documented_as_it_is() -> None:
     assert documented == set(entities())
 
 
+def test_every_script_is_documented() -> None:
+    """For whoever wants to take part."""
+    listed = {row[0].strip("`") for row in rows(ROOT / "CONTRIBUTING.md", "## Set-up")}
+    for path in (ROOT / "scripts").iterdir():
+        if path.is_file() and not path.suffix and not path.name.startswith("_"):
+            assert f"scripts/{path.name}" in listed
+
+
 def test_every_repair_issue_is_documented() -> None:
     """By its title, and no other."""
     listed = re.findall(r"^\| Repair issue \*(.+?)\* \|", text_of(README), re.MULTILINE)
