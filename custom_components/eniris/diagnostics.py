@@ -557,9 +557,10 @@ class _Report:
             writing |= {
                 "bytes_in_use": await exporter.outbox.size(),
                 "damaged_files": len(await exporter.outbox.damaged_files()),
-                "figures": [
-                    self._figures(name, its) for name, its in sorted(figures.items())
-                ],
+                "figures": sorted(
+                    (self._figures(name, its) for name, its in figures.items()),
+                    key=lambda part: str(part["export"]),
+                ),
                 "targets": await self._targets(exporter),
                 "set_aside": await self._set_aside(exporter),
             }
