@@ -28,7 +28,7 @@ class Demo:
     """The two processes, and the log-in to the one that is set up through its interfaces."""
 
     def __init__(self, folder: Path, port: int, simulator_port: int, tier: str) -> None:
-        """Describe the demo; `running` starts it."""
+        """Describe the demo; `running` starts it and sets it up, `started` leaves that to a person."""
         self.folder = folder
         self.port = port
         self.log = folder / "home-assistant.console.log"
@@ -58,8 +58,8 @@ class Demo:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Start both and set them up; stop both at the end."""
+    async def started(self) -> AsyncIterator[None]:
+        """Start both, and wait until they answer; stop both at the end."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.simulator_process)
             await stack.enter_async_context(self.home_process)
@@ -67,6 +67,12 @@ class Demo:
             await stack.enter_async_context(self.home)
             await self.cloud.wait_until_up(self.simulator_process, 30)
             await steps.wait_until_up(self.home, self.home_process, START_PATIENCE)
+            yield
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start both and set them up; stop both at the end."""
+        async with self.started():
             await steps.onboard_or_log_in(self.home)
             await steps.wait_until_running(self.home, self.home_process, START_PATIENCE)
             entry_id = await steps.ensure_entry(self.home, self.cloud.base)

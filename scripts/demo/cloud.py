@@ -1,6 +1,7 @@
 """The simulated cloud, through its control interface."""
 
 import asyncio
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from .processes import Child
 
 
 class Cloud:
-    """What the simulator tells about itself."""
+    """What the simulator tells about itself, and what is done to it."""
 
     def __init__(self, base: str) -> None:
         """Prepare; entering the context opens the session."""
@@ -32,13 +33,26 @@ class Cloud:
         """Close the session."""
         await self._session.close()
 
-    async def get(self, path: str, **query: str) -> Any:
+    async def get(self, path: str, /, **query: str) -> Any:
         """Return a document of the control interface."""
-        async with self._session.get(
-            f"{self.base}/_simulator/{path}", params=query
+        return await self._call("GET", path, params=query)
+
+    async def post(self, path: str, /, **body: Any) -> Any:
+        """Have something done, and return the answer."""
+        return await self._call("POST", path, json=body)
+
+    async def delete(self, path: str) -> None:
+        """Have something forgotten."""
+        await self._call("DELETE", path)
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        async with self._session.request(
+            method, f"{self.base}/_simulator/{path}", **options
         ) as response:
             if not response.ok:
                 raise DemoError(f"The simulator answers {response.status} to {path}")
+            if response.status == HTTPStatus.NO_CONTENT:
+                return None
             return await response.json()
 
     async def wait_until_up(self, process: Child, patience: float) -> None:

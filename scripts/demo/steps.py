@@ -81,18 +81,7 @@ async def onboard_or_log_in(home: HomeAssistant) -> None:
             },
         )
         await home.take_code(answer["auth_code"])
-        await home.call(
-            "config/core/update",
-            location_name="Demo home",
-            latitude=51.05,
-            longitude=3.72,
-            elevation=10,
-            unit_system="metric",
-            time_zone="Europe/Brussels",
-            country="BE",
-            currency="EUR",
-            language="en",
-        )
+        await set_location(home)
     else:
         await _log_in(home)
     if "analytics" in todo:
@@ -102,6 +91,22 @@ async def onboard_or_log_in(home: HomeAssistant) -> None:
             "/api/onboarding/integration",
             {"client_id": home.client_id, "redirect_uri": home.client_id},
         )
+
+
+async def set_location(home: HomeAssistant) -> None:
+    """Enter what onboarding asks for on its map."""
+    await home.call(
+        "config/core/update",
+        location_name="Demo home",
+        latitude=51.05,
+        longitude=3.72,
+        elevation=10,
+        unit_system="metric",
+        time_zone="Europe/Brussels",
+        country="BE",
+        currency="EUR",
+        language="en",
+    )
 
 
 async def _log_in(home: HomeAssistant) -> None:
