@@ -23,7 +23,6 @@ from custom_components.eniris.const import (
 )
 from custom_components.eniris.data import EnirisConfigEntry
 from custom_components.eniris.diagnostics import async_get_device_diagnostics
-from custom_components.eniris.exporting import sender
 from custom_components.eniris.exporting.exporter import ACTION
 
 # What Home Assistant adds to the file imports it, which cannot be done while time stands still
@@ -125,7 +124,7 @@ async def home(
 @pytest.fixture
 def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have waits take as long as they do on average."""
-    monkeypatch.setattr(sender.random, "uniform", lambda *_: 1.0)
+    monkeypatch.setattr("random.uniform", lambda *_: 1.0)
 
 
 async def download(
