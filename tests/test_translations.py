@@ -54,6 +54,7 @@ SAME = {
     },
     "es": {"Collector", "Measurement", "Retention policy", "Tags", "tokens"},
     "fr": {
+        "5 minutes",
         "Code",
         "Collector",
         "Date",
@@ -63,8 +64,8 @@ SAME = {
         "Points",
         "Retention policy",
         "Signal",
+        "Sites",
         "Tags",
-        "tokens",
     },
     "nl": {
         "Account",
