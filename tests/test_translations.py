@@ -43,9 +43,11 @@ SAME_EVERYWHERE = {"Eniris", "InfluxDB line protocol", "JSON"}
 
 SAME = {
     "de": {
+        "Aggregation",
         "Code",
         "Collector",
         "Export",
+        "Limit",
         "Measurement",
         "Name",
         "Signal",
@@ -68,6 +70,7 @@ SAME = {
     },
     "nl": {
         "Account",
+        "Accounts",
         "Code",
         "Collector",
         "Database",
