@@ -43,9 +43,11 @@ SAME_EVERYWHERE = {"Eniris", "InfluxDB line protocol", "JSON"}
 
 SAME = {
     "de": {
+        "Aggregation",
         "Code",
         "Collector",
         "Export",
+        "Limit",
         "Measurement",
         "Name",
         "Signal",
@@ -69,6 +71,7 @@ SAME = {
     },
     "nl": {
         "Account",
+        "Accounts",
         "Code",
         "Collector",
         "Database",
