@@ -141,13 +141,14 @@ class Frontend:
 
     @property
     def content(self) -> Locator:
-        """Return what the page of an integration or a device holds."""
+        """Return what the page of an integration holds."""
         return self.page.locator("hass-subpage .container").first
 
     @property
-    def entity_cards(self) -> Locator:
-        """Return the last card of entities on the page of a device."""
-        return self.page.locator("ha-device-entities-card").last
+    def device_cards(self) -> tuple[Locator, ...]:
+        """Return what the page of a device tells of it, and the first and the last card of its entities."""
+        cards = self.page.locator("ha-device-entities-card")
+        return self.page.locator("ha-device-info-card"), cards.first, cards.last
 
     # What an integration's page offers
 
