@@ -84,7 +84,7 @@ async def main(count: int) -> None:
                 hass,
                 Session(http, token, hosts),
                 outbox,
-                Issues(hass, "entry", "benchmark"),
+                Issues(hass, "entry", "benchmark", "instance"),
                 lambda: None,
                 lambda: None,
             )

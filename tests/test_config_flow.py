@@ -1,7 +1,7 @@
 """The account's forms: every way in, every way to go wrong, and the way back from each."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 import json
 import logging
 from typing import Any
@@ -17,49 +17,33 @@ from custom_components.eniris.const import (
     CONF_AUTHENTICATION_URL,
     CONF_CODE,
     CONF_INGRESS_URL,
+    CONF_OTHER_WAY,
     CONF_REFRESH_TOKEN,
     CONF_REFRESH_TOKEN_ISSUED,
     DOMAIN,
 )
-from custom_components.eniris.data import EnirisConfigEntry
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.setup import async_setup_component
-from simulator.accounts import DEMO_TOTP_SECRET, Account
+from simulator.accounts import Account
 from simulator.faults import FaultKind
 from simulator.server import Simulator
-from simulator.totp import totp
 
-from .common import (
-    METADATA_POLL,
-    add_export,
-    advance,
-    imported_entities,
-    settle,
-    start_flow,
-    submit,
+from .common import settle, start_flow, submit
+from .export_kit import suggested
+from .login_kit import (
+    EMAIL_MENU,
+    TOTP_MENU,
+    as_user,
+    current_code,
+    lose_log_in,
+    wrong_code,
 )
 
 PASSWORD = "Tr0ub4dor & žluť"
-TOTP_MENU = {"next_step_id": "totp"}
-EMAIL_MENU = {"next_step_id": "email_otp"}
-
-
-def as_user(user_input: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return what another demo user types."""
-    return {**user_input, CONF_USERNAME: f"{name}@example.com"}
-
-
-def current_code() -> str:
-    """Return what the authenticator app shows."""
-    return totp(DEMO_TOTP_SECRET, datetime.now(UTC))
-
-
-def wrong_code() -> str:
-    """Return a code that an authenticator app will not show for long."""
-    return totp(DEMO_TOTP_SECRET, datetime.now(UTC) + timedelta(days=1))
+OTHER_WAY = {CONF_OTHER_WAY: True}
 
 
 def secret_account(simulator: Simulator) -> Account:
@@ -201,14 +185,27 @@ async def test_both_factors(
     assert result["result"].unique_id == "1004"
 
 
-@pytest.mark.parametrize("code", [None, "123", "1234567", ""])
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (None, "invalid_code"),
+        ("123", "invalid_code"),
+        ("1234567", "invalid_code"),
+        ("", "code_missing"),
+        ("   ", "code_missing"),
+    ],
+)
+@pytest.mark.parametrize("code_in_error", [False, True])
 async def test_wrong_authenticator_code(
     hass: HomeAssistant,
     simulator: Simulator,
     user_input: dict[str, Any],
     code: str | None,
+    error: str,
+    code_in_error: bool,
 ) -> None:
     """A wrong code, or one of the wrong length, is told at its field; the next one goes through."""
+    simulator.switches.code_in_error = code_in_error
     flow_id = await start_flow(hass)
     await submit(hass, flow_id, as_user(user_input, "totp"))
     await submit(hass, flow_id, TOTP_MENU)
@@ -216,7 +213,7 @@ async def test_wrong_authenticator_code(
         hass, flow_id, {CONF_CODE: wrong_code() if code is None else code}
     )
     assert result["type"] is FlowResultType.FORM
-    assert result["errors"] == {CONF_CODE: "invalid_code"}
+    assert result["errors"] == {CONF_CODE: error}
     result = await submit(hass, flow_id, {CONF_CODE: current_code()})
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
@@ -228,17 +225,23 @@ async def test_too_many_wrong_codes(
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """Who guesses is told how long to wait, and gets in after that."""
+    retry_after = 541
     simulator.faults.add(
-        "/user/2fa/totp/authenticate", "status", status=429, retry_after=600, times=1
+        "/user/2fa/totp/authenticate",
+        "status",
+        status=429,
+        retry_after=retry_after,
+        times=1,
     )
     flow_id = await start_flow(hass)
     await submit(hass, flow_id, as_user(user_input, "totp"))
     await submit(hass, flow_id, TOTP_MENU)
     result = await submit(hass, flow_id, {CONF_CODE: current_code()})
-    assert result["errors"] == {"base": "rate_limited"}
+    assert result["errors"] == {"base": "too_many_codes"}
     assert result["description_placeholders"]
+    # Rounded up: a minute too early would be one more try
     assert result["description_placeholders"]["minutes"] == "10"
-    freezer.tick(601)
+    freezer.tick(retry_after + 1)
     result = await submit(hass, flow_id, {CONF_CODE: current_code()})
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
@@ -265,18 +268,130 @@ async def test_expired_emailed_code(
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """A code that came too late is told from a wrong one; a new dialog sends another."""
+    """A code that came too late is told from a wrong one, and a new one can be had at once."""
     flow_id = await start_flow(hass)
     await submit(hass, flow_id, as_user(user_input, "email"))
     await submit(hass, flow_id, EMAIL_MENU)
     freezer.tick(simulator.auth.limits.email_code_s)
     result = await submit(hass, flow_id, {CONF_CODE: simulator.emails[0].code})
     assert result["errors"] == {CONF_CODE: "code_expired"}
+    result = await submit(hass, flow_id, OTHER_WAY)
+    assert result["type"] is FlowResultType.MENU
+    assert result["step_id"] == "other_way"
+    assert result["menu_options"] == ["totp", "email_otp", "resend", "password"]
+    result = await submit(hass, flow_id, {"next_step_id": "resend"})
+    assert result["step_id"] == "email_otp"
+    assert not result["errors"]
+    first, second = simulator.emails
+    # Only the newest counts
+    result = await submit(hass, flow_id, {CONF_CODE: first.code})
+    assert result["errors"] == {CONF_CODE: "invalid_code"}
+    result = await submit(hass, flow_id, {CONF_CODE: second.code})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert len(simulator.emails) == 2
+
+
+async def test_other_factor(
+    hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any]
+) -> None:
+    """Who chose the app and has no phone at hand gets an e-mail in the same dialog, and the reverse."""
+    flow_id = await start_flow(hass)
+    await submit(hass, flow_id, as_user(user_input, "both"))
+    await submit(hass, flow_id, TOTP_MENU)
+    result = await submit(hass, flow_id, OTHER_WAY)
+    assert result["menu_options"] == ["totp", "resend", "password"]
+    assert not simulator.emails
+    result = await submit(hass, flow_id, {"next_step_id": "resend"})
+    assert result["step_id"] == "email_otp"
+    [email] = simulator.emails
+    # What was typed beside it does not count as a try
+    await submit(hass, flow_id, {CONF_CODE: "000000", **OTHER_WAY})
+    assert simulator.log.count("POST /user/2fa/email-otp/authenticate") == 0
+    await submit(hass, flow_id, TOTP_MENU)
+    result = await submit(hass, flow_id, {CONF_CODE: wrong_code()})
+    assert result["errors"] == {CONF_CODE: "invalid_code"}
+    await submit(hass, flow_id, OTHER_WAY)
+    # The code that came before is still good: no other is sent for it
+    result = await submit(hass, flow_id, EMAIL_MENU)
+    assert result["step_id"] == "email_otp"
+    assert simulator.emails == [email]
+    result = await submit(hass, flow_id, {CONF_CODE: email.code})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["result"].unique_id == "1004"
+
+
+async def test_too_many_resends(
+    hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any]
+) -> None:
+    """Where no further code is sent the form says how long, and takes the last one."""
     flow_id = await start_flow(hass)
     await submit(hass, flow_id, as_user(user_input, "email"))
     await submit(hass, flow_id, EMAIL_MENU)
-    result = await submit(hass, flow_id, {CONF_CODE: simulator.emails[1].code})
+    allowed = simulator.auth.limits.otp_emails.allowed
+    for _ in range(allowed - 1):
+        await submit(hass, flow_id, OTHER_WAY)
+        result = await submit(hass, flow_id, {"next_step_id": "resend"})
+        assert not result["errors"]
+    await submit(hass, flow_id, OTHER_WAY)
+    result = await submit(hass, flow_id, {"next_step_id": "resend"})
+    assert result["errors"] == {"base": "too_many_emails"}
+    assert len(simulator.emails) == allowed
+    result = await submit(hass, flow_id, {CONF_CODE: simulator.emails[-1].code})
     assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.parametrize("code_in_error", [False, True])
+@pytest.mark.parametrize("factor", ["totp", "email_otp", "resend"])
+async def test_log_in_that_has_expired(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    factor: str,
+    code_in_error: bool,
+) -> None:
+    """Who waits too long with the code is asked for the password again, with the rest filled in."""
+    simulator.switches.code_in_error = code_in_error
+    flow_id = await start_flow(hass)
+    typed = as_user(user_input, "both")
+    await submit(hass, flow_id, typed)
+    await submit(hass, flow_id, {"next_step_id": factor.replace("resend", "totp")})
+    simulator.revoke("both@example.com", "partial")
+    if factor == "resend":
+        await submit(hass, flow_id, OTHER_WAY)
+        result = await submit(hass, flow_id, {"next_step_id": "resend"})
+    else:
+        result = await submit(hass, flow_id, {CONF_CODE: "123456"})
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == "user"
+    assert result["errors"] == {"base": "login_expired"}
+    assert result["data_schema"] is not None
+    assert suggested(result["data_schema"]) == {
+        key: value for key, value in typed.items() if key != CONF_PASSWORD
+    }
+    result = await submit(hass, flow_id, typed)
+    assert result["step_id"] == "second_factor"
+    await submit(hass, flow_id, TOTP_MENU)
+    result = await submit(hass, flow_id, {CONF_CODE: current_code()})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_wrong_code_when_more_cannot_be_told(
+    hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any]
+) -> None:
+    """Where the service does not say what was refused, it is the code; the password is a way out."""
+    flow_id = await start_flow(hass)
+    await submit(hass, flow_id, as_user(user_input, "totp"))
+    await submit(hass, flow_id, TOTP_MENU)
+    simulator.faults.add("/auth/accesstoken", "drop", times=1)
+    result = await submit(hass, flow_id, {CONF_CODE: wrong_code()})
+    assert result["errors"] == {CONF_CODE: "invalid_code"}
+    await submit(hass, flow_id, OTHER_WAY)
+    result = await submit(hass, flow_id, {"next_step_id": "password"})
+    assert result["step_id"] == "user"
+    assert not result["errors"]
+    result = await submit(hass, flow_id, user_input)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["result"].unique_id == "1001"
 
 
 async def test_too_many_emails(
@@ -308,6 +423,11 @@ async def test_email_that_cannot_be_asked_for(
     result = await submit(hass, flow_id, EMAIL_MENU)
     assert result["errors"] == {"base": "cannot_connect"}
     assert not simulator.emails
+    result = await submit(hass, flow_id, OTHER_WAY)
+    assert result["menu_options"] == ["totp", "resend", "password"]
+    simulator.faults.add("/user/2fa/email-otp/challenge", "drop", times=1)
+    result = await submit(hass, flow_id, {"next_step_id": "resend"})
+    assert result["errors"] == {"base": "cannot_connect"}
     result = await submit(hass, flow_id, {CONF_CODE: "?"})
     assert result["step_id"] == "email_otp"
     assert not result["errors"]
@@ -319,12 +439,16 @@ async def test_email_that_cannot_be_asked_for(
 async def test_factor_that_is_not_set_up(
     hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any]
 ) -> None:
-    """A factor that turns out not to be set up leaves the other in the menu."""
+    """A factor that turns out not to be set up is told, and leaves the other."""
     flow_id = await start_flow(hass)
     await submit(hass, flow_id, as_user(user_input, "totp"))
     result = await submit(hass, flow_id, EMAIL_MENU)
     assert result["type"] is FlowResultType.MENU
-    assert result["menu_options"] == ["totp"]
+    assert result["step_id"] == "no_email_otp"
+    assert result["menu_options"] == ["totp", "password"]
+    await submit(hass, flow_id, TOTP_MENU)
+    result = await submit(hass, flow_id, OTHER_WAY)
+    assert result["menu_options"] == ["totp", "password"]
     await submit(hass, flow_id, TOTP_MENU)
     result = await submit(hass, flow_id, {CONF_CODE: current_code()})
     assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -339,7 +463,8 @@ async def test_app_that_is_not_set_up(
     await submit(hass, flow_id, TOTP_MENU)
     result = await submit(hass, flow_id, {CONF_CODE: "123456"})
     assert result["type"] is FlowResultType.MENU
-    assert result["menu_options"] == ["email_otp"]
+    assert result["step_id"] == "no_totp"
+    assert result["menu_options"] == ["email_otp", "password"]
     await submit(hass, flow_id, EMAIL_MENU)
     result = await submit(hass, flow_id, {CONF_CODE: simulator.emails[0].code})
     assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -403,12 +528,12 @@ async def test_too_many_wrong_passwords(
 async def test_rate_limited_without_a_time(
     hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any]
 ) -> None:
-    """The form has words for a limit that comes without the time to wait."""
+    """The form advises a time to wait where the service names none."""
     simulator.faults.add("/auth/login", "status", status=429, times=1)
     result = await submit(hass, await start_flow(hass), user_input)
     assert result["errors"] == {"base": "rate_limited"}
     assert result["description_placeholders"]
-    assert result["description_placeholders"]["minutes"] == "?"
+    assert result["description_placeholders"]["minutes"] == "15"
 
 
 async def test_no_password_information(
@@ -429,9 +554,13 @@ async def test_unreachable(
     await simulator.stop()
     flow_id = await start_flow(hass)
     result = await submit(hass, flow_id, user_input)
-    assert result["errors"] == {"base": "cannot_connect"}
+    assert result["errors"] == {
+        "base": "cannot_connect",
+        CONF_AUTHENTICATION_URL: "cannot_connect",
+    }
     assert result["description_placeholders"]
     assert "refused" in result["description_placeholders"]["error"]
+    assert result["description_placeholders"]["address"] == simulator.url
     await simulator.start(port=simulator.port)
     result = await submit(hass, flow_id, user_input)
     assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -445,7 +574,10 @@ async def test_unreachable(
     [
         ("html", {"status": 200}, "unexpected_answer"),
         ("html", {"status": 502}, "cannot_connect"),
-        ("html", {"status": 302}, "refused"),
+        ("html", {"status": 302}, "unexpected_answer"),
+        ("html", {"status": 404}, "unexpected_answer"),
+        ("status", {"status": 405}, "unexpected_answer"),
+        ("status", {"status": 400}, "refused"),
         ("half_body", {}, "cannot_connect"),
         ("garbage", {}, "unexpected_answer"),
         ("empty", {}, "unexpected_answer"),
@@ -470,7 +602,12 @@ async def test_answers_that_are_not_eniris(
     flow_id = await start_flow(hass)
     result = await submit(hass, flow_id, user_input)
     assert result["type"] is FlowResultType.FORM
-    assert result["errors"] == {"base": error}
+    # What can be the address' fault is told there too
+    assert result["errors"] == (
+        {"base": error}
+        if error == "refused"
+        else {"base": error, CONF_AUTHENTICATION_URL: error}
+    )
     assert result["description_placeholders"]
     assert result["description_placeholders"]["error"]
     result = await submit(hass, flow_id, user_input)
@@ -629,6 +766,78 @@ def test_good_address(address: str) -> None:
     assert address_problem(address) is None
 
 
+@pytest.mark.parametrize(
+    ("key", "path", "kind", "options", "error"),
+    [
+        (CONF_API_URL, "/v1/company", "html", {"status": 200}, "unexpected_answer"),
+        (CONF_API_URL, "/v1/company", "status", {"status": 404}, "unexpected_answer"),
+        (CONF_API_URL, "/v1/company", "status", {"status": 401}, "unexpected_answer"),
+        (CONF_API_URL, "/v1/company", "status", {"status": 503}, "cannot_connect"),
+        (CONF_API_URL, "/v1/company", "drop", {}, "cannot_connect"),
+    ],
+)
+async def test_api_address_of_something_else(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    key: str,
+    path: str,
+    kind: FaultKind,
+    options: dict[str, Any],
+    error: str,
+) -> None:
+    """An api address of one's own is tried, and what does not answer as Eniris does is told."""
+    simulator.faults.add(path, kind, times=2, **options)
+    flow_id = await start_flow(hass)
+    result = await submit(hass, flow_id, user_input)
+    assert result["errors"] == {"base": error, key: error}
+    assert result["description_placeholders"]
+    assert (
+        result["description_placeholders"]["address"] == user_input[CONF_ADVANCED][key]
+    )
+    assert simulator.log.count("POST /auth/logout", 204) == 1
+    simulator.faults.clear()
+    result = await submit(hass, flow_id, user_input)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert simulator.log.count("POST /auth/logout", 204) == 1
+
+
+@pytest.mark.parametrize("status", [403, 429])
+async def test_api_that_refuses_as_eniris_does(
+    hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any], status: int
+) -> None:
+    """An account may lack a right, or have no budget left: the address is right all the same."""
+    simulator.faults.add("/v1/company", "status", status=status)
+    result = await submit(hass, await start_flow(hass), user_input)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.parametrize("username", ["demo", "email"])
+@pytest.mark.parametrize("key", [CONF_API_URL, CONF_INGRESS_URL])
+async def test_address_where_nobody_answers(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    unused_tcp_port: int,
+    key: str,
+    username: str,
+) -> None:
+    """It is told before a code is e-mailed, and without a token having been sent anywhere."""
+    nobody = f"http://127.0.0.1:{unused_tcp_port}"
+    typed = as_user(
+        {**user_input, CONF_ADVANCED: {**user_input[CONF_ADVANCED], key: nobody}},
+        username,
+    )
+    result = await submit(hass, await start_flow(hass), typed)
+    assert result["step_id"] == "user"
+    assert result["errors"] == {"base": "cannot_connect", key: "cannot_connect"}
+    assert result["description_placeholders"]
+    assert result["description_placeholders"]["address"] == nobody
+    assert not simulator.emails
+    # That of the account without a second factor was good for something
+    assert simulator.log.count("POST /auth/logout", 204) == (username == "demo")
+
+
 async def test_account_that_is_set_up_already(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -762,143 +971,3 @@ async def test_form_as_the_browser_gets_it(
     assert {
         field["description"]["suggested_value"] for field in advanced["schema"]
     } == {simulator.url}
-
-
-async def lose_log_in(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    freezer: FrozenDateTimeFactory,
-    username: str = "demo@example.com",
-) -> str:
-    """Make the service refuse the account's tokens; return the flow that this starts."""
-    simulator.revoke(username, "refresh")
-    simulator.revoke(username, "access")
-    await advance(hass, freezer, METADATA_POLL)
-    [flow] = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
-    assert flow["context"]["source"] == SOURCE_REAUTH
-    assert flow["step_id"] == "reauth_confirm"
-    return flow["flow_id"]
-
-
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
-async def test_log_in_again(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    entry: EnirisConfigEntry,
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """A new log-in brings everything back as it was: entry, entities and exports."""
-    subentry = add_export(hass, entry)
-    await settle(hass)
-    entities = {
-        registered.entity_id: registered.id
-        for registered in imported_entities(hass, entry)
-    }
-    assert entities
-    before = dict(entry.data)
-    flow_id = await lose_log_in(hass, simulator, freezer)
-    power = hass.states.get("sensor.grid_meter_power")
-    assert power is not None
-    assert power.state == "unavailable"
-    loaded_with = entry.runtime_data
-
-    result = await submit(hass, flow_id, {CONF_PASSWORD: "demo"})
-    assert result["type"] is FlowResultType.ABORT
-    assert result["reason"] == "reauth_successful"
-    assert entry.state is ConfigEntryState.LOADED
-    assert hass.config_entries.async_entries(DOMAIN) == [entry]
-    assert entry.runtime_data is not loaded_with
-    assert list(entry.subentries.values()) == [subentry]
-    after = {
-        registered.entity_id: registered.id
-        for registered in imported_entities(hass, entry)
-    }
-    # Fields that are written seldom may have come with the later polls
-    assert entities.items() <= after.items()
-    assert entry.data[CONF_REFRESH_TOKEN] != before[CONF_REFRESH_TOKEN]
-    assert {**entry.data, **before} == before
-    assert "demo" not in [
-        value for key, value in entry.data.items() if key != CONF_USERNAME
-    ]
-    power = hass.states.get("sensor.grid_meter_power")
-    assert power is not None
-    assert power.state != "unavailable"
-    assert simulator.log.count("POST /auth/logout") == 0
-    assert not hass.config_entries.flow.async_progress()
-
-
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
-async def test_log_in_again_as_somebody_else(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    entry: ConfigEntry[Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """The log-in of another account is not taken, and its token logged out."""
-    before = dict(entry.data)
-    flow_id = await lose_log_in(hass, simulator, freezer)
-    # The user name was given to somebody else since
-    simulator.accounts.add(Account("demo@example.com", 1999, "demo"))
-    result = await submit(hass, flow_id, {CONF_PASSWORD: "demo"})
-    assert result["type"] is FlowResultType.ABORT
-    assert result["reason"] == "wrong_account"
-    assert simulator.log.count("POST /auth/logout", 204) == 1
-    assert dict(entry.data) == before
-
-
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
-@pytest.mark.parametrize(
-    ("password", "errors"),
-    [
-        ("demo1", {CONF_PASSWORD: "invalid_auth"}),
-        ("", {CONF_PASSWORD: "empty"}),
-        ("p" * 257, {CONF_PASSWORD: "too_long"}),
-    ],
-)
-async def test_wrong_password_at_the_new_log_in(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    entry: ConfigEntry[Any],
-    freezer: FrozenDateTimeFactory,
-    password: str,
-    errors: dict[str, str],
-) -> None:
-    """A wrong password can be corrected here too."""
-    flow_id = await lose_log_in(hass, simulator, freezer)
-    result = await submit(hass, flow_id, {CONF_PASSWORD: password})
-    assert result["type"] is FlowResultType.FORM
-    assert result["step_id"] == "reauth_confirm"
-    assert result["errors"] == errors
-    assert result["description_placeholders"]
-    assert result["description_placeholders"][CONF_USERNAME] == "demo@example.com"
-    result = await submit(hass, flow_id, {CONF_PASSWORD: "demo"})
-    assert result["reason"] == "reauth_successful"
-    assert entry.state is ConfigEntryState.LOADED
-
-
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
-async def test_log_in_again_with_a_second_factor(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """The second factor is asked for again as well."""
-    flow_id = await start_flow(hass)
-    await submit(hass, flow_id, as_user(user_input, "totp"))
-    await submit(hass, flow_id, TOTP_MENU)
-    result = await submit(hass, flow_id, {CONF_CODE: current_code()})
-    entry = result["result"]
-    old_token = entry.data[CONF_REFRESH_TOKEN]
-
-    flow_id = await lose_log_in(hass, simulator, freezer, "totp@example.com")
-    result = await submit(hass, flow_id, {CONF_PASSWORD: "demo"})
-    assert result["type"] is FlowResultType.MENU
-    await submit(hass, flow_id, TOTP_MENU)
-    result = await submit(hass, flow_id, {CONF_CODE: wrong_code()})
-    assert result["errors"] == {CONF_CODE: "invalid_code"}
-    result = await submit(hass, flow_id, {CONF_CODE: current_code()})
-    assert result["type"] is FlowResultType.ABORT
-    assert result["reason"] == "reauth_successful"
-    assert entry.state is ConfigEntryState.LOADED
-    assert entry.data[CONF_REFRESH_TOKEN] != old_token

@@ -50,6 +50,7 @@ from .export_kit import (
     export_data,
     home_with_account,
 )
+from .simulator.tiny_world import LEFT
 
 FIELD = "actualPowerTot_W"
 ENERGY = "sensor.p1_energy"
@@ -359,7 +360,7 @@ async def test_back_to_the_state(home: Home, dialog: Dialog, by: str) -> None:
     )
     await home.settle()
     await dialog.open(subentry)
-    await dialog.submit(dialog.shown)
+    await dialog.choose("entities")
     dialog.expect("entities")
     assert dialog.shown == {CONF_ENTITIES: [POWER], CONF_ATTRIBUTES: True}
     await dialog.submit({CONF_ENTITIES: [POWER], CONF_ATTRIBUTES: by != "switched off"})
@@ -369,7 +370,9 @@ async def test_back_to_the_state(home: Home, dialog: Dialog, by: str) -> None:
         await dialog.submit({POWER: "state" if by == "choice" else ""})
     dialog.expect("fields")
     assert dialog.shown == {POWER: "level"}
-    await dialog.to_trial({POWER: FIELD})
+    await dialog.submit({POWER: FIELD})
+    dialog.expect("reconfigure")
+    await dialog.choose("trial")
     dialog.expect("written")
     await dialog.submit({})
     assert home.exports[0].data[CONF_FIELDS] == [
@@ -907,9 +910,21 @@ async def test_reconfigure(home: Home, dialog: Dialog) -> None:
 
     await dialog.open(subentry)
     dialog.expect("reconfigure")
+    assert dialog.result["menu_options"] == [
+        "where",
+        "entities",
+        "fields",
+        "when",
+        "trial",
+    ]
+    assert dialog.quoted == {"name": "House", "entities": f"{POWER}, sensor.plain"}
+    await dialog.choose("where")
     assert dialog.shown == WHERE
     new = {**WHERE, CONF_NAME: "New", CONF_TAGS: ["serialNr=9"]}
     await dialog.submit(new)
+    dialog.expect("reconfigure")
+    assert dialog.quoted["name"] == "New"
+    await dialog.choose("entities")
     assert dialog.shown == {
         CONF_ENTITIES: [POWER, "sensor.plain"],
         CONF_ATTRIBUTES: False,
@@ -917,9 +932,14 @@ async def test_reconfigure(home: Home, dialog: Dialog) -> None:
     await dialog.submit(dialog.shown)
     assert dialog.shown == {POWER: FIELD, "sensor.plain": "plain_W"}
     await dialog.submit({POWER: "other_W", "sensor.plain": FIELD})
+    dialog.expect("reconfigure")
+    await dialog.choose("when")
     await dialog.choose("change")
     assert dialog.shown == {CONF_SHORTEST: 5, CONF_HEARTBEAT: 60}
     await dialog.submit({CONF_SHORTEST: 0, CONF_HEARTBEAT: 0})
+    dialog.expect("reconfigure")
+    assert not home.writes
+    await dialog.choose("trial")
     dialog.expect("written")
     assert subentry.title == "House"
     await dialog.submit({})
@@ -947,21 +967,21 @@ async def test_reconfigure_the_mode(home: Home, dialog: Dialog) -> None:
     """Changing the mode leaves nothing of the other one behind."""
     subentry = await home.add_export({registry_id(home): FIELD}, shortest=5)
     await dialog.open(subentry)
-    await dialog.submit(dialog.shown)
-    await dialog.submit(dialog.shown)
-    await dialog.submit(dialog.shown)
+    await dialog.choose("when")
     await dialog.choose("interval")
     # What holds of the other mode is not what is meant here
     assert dialog.shown[CONF_HEARTBEAT] == 0
     await dialog.submit(dialog.shown)
+    await dialog.choose("trial")
     await dialog.submit({})
     [changed] = home.exports
     assert CONF_SHORTEST not in changed.data
     assert changed.data[CONF_MODE] == "interval"
     await dialog.open(changed)
+    await dialog.choose("when")
+    await dialog.choose("change")
     await dialog.submit(dialog.shown)
-    await dialog.submit(dialog.shown)
-    await dialog.to_trial(dialog.shown)
+    await dialog.choose("trial")
     await dialog.submit({})
     assert home.exports[0].data == export_data({registry_id(home): FIELD})
 
@@ -986,9 +1006,7 @@ async def test_reconfigure_keeps_the_switch(
     if switched == "before":
         await use_switch()
     await dialog.open(subentry)
-    await dialog.submit(dialog.shown)
-    await dialog.submit(dialog.shown)
-    await dialog.to_trial(dialog.shown)
+    await dialog.choose("trial")
     if switched == "meanwhile":
         await use_switch()
     await dialog.submit({})
@@ -1006,9 +1024,9 @@ async def test_reconfigure_keeps_what_waits(home: Home, dialog: Dialog) -> None:
         home.hass.states.async_set(POWER, state, {"unit_of_measurement": "kW"})
         await home.wait(1)
     await dialog.open(subentry)
+    await dialog.choose("where")
     await dialog.submit({**dialog.shown, CONF_TAGS: ["serialNr=9"]})
-    await dialog.submit(dialog.shown)
-    await dialog.to_trial(dialog.shown)
+    await dialog.choose("trial")
     dialog.expect("unreachable")
     await dialog.choose("save")
     assert dialog.result["reason"] == "reconfigure_successful"
@@ -1029,14 +1047,14 @@ async def test_reconfigure_keeps_what_waits(home: Home, dialog: Dialog) -> None:
 
 
 async def test_reconfigure_with_an_error(home: Home, dialog: Dialog) -> None:
-    """A refusal leads back to the dialog's own first form."""
+    """A refusal leads to the form that has to change, and from there back to the menu."""
     subentry = await home.add_export({POWER: FIELD})
     await dialog.open(subentry)
+    await dialog.choose("where")
     await dialog.submit({**WHERE, CONF_DATABASE: "demmo"})
-    await dialog.submit(dialog.shown)
-    await dialog.to_trial(dialog.shown)
+    await dialog.choose("trial")
     dialog.expect(
-        "reconfigure",
+        "where",
         {
             CONF_DATABASE: "namespace_unknown",
             CONF_RETENTION_POLICY: "namespace_unknown",
@@ -1045,8 +1063,13 @@ async def test_reconfigure_with_an_error(home: Home, dialog: Dialog) -> None:
     assert dialog.shown[CONF_DATABASE] == "demmo"
     assert home.exports[0].data[CONF_DATABASE] == "demo"
     await dialog.submit({**WHERE, CONF_RETENTION_POLICY: "rp_one_s"})
+    dialog.expect("reconfigure")
+    refuse_with(422, "mixed types")(home.simulator)
+    await dialog.choose("trial")
+    dialog.expect("fields", {"base": "refused"})
     await dialog.submit(dialog.shown)
-    await dialog.to_trial(dialog.shown)
+    dialog.expect("reconfigure")
+    await dialog.choose("trial")
     dialog.expect("written")
     await dialog.submit({})
     assert home.exports[0].data[CONF_RETENTION_POLICY] == "rp_one_s"
@@ -1064,13 +1087,129 @@ async def test_reconfigure_follows_the_registry(home: Home, dialog: Dialog) -> N
     await home.settle()
     assert home.issues()["entity_gone"]["field"] == "gone"
     await dialog.open(subentry)
-    await dialog.submit(dialog.shown)
+    assert dialog.quoted["entities"] == "sensor.renamed"
+    await dialog.choose("entities")
     assert dialog.shown[CONF_ENTITIES] == ["sensor.renamed"]
     await dialog.submit(dialog.shown)
     assert dialog.shown == {"sensor.renamed": FIELD}
-    await dialog.to_trial(dialog.shown)
+    await dialog.submit(dialog.shown)
+    await dialog.choose("trial")
     await dialog.submit({})
     assert home.exports[0].data == export_data(
         {registry_id(home, "sensor.renamed"): FIELD}
     )
     assert "entity_gone" not in home.issues()
+
+
+async def test_reconfigure_the_name_alone(home: Home, dialog: Dialog) -> None:
+    """Who changes one thing sees the forms of no other."""
+    subentry = await home.add_export({registry_id(home): FIELD}, shortest=5)
+    await dialog.open(subentry)
+    await dialog.choose("where")
+    await dialog.submit({**dialog.shown, CONF_NAME: "New"})
+    await dialog.choose("trial")
+    dialog.expect("written")
+    await dialog.submit({})
+    assert home.exports[0].title == "New"
+    assert home.exports[0].data == subentry.data
+
+
+async def test_reconfigure_when_all_is_gone(home: Home, dialog: Dialog) -> None:
+    """An export whose entities were all deleted asks for others before it is tried out."""
+    gone = home.add_entity("sensor.gone", "1")
+    subentry = await home.add_export({gone: "gone"})
+    er.async_get(home.hass).async_remove("sensor.gone")
+    await home.settle()
+    await dialog.open(subentry)
+    assert dialog.quoted["entities"] == "–"
+    await dialog.choose("trial")
+    dialog.expect("entities", {CONF_ENTITIES: "no_entities"})
+    await dialog.submit({CONF_ENTITIES: [POWER], CONF_ATTRIBUTES: False})
+    dialog.expect("fields")
+    await dialog.submit(dialog.shown)
+    await dialog.choose("trial")
+    dialog.expect("written")
+
+
+async def test_reconfigure_into_the_series_of_another(
+    home: Home, dialog: Dialog
+) -> None:
+    """Names that are taken in the series that was chosen are told before anything is written there."""
+    await home.add_export({ENERGY: FIELD}, tags={"serialNr": "9"})
+    subentry = await home.add_export({POWER: FIELD})
+    await home.wait(7)
+    written = len(home.writes)
+    await dialog.open(subentry)
+    await dialog.choose("where")
+    await dialog.submit({**WHERE, CONF_TAGS: ["serialNr=9"]})
+    await dialog.choose("trial")
+    dialog.expect("fields", {POWER: "field_taken"})
+    assert len(home.writes) == written
+
+
+OWN = {
+    CONF_DATABASE: LEFT.database,
+    CONF_MEASUREMENT: LEFT.measurement,
+    CONF_TAGS: [f"{key}={value}" for key, value in reversed(LEFT.tags)],
+}
+"""Of the series that the meter of the small world writes itself, its tags in any order."""
+
+
+@pytest.mark.parametrize("policy", ["rp_one_s", "rp_one_m"])
+async def test_series_of_a_device(home: Home, dialog: Dialog, policy: str) -> None:
+    """That values go where a device's own go has to be confirmed; other tags need nothing."""
+    where = {**WHERE, **OWN, CONF_RETENTION_POLICY: policy}
+    await dialog.open()
+    await dialog.submit(where)
+    dialog.expect("own_series")
+    assert dialog.result["menu_options"] == ["other_series", "accept_series"]
+    assert dialog.quoted["devices"] == "Grid"
+    await dialog.choose("other_series")
+    dialog.expect("user")
+    assert dialog.shown == where
+    await dialog.submit({**where, CONF_TAGS: [*where[CONF_TAGS], "serialNr=1"]})
+    dialog.expect("entities")
+
+    await dialog.open()
+    await dialog.submit(where)
+    await dialog.choose("accept_series")
+    dialog.expect("entities")
+    assert not home.writes
+
+
+async def test_reconfigure_to_the_series_of_a_device(
+    home: Home, dialog: Dialog
+) -> None:
+    """A change asks as well, and does not ask again for what was confirmed once."""
+    home.simulator.switches.namespaces.add((LEFT.database, "rp_one_m"))
+    subentry = await home.add_export({registry_id(home): "myPower_W"})
+    await dialog.open(subentry)
+    await dialog.choose("where")
+    await dialog.submit({**WHERE, **OWN})
+    dialog.expect("own_series")
+    await dialog.choose("other_series")
+    dialog.expect("where")
+    await dialog.submit({**WHERE, **OWN})
+    await dialog.choose("accept_series")
+    dialog.expect("reconfigure")
+    await dialog.choose("where")
+    await dialog.submit({**dialog.shown, CONF_NAME: "New"})
+    dialog.expect("reconfigure")
+    await dialog.choose("trial")
+    dialog.expect("written")
+    await dialog.submit({})
+    [changed] = home.exports
+    assert changed.data[CONF_TAGS] == dict(LEFT.tags)
+    await dialog.open(changed)
+    await dialog.choose("where")
+    await dialog.submit({**dialog.shown, CONF_NAME: "Newer"})
+    dialog.expect("reconfigure")
+
+
+async def test_reconfigure_of_many(home: Home, dialog: Dialog) -> None:
+    """The menu names the first few entities, and counts the rest."""
+    subentry = await home.add_export({f"sensor.a{n}": f"a{n}" for n in range(1, 9)})
+    await dialog.open(subentry)
+    assert dialog.quoted["entities"] == (
+        "sensor.a1, sensor.a2, sensor.a3, sensor.a4, sensor.a5, sensor.a6 … (+2)"
+    )

@@ -195,6 +195,49 @@ async def test_device(
     } == {HomeWorld.BATTERY}
 
 
+async def test_account(
+    hass: HomeAssistant, home: EnirisConfigEntry, freezer: FrozenDateTimeFactory
+) -> None:
+    """The account's own device stands for the energy and power of all its nodes."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await live(hass, freezer, NOW + 9 * MINUTE)
+    own = er.async_get(hass).async_get(
+        account_state(hass, home, "poll_interval").entity_id
+    )
+    assert own
+    wanted = {
+        entity.entity_id
+        for entity in er.async_entries_for_config_entry(
+            er.async_get(hass), home.entry_id
+        )
+        if entity.disabled_by is None
+        and (state := hass.states.get(entity.entity_id))
+        and state.attributes.get("device_class") in ("energy", "power")
+        and "state_class" in state.attributes
+    }
+    assert len(wanted) > 20
+    response = await call(hass, device_id=own.device_id)
+    assert set(response["entities"]) == wanted
+    event = await finished(hass, freezer, events)
+    assert event.data["entities"] == len(wanted)
+    assert not event.data["left_out"]
+
+
+async def test_account_with_nothing_to_import(
+    hass: HomeAssistant, meter: EnirisConfigEntry
+) -> None:
+    """An account all of whose sensors are disabled has no past; one that does not run is named."""
+    registry = er.async_get(hass)
+    own = registry.async_get(account_state(hass, meter, "poll_interval").entity_id)
+    assert own
+    power = entity_id_of(hass, meter, METER, POWER)
+    registry.async_update_entity(power, disabled_by=er.RegistryEntryDisabler.USER)
+    await settle(hass)
+    await refused(hass, "no_history_of_device", device_id=own.device_id)
+    assert await hass.config_entries.async_unload(meter.entry_id)
+    await refused(hass, "account_not_loaded", device_id=own.device_id)
+
+
 async def test_entities_and_devices(
     hass: HomeAssistant, home: EnirisConfigEntry, freezer: FrozenDateTimeFactory
 ) -> None:
@@ -337,11 +380,6 @@ async def test_nothing_chosen(
     await refused(hass, "no_history_chosen")
     await refused(hass, "no_history_chosen", entity_id=[], device_id=[])
     await refused(hass, "no_history_of_device", device_id="no such device")
-    own = er.async_get(hass).async_get(
-        account_state(hass, meter, "poll_interval").entity_id
-    )
-    assert own
-    await refused(hass, "no_history_of_device", device_id=own.device_id)
     assert not asked_of_the_past(simulator)
 
 

@@ -1,4 +1,4 @@
-"""The actions: push points, upload now, list and discard what the service refused."""
+"""The actions: what is said of all of them, and those that push, upload, list and discard."""
 
 from datetime import UTC, datetime, timedelta
 import json
@@ -12,10 +12,11 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
-from custom_components.eniris import services
+from custom_components.eniris import const, services
 from custom_components.eniris.const import (
     ATTR_CONFIG_ENTRY_ID,
     ATTR_POINTS,
+    ATTR_TIME,
     CONF_COLLECTOR,
     CONF_DATABASE,
     CONF_FIELDS,
@@ -25,17 +26,20 @@ from custom_components.eniris.const import (
     DOMAIN,
 )
 from custom_components.eniris.services import (
-    ATTR_TIME,
     SERVICE_DISCARD_REJECTS,
     SERVICE_EXPORT_HISTORY,
+    SERVICE_GET_DEVICE,
     SERVICE_IMPORT_HISTORY,
     SERVICE_LIST_REJECTS,
     SERVICE_PUSH,
+    SERVICE_QUERY_TELEMETRY,
+    SERVICE_SET_DEVICE_PROPERTIES,
     SERVICE_UPLOAD_NOW,
 )
 from homeassistant.core import HomeAssistant, ServiceResponse
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er, selector
+from homeassistant.helpers.service import async_get_all_descriptions
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.translation import async_get_exception_message
 from homeassistant.setup import async_setup_component
@@ -52,7 +56,7 @@ from .export_kit import (
     home_with_account,
 )
 
-PACKAGE = Path(services.__file__).parent
+PACKAGE = Path(const.__file__).parent
 SERVICES = {
     SERVICE_PUSH,
     SERVICE_UPLOAD_NOW,
@@ -60,6 +64,9 @@ SERVICES = {
     SERVICE_IMPORT_HISTORY,
     SERVICE_LIST_REJECTS,
     SERVICE_DISCARD_REJECTS,
+    SERVICE_GET_DEVICE,
+    SERVICE_SET_DEVICE_PROPERTIES,
+    SERVICE_QUERY_TELEMETRY,
 }
 POINT = {
     CONF_MEASUREMENT: "gridMetrics",
@@ -540,34 +547,80 @@ def test_documents_name_the_same_actions() -> None:
     assert [set(each) for each in documents().values()] == [SERVICES] * 3
 
 
-@pytest.mark.parametrize(
-    ("service", "schema"),
-    [
-        (SERVICE_PUSH, services._PUSH_SCHEMA),
-        (SERVICE_UPLOAD_NOW, services._SCHEMA),
-        (SERVICE_EXPORT_HISTORY, services._EXPORT_HISTORY_SCHEMA),
-        (SERVICE_LIST_REJECTS, services._SCHEMA),
-        (SERVICE_DISCARD_REJECTS, services._SCHEMA),
-        (SERVICE_IMPORT_HISTORY, services._IMPORT_HISTORY_SCHEMA),
-    ],
-)
+def flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an action, those of its sections included."""
+    return {
+        key: field
+        for name, each in fields.items()
+        for key, field in (each.get("fields") or {name: each}).items()
+    }
+
+
+def sections(described: dict[str, Any]) -> set[str]:
+    """Return the names of the sections of an action."""
+    return {name for name, field in described["fields"].items() if "fields" in field}
+
+
+@pytest.mark.parametrize(("service", "schema"), services.SCHEMAS.items())
 def test_documents_describe_the_schema(service: str, schema: vol.Schema) -> None:
     """Every field that an action takes is described, as needed or not, and no other."""
     described = documents()
-    fields = described["fields"][service]["fields"]
+    texts, icons = described["texts"][service], described["icons"][service]
+    fields = flat(described["fields"][service]["fields"])
     assert set(fields) == {str(key) for key in schema.schema}
-    assert set(fields) == set(described["texts"][service]["fields"])
+    assert set(fields) == set(texts["fields"])
     for key in schema.schema:
         field = fields[str(key)]
         assert field["required"] == isinstance(key, vol.Required)
         selector.selector(field["selector"])
-    for text in (
-        described["texts"][service],
-        *described["texts"][service]["fields"].values(),
-    ):
+        # What no picker and no list of choices tells an example does
+        assert (
+            field["selector"].keys()
+            & {
+                "config_entry",
+                "device",
+                "entity",
+                "select",
+            }
+            or {"example", "default"} & field.keys()
+        ), key
+    named = sections(described["fields"][service])
+    assert named == set(texts.get("sections", {})) == set(icons.get("sections", {}))
+    for text in (texts, *texts["fields"].values(), *texts.get("sections", {}).values()):
         assert text["name"]
         assert text["description"]
-    assert described["icons"][service]["service"].startswith("mdi:")
+    for icon in (icons["service"], *icons.get("sections", {}).values()):
+        assert icon.startswith("mdi:")
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_choices(service: str) -> None:
+    """What can be chosen is what the action takes; each choice has its words, unless it is a name of Eniris' own."""
+    described = documents()["fields"][service]
+    texts = json.loads((PACKAGE / "translations" / "en.json").read_text("utf-8"))
+    schema = {
+        str(key): value for key, value in services.SCHEMAS[service].schema.items()
+    }
+    for key, field in flat(described.get("fields", {})).items():
+        choice = field["selector"].get("select")
+        if choice is None or choice.get("custom_value"):
+            continue
+        words = texts["selector"][choice["translation_key"]]["options"]
+        assert list(words) == choice["options"]
+        for option in choice["options"]:
+            vol.Schema(schema[key])(option)
+
+
+async def test_descriptions_are_valid(hass: HomeAssistant) -> None:
+    """Home Assistant reads the descriptions, and shows what is returned."""
+    assert await async_setup_component(hass, DOMAIN, {})
+    descriptions = (await async_get_all_descriptions(hass))[DOMAIN]
+    assert set(descriptions) == SERVICES
+    for service in SERVICES:
+        assert descriptions[service]["fields"]
+    assert {
+        service for service, each in descriptions.items() if "response" in each
+    } == SERVICES - {SERVICE_PUSH, SERVICE_UPLOAD_NOW}
 
 
 async def test_examples(home: Home) -> None:

@@ -17,6 +17,7 @@ from custom_components.eniris import (
     export_flow,
     history_form,
     options_flow,
+    repairs,
     sensor,
     switch,
 )
@@ -41,7 +42,7 @@ ENGLISH: dict[str, Any] = json.loads(
 ICONS: dict[str, Any] = json.loads((PACKAGE / "icons.json").read_text("utf-8"))
 EXPORT = ENGLISH["config_subentries"][SUBENTRY_EXPORT]
 
-WITHOUT_TEXT = {"trial", "save"}
+WITHOUT_TEXT = {"trial", "save", "other_series", "accept_series"}
 """Steps that show nothing of their own."""
 
 DESCRIPTIONS: dict[str, list[EntityDescription]] = {
@@ -95,7 +96,7 @@ def test_steps() -> None:
 
 def test_both_first_forms() -> None:
     """The first form of a change names its fields as that of a new export does."""
-    first, changed = EXPORT["step"]["user"], EXPORT["step"]["reconfigure"]
+    first, changed = EXPORT["step"]["user"], EXPORT["step"]["where"]
     assert first["data"] == changed["data"]
     assert first["data_description"] == changed["data_description"]
 
@@ -150,13 +151,16 @@ def test_selectors() -> None:
     }
     assert used == set(choices)
     assert {
-        name: set(texts["options"]) for name, texts in ENGLISH["selector"].items()
+        name: set(texts["options"])
+        for name, texts in ENGLISH["selector"].items()
+        # Those of the action that queries telemetry
+        if not name.startswith("telemetry_")
     } == choices
 
 
 async def test_issues(hass: HomeAssistant) -> None:
     """Every repair issue has its words, which quote nothing but what it hands over."""
-    raised = Issues(hass, "entry", "me@example.com")
+    raised = Issues(hass, "entry", "me@example.com", "instance")
     export = Export.from_data("export", "House", export_data({"sensor.a": "x_W"}))
     target = WriteTarget("collector", "db", "rp_one_m")
     raised.entity_gone(export, "x_W")
@@ -165,6 +169,7 @@ async def test_issues(hass: HomeAssistant) -> None:
     raised.type_conflict(target, "gridMetrics", "x_W", "float", "409")
     raised.limit_reached(7)
     raised.outbox_damaged("outbox.db.damaged")
+    raised.not_on_disk(3, "disk full")
     issues = [
         issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN
     ]
@@ -174,10 +179,11 @@ async def test_issues(hass: HomeAssistant) -> None:
     }
     for issue in issues:
         texts = ENGLISH["issues"][issue.translation_key]
-        assert set(texts) == {"title", "description"}
+        # The rest is said by the dialog, and checked where that is walked
+        assert set(texts) == {"title", "fix_flow"}
         given = set(issue.translation_placeholders or {})
         assert "account" in given
-        assert quoted(*texts.values()) <= given, issue.translation_key
+        assert quoted(texts["title"]) <= given, issue.translation_key
     raised.withdraw_all()
     assert not [key for key in ir.async_get(hass).issues if key[0] == DOMAIN]
 
@@ -193,6 +199,27 @@ def test_kinds_of_issues() -> None:
         and isinstance(node.args[0], ast.Constant)
     }
     assert kinds == set(ENGLISH["issues"]) - {"budget"}
+
+
+def test_dialogs_of_issues() -> None:
+    """No step, error or end of a repair dialog is left over."""
+    known = strings(repairs) | {f"name_{problem}" for problem in strings(write)}
+    known |= strings(values) | strings(names)
+    steps = {
+        node.name.removeprefix("async_step_")
+        for node in ast.walk(ast.parse(inspect.getsource(repairs)))
+        if isinstance(node, ast.AsyncFunctionDef)
+    }
+    for kind, texts in ENGLISH["issues"].items():
+        flow = texts["fix_flow"]
+        assert set(flow) <= {"step", "error", "abort"}, kind
+        assert set(flow["step"]) <= steps, kind
+        for step in flow["step"].values():
+            assert step["title"]
+            assert set(step.get("menu_options", {})) <= steps
+            assert set(step.get("data", {})) == set(step.get("data_description", {}))
+        assert set(flow.get("error", {})) <= known, kind
+        assert set(flow["abort"]) <= known, kind
 
 
 @pytest.mark.parametrize("platform", DESCRIPTIONS)

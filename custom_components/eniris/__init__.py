@@ -11,7 +11,7 @@ from homeassistant.const import (
 )
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
-from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import config_validation as cv, instance_id
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
@@ -47,6 +47,7 @@ from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
 from .exporting.outbox import Limits, Outbox, OutboxError, delete_outbox, outbox_path
+from .importing.ask import Asker
 from .importing.coordinator import (
     NodeCoordinator,
     Outage,
@@ -79,9 +80,15 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     An unreachable service or a dead token is no reason to fail: the export has to take samples
     all the same, and the import recovers by itself or by a re-authentication.
     """
+    token_in_use = stored_token(entry)
 
     @callback
     def store_refresh_token(token: RefreshToken) -> None:
+        nonlocal token_in_use
+        if stored_token(entry) != token_in_use:
+            # That of a new log-in, with which the account is about to be reloaded
+            return
+        token_in_use = token
         hass.config_entries.async_update_entry(
             entry, data={**entry.data, **token_data(token)}
         )
@@ -102,7 +109,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
             if subentry.subentry_type == SUBENTRY_EXPORT
         ],
         _outbox_limits(entry),
-        Issues(hass, entry.entry_id, entry.title),
+        Issues(hass, entry.entry_id, entry.title, await instance_id.async_get(hass)),
         lambda: entry.async_start_reauth(hass),
         lambda job: async_fire_history_exported(hass, entry, job),
         wire_format(entry),
@@ -124,8 +131,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
     devices = NodeDevices(hass, entry, nodes, others)
     history = History(hass, entry, session, nodes, telemetry)
+    asker = Asker(session, telemetry.pace)
     entry.runtime_data = EnirisData(
-        session, nodes, devices, telemetry, history, exporter
+        session, nodes, devices, telemetry, history, asker, exporter
     )
     _async_stop_with_home_assistant(hass, entry)
     _async_reload_on_change(entry)

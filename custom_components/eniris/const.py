@@ -14,11 +14,20 @@ CONF_INGRESS_URL: Final = "ingress_url"
 CONF_REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105
 CONF_REFRESH_TOKEN_ISSUED: Final = "refresh_token_issued"  # noqa: S105
 CONF_CODE: Final = "code"
+CONF_OTHER_WAY: Final = "other_way"
 
 ATTR_CONFIG_ENTRY_ID: Final = "config_entry_id"
 ATTR_POINTS: Final = "points"
 ATTR_START: Final = "start"
 ATTR_END: Final = "end"
+ATTR_TIME: Final = "time"
+ATTR_NODE_ID: Final = "node_id"
+ATTR_PROPERTIES: Final = "properties"
+ATTR_LAST_UPDATE: Final = "last_update"
+ATTR_AGGREGATION: Final = "aggregation"
+ATTR_PERIOD: Final = "period"
+ATTR_LIMIT: Final = "limit"
+ATTR_ORDER: Final = "order"
 
 EVENT_HISTORY_EXPORTED: Final = "eniris_history_exported"
 

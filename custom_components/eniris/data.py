@@ -6,6 +6,7 @@ from homeassistant.config_entries import ConfigEntry
 
 from .api import Session
 from .exporting.exporter import Exporter
+from .importing.ask import Asker
 from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
 from .importing.devices import NodeDevices
 from .importing.history import History
@@ -20,6 +21,7 @@ class EnirisData:
     devices: NodeDevices
     telemetry: TelemetryCoordinator
     history: History
+    asker: Asker
     exporter: Exporter
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import voluptuous as vol
 
@@ -126,6 +126,9 @@ _DOMAINS = [
 _STATE = "state"
 """The choice that stands for the state itself; no attribute has this name."""
 
+_NAMED = 6
+"""Entities that a text names before it counts the rest."""
+
 _REFUSED_FIELDS = (
     BadRequestError,
     ConflictError,
@@ -148,6 +151,14 @@ _WHOLE_SECONDS = NumberSelectorConfig(
 )
 
 
+class SeriesKey(NamedTuple):
+    """What is overwritten by a second writer, whatever the retention policy."""
+
+    database: str
+    measurement: str
+    tags: dict[str, str]
+
+
 class ExportSubentryFlow(ConfigSubentryFlow):
     """Add an export, or change one."""
 
@@ -159,18 +170,26 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self._placeholders: dict[str, str] = {"error": ""}
         self._errors: dict[str, str] = {}
         self._past: Past | None = None
+        self._accepted: SeriesKey | None = None
+        """A series that the user knows to be written to by a device as well."""
 
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Ask where the values go."""
+        """Ask where the values of a new export go."""
         return await self._where("user", user_input)
+
+    async def async_step_where(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask where the values go from now on."""
+        return await self._where("where", user_input)
 
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Begin with what the export does today."""
-        if user_input is None and not self._data:
+        """Begin with what the export does today, and let the user choose what to change."""
+        if not self._data:
             subentry = self._get_reconfigure_subentry()
             self._data = {CONF_NAME: subentry.title, **subentry.data}
             for row in subentry.data[CONF_FIELDS]:
@@ -178,7 +197,15 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 if entity_id is not None:
                     self._fields[entity_id] = row[CONF_FIELD]
                     self._attributes[entity_id] = row.get(CONF_ATTRIBUTE)
-        return await self._where("reconfigure", user_input)
+            self._accepted = _series_key(self._data)
+        return self.async_show_menu(
+            step_id="reconfigure",
+            menu_options=["where", "entities", "fields", "when", "trial"],
+            description_placeholders={
+                CONF_NAME: self._data[CONF_NAME],
+                "entities": _some(list(self._fields)),
+            },
+        )
 
     async def _where(
         self, step_id: str, user_input: dict[str, Any] | None
@@ -203,7 +230,9 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             errors = {key: problem for key, problem in problems.items() if problem}
             if not errors:
                 self._data = {**self._data, **user_input, CONF_TAGS: tags}
-                return await self.async_step_entities()
+                if self._accepted != _series_key(self._data) and self._owners():
+                    return await self.async_step_own_series()
+                return await self._after_where()
         return self.async_show_form(
             step_id=step_id,
             data_schema=self.add_suggested_values_to_schema(
@@ -212,6 +241,51 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             errors=errors,
             description_placeholders=self._placeholders,
         )
+
+    async def _after_where(self) -> SubentryFlowResult:
+        if self.source == SOURCE_RECONFIGURE:
+            return await self.async_step_reconfigure()
+        return await self.async_step_entities()
+
+    def _owners(self) -> list[str]:
+        """Return the names of the account's nodes that write to the chosen series themselves."""
+        entry = self._entry
+        if entry.state is not ConfigEntryState.LOADED:
+            return []
+        chosen = _series_key(self._data)
+        return [
+            node.device.name or node.id
+            for node in entry.runtime_data.nodes.data.by_id.values()
+            if any(
+                chosen == SeriesKey(own.database, own.measurement, dict(own.tags))
+                for own in node.device.series
+            )
+        ]
+
+    async def async_step_own_series(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Have it confirmed that values go where a device's own values go."""
+        return self.async_show_menu(
+            step_id="own_series",
+            menu_options=["other_series", "accept_series"],
+            description_placeholders={"devices": ", ".join(self._owners())},
+        )
+
+    async def async_step_other_series(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Go back to the form that asks where the values go."""
+        if self.source == SOURCE_RECONFIGURE:
+            return await self.async_step_where()
+        return await self.async_step_user()
+
+    async def async_step_accept_series(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Go on with a series that a device writes to as well."""
+        self._accepted = _series_key(self._data)
+        return await self._after_where()
 
     def _shown_data(self) -> Mapping[str, Any]:
         """Return what the first step shows before anything was typed."""
@@ -274,7 +348,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Ask which entities."""
-        errors: dict[str, str] = {}
+        errors = self._take_errors()
         if user_input is not None:
             chosen = user_input[CONF_ENTITIES]
             if chosen:
@@ -351,6 +425,8 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 entity_id: user_input[entity_id].strip() for entity_id in self._fields
             }
             errors = self._field_errors()
+            if not errors and self.source == SOURCE_RECONFIGURE:
+                return await self.async_step_reconfigure()
             if not errors:
                 return await self.async_step_when()
         elif not errors:
@@ -430,7 +506,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Ask how often changes are sent."""
         if user_input is not None:
             self._data |= {CONF_MODE: Mode.CHANGE.value, **user_input}
-            return await self.async_step_trial()
+            return await self._after_when()
         return self.async_show_form(
             step_id="change",
             data_schema=self.add_suggested_values_to_schema(
@@ -455,7 +531,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if user_input is not None:
             user_input[CONF_INTERVAL] = int(user_input[CONF_INTERVAL])
             self._data |= {CONF_MODE: Mode.INTERVAL.value, **user_input}
-            return await self.async_step_trial()
+            return await self._after_when()
         interval = DEFAULT_INTERVALS.get(
             self._data[CONF_RETENTION_POLICY], DEFAULT_INTERVAL
         )
@@ -485,10 +561,23 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             ),
         )
 
+    async def _after_when(self) -> SubentryFlowResult:
+        if self.source == SOURCE_RECONFIGURE:
+            return await self.async_step_reconfigure()
+        return await self.async_step_trial()
+
     async def async_step_trial(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Send the current values as one real write, and do as the server's answer says."""
+        if not self._fields:
+            # All that the export sent was deleted
+            self._errors = {CONF_ENTITIES: "no_entities"}
+            return await self.async_step_entities()
+        if errors := self._field_errors():
+            # The series may be another one since the names were checked
+            self._errors = errors
+            return await self.async_step_fields()
         values = self._current_values()
         self._placeholders = {
             "error": "",
@@ -556,9 +645,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
     ) -> SubentryFlowResult:
         self._errors = errors
         self._placeholders = {"error": str(err)}
-        if self.source == SOURCE_RECONFIGURE:
-            return await self.async_step_reconfigure()
-        return await self.async_step_user()
+        return await self.async_step_other_series()
 
     async def _back_to_fields(self, err: EnirisError) -> SubentryFlowResult:
         """Show the refusal at the field that the server names, else above all of them."""
@@ -694,6 +781,16 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Return, once, the errors that a later step has sent the user back with."""
         errors, self._errors = self._errors, {}
         return errors
+
+
+def _series_key(data: Mapping[str, Any]) -> SeriesKey:
+    return SeriesKey(data[CONF_DATABASE], data[CONF_MEASUREMENT], dict(data[CONF_TAGS]))
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first few names, and how many there are besides."""
+    rest = len(names) - _NAMED
+    return (", ".join(names[:_NAMED]) or "–") + (f" … (+{rest})" if rest > 0 else "")
 
 
 def _names(message: str, field: str) -> bool:

@@ -50,6 +50,7 @@ async def test_all_devices(session: Session, simulator: Simulator) -> None:
             last_update="2026-01-01T00:00:00.000Z",
             properties=simulator.devices.by_node_id("site_0")["properties"],
             editable=frozenset({"name"}),
+            monitor_management=False,
         ),
         Device(
             node_id="meter",
@@ -61,6 +62,7 @@ async def test_all_devices(session: Session, simulator: Simulator) -> None:
             info=DeviceInfo(manufacturer="Acme", nominal_power=9000.0),
             properties=simulator.devices.by_node_id("meter")["properties"],
             editable=frozenset({"name", "info"}),
+            monitor_management=True,
         ),
     ]
 
@@ -370,6 +372,7 @@ PARSED = Device(
     info=DeviceInfo("Acme", "B", "S", "1.2", 5000.0, 10000.5),
     properties=GOOD["properties"],  # type: ignore[arg-type]
     editable=frozenset({"name"}),
+    monitor_management=True,
 )
 _MISSING = object()
 
@@ -461,7 +464,12 @@ SCALARS: list[Any] = [_MISSING, None, [], {}, True, False, ["x"], {"x": 1}]
             [_MISSING, None, "s", 5, {}, GOOD_SERIES, [], [None], [5], [[]], [{}]],
         ),
         ("properties.info", "info", DeviceInfo(), [*SCALARS, "Acme", 5]),
-        ("userRights", "editable", frozenset(), [*SCALARS, "x"]),
+        (
+            "userRights.monitorManagement",
+            "monitor_management",
+            None,
+            [_MISSING, None, 1, "true", [True]],
+        ),
         ("userRights.propertyEditabilities", "editable", frozenset(), [*SCALARS, "x"]),
         (
             "userRights.propertyEditabilities.name",
@@ -480,6 +488,15 @@ def test_useless_key(path: str, attribute: str, empty: Any, values: list[Any]) -
         for name in Device.__dataclass_fields__:
             if name not in (attribute, "properties"):
                 assert getattr(device, name) == getattr(PARSED, name), (name, value)
+
+
+@pytest.mark.parametrize("value", [*SCALARS, "x"])
+def test_useless_rights(value: Any) -> None:
+    """Without rights nothing may be edited, and nothing is known of monitors."""
+    (device,) = parse_devices({"device": [changed("userRights", value)]}).devices
+    assert device.editable == frozenset()
+    assert device.monitor_management is None
+    assert device.name == PARSED.name
 
 
 @pytest.mark.parametrize(

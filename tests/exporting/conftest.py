@@ -299,7 +299,7 @@ class SenderKit:
             self.hass,
             self.session,
             self.outbox,
-            Issues(self.hass, "entry", "demo"),
+            Issues(self.hass, "entry", "demo", "instance"),
             self._want_log_in,
             lambda: None,
             wire_format=wire_format,

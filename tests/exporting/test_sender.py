@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from custom_components.eniris.api import WireFormat, WriteTarget
 from custom_components.eniris.const import CONF_OUTBOX, CONF_SIZE_LIMIT
 from custom_components.eniris.exporting.config import Series
-from custom_components.eniris.exporting.outbox import Outbox, Sample
+from custom_components.eniris.exporting.outbox import BATCH_BYTES, Outbox, Sample
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.const import (
     CONF_PASSWORD,
@@ -506,6 +506,33 @@ async def test_too_large(
     refused = received.statuses.count(413)
     await kit.upload()
     assert received.statuses.count(413) == refused
+
+
+async def test_larger_again(
+    kit: SenderKit, received: Received, simulator: Simulator
+) -> None:
+    """An hour after a 413 twice as much is tried, and again after another one: it costs one in vain."""
+
+    async def refused_of(first: int) -> int:
+        before = received.statuses.count(413)
+        await kit.outbox.add([sample(n / 10, 1.0) for n in range(first, first + 3000)])
+        await kit.upload()
+        return received.statuses.count(413) - before
+
+    simulator.switches.max_body = 60_000
+    assert await refused_of(0) > 1
+    assert await refused_of(3000) == 0
+    await kit.wait(3601)
+    assert await refused_of(6000) == 1
+    assert await refused_of(9000) == 0
+    simulator.switches.max_body = 10_000_000
+    for hour in range(6):
+        await kit.wait(3601)
+        assert await refused_of(12_000 + 3000 * hour) == 0
+    [state] = kit.sender.targets.values()
+    assert state.size == BATCH_BYTES
+    assert len(received.values()) == 30_000
+    assert await kit.reasons() == []
 
 
 async def test_small_batch_too_large(

@@ -5,6 +5,8 @@ Knows nothing of Home Assistant. `Authentication` turns credentials into a refre
 """
 
 from .auth import CREDENTIAL_LIMIT, Authentication, PartialToken, RefreshToken
+from .budget import Budget
+from .calls import CallFigures, Calls, Failure
 from .devices import Company, Device, DeviceInfo, DeviceList, SeriesInfo, skip_hash
 from .errors import (
     BadRequestError,
@@ -54,6 +56,9 @@ __all__ = [
     "Authentication",
     "BadRequestError",
     "BucketNamespace",
+    "Budget",
+    "CallFigures",
+    "Calls",
     "Company",
     "ConflictError",
     "DatabaseNamespace",
@@ -66,6 +71,7 @@ __all__ = [
     "EnirisResponseError",
     "EnirisStatusError",
     "EnirisTimeoutError",
+    "Failure",
     "FieldValue",
     "ForbiddenError",
     "Hosts",

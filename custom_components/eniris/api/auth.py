@@ -13,6 +13,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from .calls import Calls
 from .errors import (
     EnirisResponseError,
     ReauthenticationRequiredError,
@@ -53,9 +54,12 @@ class PartialToken:
 class Authentication:
     """The calls of the authentication host. Keeps no state and no token."""
 
-    def __init__(self, http: aiohttp.ClientSession, hosts: Hosts) -> None:
-        """Send over `http`, which is the caller's to close."""
+    def __init__(
+        self, http: aiohttp.ClientSession, hosts: Hosts, calls: Calls | None = None
+    ) -> None:
+        """Send over `http`, which is the caller's to close, and note it in `calls`."""
         self._http = http
+        self._calls = calls
         self._base = hosts.authentication
 
     async def login(self, username: str, password: str) -> RefreshToken | PartialToken:
@@ -163,6 +167,7 @@ class Authentication:
                 method,
                 f"{self._base}{path}",
                 bearer=refresh.value,
+                calls=self._calls,
                 **kwargs,
             )
         except UnauthorizedError as err:

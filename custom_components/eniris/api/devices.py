@@ -57,6 +57,8 @@ class Device:
     """All properties, as received."""
     editable: frozenset[str] = frozenset()
     """Names of the properties that the account may change."""
+    monitor_management: bool | None = None
+    """Whether the account may manage the node's monitors; None where the service does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ def _parse_device(entry: Any) -> Device | None:
         series=_parse_all_series(properties.get("nodeInfluxSeries")),
         info=_parse_info(properties.get("info")),
         properties=properties,
-        editable=_parse_editable(entry.get("userRights")),
+        editable=_parse_editable(rights := entry.get("userRights")),
+        monitor_management=_parse_monitor_management(rights),
     )
 
 
@@ -226,6 +229,11 @@ def _parse_editable(rights: Any) -> frozenset[str]:
     if not isinstance(editabilities, dict):
         return frozenset()
     return frozenset(name for name, value in editabilities.items() if value is True)
+
+
+def _parse_monitor_management(rights: Any) -> bool | None:
+    value = rights.get("monitorManagement") if isinstance(rights, dict) else None
+    return value if isinstance(value, bool) else None
 
 
 def _text(value: Any) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 import aiohttp
 
 from .auth import Authentication, RefreshToken
+from .budget import Budget
+from .calls import Calls
 from .devices import Company, Device, DeviceList, parse_companies, parse_devices
 from .errors import (
     EnirisError,
@@ -72,18 +74,29 @@ class Session:
         """
         self._http = http
         self._hosts = hosts or Hosts()
-        self._authentication = Authentication(http, self._hosts)
+        self.calls = Calls()
+        """What became of the calls since the start."""
+        self._authentication = Authentication(http, self._hosts, self.calls)
         self._refresh_token = refresh_token
         self._on_refresh_token = on_refresh_token
         self._access_token: str | None = None
         self._access_token_at = 0.0
         self._renew_not_before = 0.0
         self._lock = asyncio.Lock()
+        self.budget = Budget()
+        """What all callers together have left for telemetry queries."""
 
     @property
     def refresh_token(self) -> RefreshToken:
         """The refresh token in force."""
         return self._refresh_token
+
+    @property
+    def access_token_age(self) -> float | None:
+        """Seconds since the access token was issued, None while there is none."""
+        if self._access_token is None:
+            return None
+        return time.monotonic() - self._access_token_at
 
     async def validate(self) -> int:
         """Return the account's user id."""
@@ -244,7 +257,9 @@ class Session:
                     partial(_statements, response, len(chunk)),
                 )
             )
-            answer.cost = answer.cost.plus(parse_cost(response.headers))
+            cost = parse_cost(response.headers)
+            self.budget.note(cost)
+            answer.cost = answer.cost.plus(cost)
             answer.requests += 1
             answer.time = answer.time or parse_date(response.headers)
         return answer
@@ -290,13 +305,25 @@ class Session:
         token = await self.access_token()
         try:
             return await send(
-                self._http, method, url, bearer=token, expected=expected, **kwargs
+                self._http,
+                method,
+                url,
+                bearer=token,
+                expected=expected,
+                calls=self.calls,
+                **kwargs,
             )
         except UnauthorizedError:
             token = await self.access_token(stale=token)
         try:
             return await send(
-                self._http, method, url, bearer=token, expected=expected, **kwargs
+                self._http,
+                method,
+                url,
+                bearer=token,
+                expected=expected,
+                calls=self.calls,
+                **kwargs,
             )
         except UnauthorizedError as err:
             raise ReauthenticationRequiredError(

@@ -7,13 +7,16 @@ from email.utils import parsedate_to_datetime
 import json as stdlib_json
 import math
 import re
+import time
 from typing import Any, Final
 
 import aiohttp
 import orjson
 
+from .calls import Calls
 from .errors import (
     EnirisConnectionError,
+    EnirisError,
     EnirisQueryError,
     EnirisResponseError,
     EnirisTimeoutError,
@@ -24,6 +27,7 @@ DEFAULT_TIMEOUT: Final = 30.0
 """Seconds for one request and its whole answer."""
 
 _MESSAGE_LIMIT: Final = 300
+_CALL: Final = re.compile(r".*(/(?:v1|auth|user)/[a-z0-9/-]+)")
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -81,10 +85,11 @@ async def send(
     data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    calls: Calls | None = None,
 ) -> Answer:
     """Send one request and return its answer, which has one of the `expected` statuses.
 
-    Redirects are not followed: a token must not travel to a host that the user did not name.
+    `url` is a base address and a path; what becomes of it is noted in `calls`. Redirects are not followed: a token must not travel to a host that the user did not name.
     Raises `EnirisConnectionError`, `EnirisTimeoutError` or the status' own `EnirisStatusError`;
     `EnirisQueryError` where `json` cannot be written as JSON at all.
     """
@@ -98,19 +103,64 @@ async def send(
         except TypeError as err:
             # Half a surrogate pair that was pasted as a password, for instance
             raise EnirisQueryError("the request cannot be written as JSON") from err
+    started = time.monotonic()
+    try:
+        answer = await _exchange(http, method, url, params, data, all_headers, timeout)
+        if answer.status not in expected:
+            secrets = [bearer] if bearer else []
+            if isinstance(json, dict):
+                secrets += [
+                    value
+                    for key, value in json.items()
+                    if key in ("password", "totp", "otp") and isinstance(value, str)
+                ]
+            error, message, retry_after = _read_error(answer)
+            raise status_error(
+                answer.status,
+                _clean(message, secrets),
+                error=_clean(error, secrets) if error else None,
+                retry_after=retry_after,
+            )
+    except EnirisError as err:
+        if calls is not None:
+            calls.note(
+                f"{method} {_path(url)}", started, sent=len(data or b""), error=err
+            )
+        raise
+    if calls is not None:
+        calls.note(
+            f"{method} {_path(url)}",
+            started,
+            sent=len(data or b""),
+            received=len(answer.body),
+            status=answer.status,
+        )
+    return answer
+
+
+async def _exchange(
+    http: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    params: Mapping[str, str] | None,
+    data: bytes | None,
+    headers: Mapping[str, str],
+    timeout: float,
+) -> Answer:
+    """Send one request and return its answer, whatever its status."""
     try:
         async with http.request(
             method,
             url,
             params=params,
             data=data,
-            headers=all_headers,
+            headers=headers,
             # What a body is, `headers` say, or nothing: the official driver's lines come without
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
-            answer = Answer(response.status, response.headers, await response.read())
+            return Answer(response.status, response.headers, await response.read())
     except TimeoutError as err:
         raise EnirisTimeoutError(f"no answer within {timeout:g} seconds") from err
     except (aiohttp.ClientError, OSError) as err:
@@ -118,22 +168,12 @@ async def send(
     except ValueError as err:
         # aiohttp's word for an address or a header that cannot be sent at all
         raise EnirisConnectionError("the request could not be sent") from err
-    if answer.status not in expected:
-        secrets = [bearer] if bearer else []
-        if isinstance(json, dict):
-            secrets += [
-                value
-                for key, value in json.items()
-                if key in ("password", "totp", "otp") and isinstance(value, str)
-            ]
-        error, message, retry_after = _read_error(answer)
-        raise status_error(
-            answer.status,
-            _clean(message, secrets),
-            error=_clean(error, secrets) if error else None,
-            retry_after=retry_after,
-        )
-    return answer
+
+
+def _path(url: str) -> str:
+    """Return the path of one of the service's calls, without the base address before it."""
+    match = _CALL.fullmatch(url)
+    return match[1] if match else "(other)"
 
 
 def _read_error(answer: Answer) -> tuple[str | None, str, float | None]:

@@ -1,7 +1,7 @@
 """`Exporter`: sampler, outbox and sender of one account, started and stopped together."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import logging
@@ -16,9 +16,10 @@ from .backfill import Backfill, HistoryStatus
 from .config import Export
 from .issues import Issues
 from .lane import Job
+from .mending import Mending, NamedField
 from .outbox import Figures, Limits, Outbox, OutboxError, Sample
 from .sampler import Sampler
-from .sender import Sender
+from .sender import Sender, TargetState
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Exporter:
         self._limits = limits
         self._issues = issues
         self._outbox = outbox
+        self._mending = Mending(outbox)
         self._sampler = Sampler(hass, exports, outbox, issues)
         self._sender = Sender(
             hass,
@@ -147,9 +149,11 @@ class Exporter:
         await self._outbox.close()
 
     async def _async_flush(self, _now: datetime) -> None:
-        problem = self._sampler.problem
+        problem, dropped = self._sampler.problem, self._sampler.dropped
         self._sampler.async_advance()
         await self._sampler.async_flush()
+        if self._sampler.dropped > dropped:
+            self._issues.not_on_disk(self._sampler.dropped, self._sampler.problem or "")
         if self._sampler.problem != problem:
             # Let the user see at once that the disk is full, or has room again
             await self.async_refresh()
@@ -278,6 +282,98 @@ class Exporter:
         if self._sampler.problem is not None:
             return f"values cannot be put on disk: {self._sampler.problem}"
         return "log in again" if self._sender.reauthentication_needed else problem
+
+    async def async_try_disk(self) -> str | None:
+        """Put on disk what waits in memory; return what stood in the way.
+
+        None where nothing did: then what was dropped is not told of any more.
+        """
+        await self._sampler.async_flush()
+        if self._sampler.problem is None:
+            self._sampler.dropped = 0
+            self._issues.on_disk()
+        await self.async_refresh()
+        return self._sampler.problem
+
+    @callback
+    def async_acknowledge_dropped(self) -> None:
+        """Tell of what was dropped at a limit no more; what is dropped from now on is told of."""
+        self._dropped, self._limit_problem = 0, None
+        self._issues.limit_respected()
+        self._async_changed()
+
+    async def async_delete_damaged(self, names: Collection[str]) -> None:
+        """Delete files that were set aside; raises `OutboxError`."""
+        await self._outbox.delete_damaged(names)
+        await self.async_refresh()
+
+    async def async_waiting_for(self, target: WriteTarget) -> int:
+        """Return how many samples wait for a target; raises `OutboxError`."""
+        await self._sampler.async_flush()
+        return await self._mending.waiting(target)
+
+    async def async_move(self, old: WriteTarget, new: WriteTarget) -> int:
+        """Have what waits for one target wait for another; return how many samples that are.
+
+        Raises `OutboxError`, and then nothing has changed.
+        """
+        await self._sampler.async_flush()
+        async with self._sender.pause():
+            return await self._mending.move(old, new)
+
+    @callback
+    def async_forget_target(self, target: WriteTarget) -> None:
+        """Know nothing of a target that nothing waits for any more."""
+        self._sender.forget_target(target)
+        self._async_changed()
+
+    async def async_held_back(
+        self, named: NamedField, exports: Collection[str] | None
+    ) -> int:
+        """Return how many samples a conflict of types keeps from being stored.
+
+        Raises `OutboxError`; see `Mending.held_back`.
+        """
+        await self._sampler.async_flush()
+        return await self._mending.held_back(named, exports)
+
+    async def async_rename(
+        self, named: NamedField, exports: Collection[str], name: str
+    ) -> int:
+        """Send under another name what a conflict of types has held back.
+
+        Return how many samples that are. Raises `OutboxError`, and then nothing has changed.
+        """
+        async with self._sender.pause():
+            count = await self._mending.rename(named, exports, name)
+        await self._async_look_after(named)
+        return count
+
+    async def async_forget(
+        self, named: NamedField, exports: Collection[str] | None
+    ) -> int:
+        """Forget what a conflict of types has held back; return how many samples that were.
+
+        Raises `OutboxError`, and then nothing has changed.
+        """
+        async with self._sender.pause():
+            count = await self._mending.forget(named, exports)
+        await self._async_look_after(named)
+        return count
+
+    async def _async_look_after(self, named: NamedField) -> None:
+        self._sender.forget_refusal(named.target, named.measurement, named.field)
+        await self.async_refresh()
+
+    @property
+    def targets(self) -> Mapping[WriteTarget, TargetState]:
+        """How the targets are doing that something was to be sent to since the start."""
+        return self._sender.targets
+
+    @property
+    def disk_problem(self) -> str | None:
+        """Why samples cannot be put on disk, None while they can."""
+        return self._sampler.problem
 
     @property
     def outbox(self) -> Outbox:

@@ -1,24 +1,49 @@
 """Repair issues of the export. Each goes away when its cause does, or with the account."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Final
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
 from ..api import WriteTarget
-from ..const import DOMAIN
+from ..const import (
+    CONF_COLLECTOR,
+    CONF_DATABASE,
+    CONF_FIELD,
+    CONF_MEASUREMENT,
+    CONF_RETENTION_POLICY,
+    DOMAIN,
+)
 from .config import Export
+
+ATTR_ENTRY_ID: Final = "entry_id"
+ATTR_EXPORT_ID: Final = "export_id"
+
+type Detail = str | int | float | None
 
 
 class Issues:
     """Raises and withdraws the issues of one account."""
 
-    def __init__(self, hass: HomeAssistant, entry_id: str, account: str) -> None:
-        """Name `account` in the texts."""
+    def __init__(
+        self, hass: HomeAssistant, entry_id: str, account: str, instance: str
+    ) -> None:
+        """Name `account` in the texts.
+
+        Ids of issues are part of every diagnostics file, so that what they are about is hashed into
+        them, with `instance`, which nobody but this Home Assistant knows.
+        """
         self._hass = hass
         self._entry_id = entry_id
         self._account = account
+        self._secret = blake2b(instance.encode(), digest_size=32).digest()
         self._raised: set[str] = set()
+
+    def _id(self, kind: str, key: str) -> str:
+        digest = blake2b(key.encode(), digest_size=8, key=self._secret).hexdigest()
+        return f"{kind}_{self._entry_id}_{digest}"
 
     @callback
     def _raise(
@@ -27,14 +52,18 @@ class Issues:
         key: str,
         placeholders: Mapping[str, str],
         severity: ir.IssueSeverity = ir.IssueSeverity.ERROR,
+        /,
+        **details: Detail,
     ) -> None:
-        issue_id = f"{kind}_{self._entry_id}_{key}"
+        """Raise an issue; `details` are what its dialog has to know."""
+        issue_id = self._id(kind, key)
         self._raised.add(issue_id)
         ir.async_create_issue(
             self._hass,
             DOMAIN,
             issue_id,
-            is_fixable=False,
+            data={ATTR_ENTRY_ID: self._entry_id, **details},
+            is_fixable=True,
             severity=severity,
             translation_key=kind,
             translation_placeholders={"account": self._account, **placeholders},
@@ -42,7 +71,7 @@ class Issues:
 
     @callback
     def _withdraw(self, kind: str, key: str) -> None:
-        issue_id = f"{kind}_{self._entry_id}_{key}"
+        issue_id = self._id(kind, key)
         if issue_id in self._raised:
             self._raised.discard(issue_id)
             ir.async_delete_issue(self._hass, DOMAIN, issue_id)
@@ -62,6 +91,7 @@ class Issues:
             f"{export.id}_{field}",
             {"export": export.title, "field": field},
             ir.IssueSeverity.WARNING,
+            **{ATTR_EXPORT_ID: export.id, CONF_FIELD: field},
         )
 
     @callback
@@ -73,14 +103,22 @@ class Issues:
     def role_missing(self, target: WriteTarget, error: str) -> None:
         """Tell that the account may not write to a target."""
         self._withdraw("namespace_unknown", _key(target))
-        self._raise("role_missing", _key(target), {"error": error, **_named(target)})
+        self._raise(
+            "role_missing",
+            _key(target),
+            {"error": error, **_named(target)},
+            **_named(target),
+        )
 
     @callback
     def namespace_unknown(self, target: WriteTarget, error: str) -> None:
         """Tell that the service does not know a target's database or retention policy."""
         self._withdraw("role_missing", _key(target))
         self._raise(
-            "namespace_unknown", _key(target), {"error": error, **_named(target)}
+            "namespace_unknown",
+            _key(target),
+            {"error": error, **_named(target)},
+            **_named(target),
         )
 
     @callback
@@ -104,6 +142,8 @@ class Issues:
                 "error": error,
                 **_named(target),
             },
+            **_named(target),
+            **{CONF_MEASUREMENT: measurement, CONF_FIELD: field},
         )
 
     @callback
@@ -120,6 +160,16 @@ class Issues:
     def limit_respected(self) -> None:
         """Take back `limit_reached`."""
         self._withdraw("outbox_limit", "outbox")
+
+    @callback
+    def not_on_disk(self, dropped: int, error: str) -> None:
+        """Tell that samples were dropped because they could not be put on disk for too long."""
+        self._raise("not_on_disk", "outbox", {"dropped": str(dropped), "error": error})
+
+    @callback
+    def on_disk(self) -> None:
+        """Take back `not_on_disk`."""
+        self._withdraw("not_on_disk", "outbox")
 
     @callback
     def outbox_damaged(self, file: str) -> None:
@@ -139,7 +189,7 @@ def _key(target: WriteTarget) -> str:
 
 def _named(target: WriteTarget) -> dict[str, str]:
     return {
-        "collector": target.collector,
-        "database": target.database,
-        "retention_policy": target.retention_policy,
+        CONF_COLLECTOR: target.collector,
+        CONF_DATABASE: target.database,
+        CONF_RETENTION_POLICY: target.retention_policy,
     }

@@ -6,7 +6,7 @@ one that the service refuses takes no other with it.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -293,9 +293,29 @@ class Outbox:
         """Return the names of the files that were set aside and still exist."""
         return await self._run(self._damaged_files)
 
-    async def run[R](self, function: Callable[[sqlite3.Connection], R]) -> R:
-        """Call `function` with the connection, in the outbox' thread."""
-        return await self._run(lambda: function(self._db))
+    async def delete_damaged(self, names: Iterable[str]) -> None:
+        """Delete files that were set aside, by the names that `damaged_files` returns."""
+        await self._run(self._delete_damaged, names)
+
+    async def note_dropped(self, counts: Mapping[str, int]) -> None:
+        """Count samples, by export, that were dropped before they could be put on disk."""
+        await self._run(self._note_dropped, counts)
+
+    async def run[R](
+        self, function: Callable[[sqlite3.Connection], R], *, recount: bool = False
+    ) -> R:
+        """Call `function` with the connection, in the outbox' thread.
+
+        One that changes how many samples of the present wait asks for a `recount`.
+        """
+
+        def run() -> R:
+            result = function(self._db)
+            if recount:
+                self._count_waiting(self._db)
+            return result
+
+        return await self._run(run)
 
     async def size(self) -> int:
         """Return the bytes in use."""
@@ -354,14 +374,17 @@ class Outbox:
         connection = _connect(self._path)
         try:
             # Reads everything, and so finds most of what can be damaged
-            waiting = connection.execute(
-                "SELECT export.name, count(*) FROM sample"
-                " JOIN export ON export.id = export_id GROUP BY export_id"
-            ).fetchall()
+            self._count_waiting(connection)
         except sqlite3.Error:
             connection.close()
             raise
         self._connection = connection
+
+    def _count_waiting(self, connection: sqlite3.Connection) -> None:
+        waiting = connection.execute(
+            "SELECT export.name, count(*) FROM sample"
+            " JOIN export ON export.id = export_id GROUP BY export_id"
+        ).fetchall()
         self._waiting.clear()
         self._waiting.update(waiting)
 
@@ -388,6 +411,20 @@ class Outbox:
             for file in self._path.parent.glob(f"{self._path.name}.{_DAMAGED}-*")
             if not file.name.endswith(_SIDE_FILES[1:])
         )
+
+    def _delete_damaged(self, names: Iterable[str]) -> None:
+        for name in set(names) & set(self._damaged_files()):
+            # The file itself last: what is left over of a failure is still listed
+            for suffix in reversed(_SIDE_FILES):
+                self._path.with_name(f"{name}{suffix}").unlink(missing_ok=True)
+
+    def _note_dropped(self, counts: Mapping[str, int]) -> None:
+        with self._db as db:
+            for export_id, count in counts.items():
+                db.execute(
+                    "UPDATE export SET dropped = dropped + ? WHERE id = ?",
+                    (count, export_key(db, export_id)),
+                )
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -521,7 +558,7 @@ class Outbox:
                     row[3],
                     row[4],
                     row[5],
-                    _parse_tags(row[6]),
+                    parse_tags(row[6]),
                     from_us(row[7]),
                     row[8],
                     _parse_value(row[9]),
@@ -715,7 +752,7 @@ def cut_batch(rows: Iterable[tuple[Any, ...]], max_size: int) -> list[StoredSamp
     tags: dict[str, tuple[tuple[str, str], ...]] = {}
     for id_, export_id, series_id, measurement, tag_text, time_us, field, value in rows:
         if tag_text not in tags:
-            tags[tag_text] = _parse_tags(tag_text)
+            tags[tag_text] = parse_tags(tag_text)
         sample = StoredSample(
             id_,
             export_id,
@@ -817,7 +854,8 @@ def json_size(samples: Iterable[StoredSample]) -> int:
     return sum(map(_json_of_point, points.values())) + sum(map(_json_of_field, samples))
 
 
-def _parse_tags(text: str) -> tuple[tuple[str, str], ...]:
+def parse_tags(text: str) -> tuple[tuple[str, str], ...]:
+    """Return tags as `series_keys` has written them down."""
     return tuple((key, value) for key, value in json.loads(text))
 
 

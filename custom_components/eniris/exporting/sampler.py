@@ -1,12 +1,12 @@
 """The sampler: state changes of the followed entities become samples, and reach the disk."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 import logging
-from typing import Any
+from typing import Any, Final
 
 from homeassistant.core import (
     CALLBACK_TYPE,
@@ -28,6 +28,9 @@ from .trackers import Tracker, make_tracker
 from .values import state_gist, to_value
 
 _LOGGER = logging.getLogger(__name__)
+
+MEMORY_LIMIT: Final = 100_000
+"""Samples that are kept in memory while they cannot be put on disk, some 30 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class Sampler:
         self._unsubscribe_registry: CALLBACK_TYPE | None = None
         self.problem: str | None = None
         """Why samples cannot be put on disk, None while they can."""
+        self.dropped = 0
+        """Samples that were dropped for it, until the user has taken note of it."""
+        self._not_counted: Counter[str] = Counter()
+        """What was dropped of each export, until that can be put on disk."""
 
     def _make_tracker(self, export: Export, field: str) -> Tracker:
         def emit(time: datetime, value: FieldValue) -> None:
@@ -192,13 +199,17 @@ class Sampler:
                 followed.tracker.advance(now)
 
     async def async_flush(self) -> None:
-        """Put all samples in memory on disk; while that fails they stay in memory."""
+        """Put all samples in memory on disk; while that fails they stay in memory.
+
+        No more than `MEMORY_LIMIT` of them: beyond it the oldest are dropped, and counted.
+        """
         # One after the other, or what fails would get behind what comes after it
         async with self._flushing:
             await self._flush()
 
     async def _flush(self) -> None:
         if not self._pending:
+            await self._count_dropped()
             return
         samples = self._pending.copy()
         try:
@@ -211,9 +222,41 @@ class Sampler:
                     err,
                 )
             self.problem = str(err)
+            self._drop_oldest()
             return
         # Not before: Home Assistant cancels this when it stops, and twice on disk does no harm
         del self._pending[: len(samples)]
         if self.problem is not None:
             self.problem = None
-            _LOGGER.warning("Samples can be put on disk again; none was lost")
+            if self._not_counted:
+                _LOGGER.warning(
+                    "Samples can be put on disk again; %s were lost, as there was no room"
+                    " for more of them in memory",
+                    self._not_counted.total(),
+                )
+            else:
+                _LOGGER.warning("Samples can be put on disk again; none was lost")
+        await self._count_dropped()
+
+    def _drop_oldest(self) -> None:
+        excess = self._pending[: max(0, len(self._pending) - MEMORY_LIMIT)]
+        if excess and not self.dropped:
+            _LOGGER.error(
+                "More samples than memory has room for wait for the disk: the oldest are"
+                " dropped"
+            )
+        del self._pending[: len(excess)]
+        self.dropped += len(excess)
+        self._not_counted.update(sample.export_id for sample in excess)
+
+    async def _count_dropped(self) -> None:
+        if not self._not_counted:
+            return
+        counts = dict(self._not_counted)
+        try:
+            await self._outbox.note_dropped(counts)
+        except OutboxError as err:
+            _LOGGER.debug("What was dropped is not counted on disk yet: %s", err)
+        else:
+            self._not_counted.subtract(counts)
+            self._not_counted = +self._not_counted

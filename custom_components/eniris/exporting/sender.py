@@ -1,7 +1,8 @@
 """The sender: batches from the outbox to the ingress, until the service has stored them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 import logging
@@ -53,6 +54,8 @@ _PAUSE_LONGEST: Final = 3600.0
 
 _CAREFUL_GROWTH: Final = 16
 _SMALLEST_SIZE: Final = 1024
+_LARGER_AFTER: Final = 3600.0
+"""Seconds after a 413 until a larger request is tried, so that this costs one in vain at most."""
 
 _MERGED_AT_ONCE: Final = 200
 """Samples below which a thread costs more than the work."""
@@ -87,10 +90,14 @@ class TargetState:
     """Why the last request did not succeed, in the server's words; None when it did."""
     refusal: EnirisError | None = None
     """The last refusal of samples."""
+    failure: EnirisError | None = None
+    """The last error for which everything has had to wait."""
     careful: int | None = None
     """The most samples of a request after one was refused; grows until it does not matter."""
     size: int = BATCH_BYTES
     """The most bytes of a request, which a server that says 413 makes smaller."""
+    larger_from: float = 0.0
+    """When to try larger ones again."""
     refused_fields: set[tuple[str, str]] = field(default_factory=set)
     """Measurement and field of what was refused, until one of the same is stored."""
     stored_fields: set[FieldType] = field(default_factory=set)
@@ -146,6 +153,11 @@ class Sender:
         return None if state is None else state.problem
 
     @property
+    def targets(self) -> Mapping[WriteTarget, TargetState]:
+        """How the targets are doing."""
+        return self._targets
+
+    @property
     def failing(self) -> bool:
         """Whether the samples of any target are not stored at present."""
         return any(state.problem is not None for state in self._targets.values())
@@ -199,6 +211,29 @@ class Sender:
     async def finish(self) -> None:
         """Wait for the uploads under way."""
         await asyncio.gather(*self._uploads.values(), return_exceptions=True)
+
+    @asynccontextmanager
+    async def pause(self) -> AsyncIterator[None]:
+        """Upload nothing while what waits is changed; what is under way is sent once more."""
+        async with self._starting:
+            for task in self._uploads.values():
+                task.cancel()
+            await self.finish()
+            yield
+
+    @callback
+    def forget_target(self, target: WriteTarget) -> None:
+        """Know nothing of a target that nothing waits for any more."""
+        if target not in self._uploads:
+            self._targets.pop(target, None)
+            self._issues.target_works(target)
+
+    @callback
+    def forget_refusal(self, target: WriteTarget, measurement: str, field: str) -> None:
+        """Say so again when a field is refused, since the user has looked after it."""
+        if (state := self._targets.get(target)) is not None:
+            state.refused_fields.discard((measurement, field))
+        self._issues.field_stored(target, measurement, field)
 
     async def upload_lower_lane(self, target: WriteTarget) -> None:
         """Upload what waits for a target if it may be tried, and wait until that is through."""
@@ -361,6 +396,7 @@ class Sender:
                 return Outcome.REFUSED
             if state.size > _SMALLEST_SIZE:
                 state.size = min(state.size, json_size(samples)) // 2
+                state.larger_from = time.monotonic() + _LARGER_AFTER
             else:
                 state.careful = 1
             return Outcome.TOO_LARGE
@@ -389,6 +425,9 @@ class Sender:
             state.works = True
             self._on_change()
         state.failures, state.not_before, state.problem = 0, 0.0, None
+        if state.size < BATCH_BYTES and time.monotonic() >= state.larger_from:
+            state.size = min(2 * state.size, BATCH_BYTES)
+            state.larger_from = time.monotonic() + _LARGER_AFTER
         state.stored_fields |= {
             field_type(sample.measurement, sample.field, sample.value)
             for sample in samples
@@ -403,7 +442,7 @@ class Sender:
     @callback
     def _stop_for_log_in(self, state: TargetState, err: EnirisError) -> Outcome:
         self.reauthentication_needed = True
-        state.problem = str(err)
+        state.problem, state.failure = str(err), err
         self._on_reauthenticate()
         self._on_change()
         return Outcome.LATER
@@ -423,7 +462,7 @@ class Sender:
         if isinstance(err, EnirisStatusError) and err.retry_after is not None:
             wait = min(err.retry_after, _WAIT_LONGEST)
         state.not_before = time.monotonic() + wait
-        state.problem = str(err)
+        state.problem, state.failure = str(err), err
         if state.works or not state.failures:
             state.works = False
             self._on_change()

@@ -580,6 +580,15 @@ def _derived(field: str) -> FieldDescription:
     )
 
 
+def own_unit(field: str) -> str | None:
+    """Return the unit in which the service keeps a field, None where its name tells none."""
+    suffix = field.rpartition("_")[2] if "_" in field else ""
+    unit = _UNITS.get(suffix)
+    if unit is None:
+        return None
+    return unit.unit if unit.factor is None else suffix
+
+
 _WORD_BOUNDARY: Final = re.compile(
     r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\s]+"
 )

@@ -168,8 +168,7 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
                     translation_domain=DOMAIN, translation_key="authentication_failed"
                 ) from err
             except RateLimitedError as err:
-                retry_after = min(err.retry_after or 0, _LONGEST_WAIT)
-                self._not_before = time.monotonic() + retry_after
+                retry_after = self.wait(err.retry_after)
                 # Home Assistant's timers may fire within the second before
                 wait = timedelta(seconds=1 + retry_after)
                 self.update_interval = max(self.update_interval, wait)
@@ -198,10 +197,20 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
         self._outage.succeeded(self.name)
         self.update_interval = self.normal_interval
 
+    @property
+    def seconds_to_wait(self) -> float:
+        """For how long the service wants not to be asked."""
+        return max(0.0, self._not_before - time.monotonic())
+
+    def wait(self, seconds: float | None) -> float:
+        """Ask nothing for as long as the service wants, a day at most; return for how long that is."""
+        seconds = min(seconds or 0, _LONGEST_WAIT)
+        self._not_before = time.monotonic() + seconds
+        return seconds
+
     def _wait_out(self) -> None:
         """Refuse to ask, whoever wants it, before the time that the service has named."""
-        left = self._not_before - time.monotonic()
-        if left > 0:
+        if (left := self.seconds_to_wait) > 0:
             raise RateLimitedError(429, "still to be waited for", retry_after=left)
 
 
@@ -320,6 +329,17 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
     def _async_stored(self) -> list[Any]:
         self._save_by = None
         return self.totals.as_json()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much is asked for, and what of it is not to be had."""
+        return {
+            "queries": len(self._plan),
+            "refused_queries": len(self._failing),
+            "fields_asked_for": len(self._planned_keys),
+            "fields_seldom_written": len(self._rare),
+            "totals": len(self.totals.wanted),
+        }
 
     def is_available(self, key: FieldKey) -> bool:
         """Tell whether there is a reading that says something of the present."""
@@ -516,7 +536,8 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 self.hass,
                 DOMAIN,
                 issue_id,
-                is_fixable=False,
+                data={"entry_id": self.config_entry.entry_id},
+                is_fixable=True,
                 severity=ir.IssueSeverity.WARNING,
                 translation_key="budget",
                 translation_placeholders={

@@ -33,7 +33,7 @@ def build_nodes(devices: Iterable[Device]) -> dict[str, Node]:
     Sites are nodes in any case, others where they carry data; what hangs below an infrastructure
     node without data moves up to the next that has some. A cycle hangs below the account.
     """
-    by_id = _newest_by_id(devices)
+    by_id = newest_by_id(devices)
     parents = _parents(by_id)
     shown = {
         node_id
@@ -56,7 +56,7 @@ def build_nodes(devices: Iterable[Device]) -> dict[str, Node]:
     return nodes
 
 
-def _newest_by_id(devices: Iterable[Device]) -> dict[str, Device]:
+def newest_by_id(devices: Iterable[Device]) -> dict[str, Device]:
     """Return one device per node id: of duplicates the one that was changed last.
 
     One without data gives way to one that has some.

@@ -25,6 +25,8 @@ class Pace:
         """Polls that it takes to read everything once."""
         self.cost: float | None = None
         """Tokens of the last poll, None where the service does not say."""
+        self.remaining: float | None = None
+        """Tokens that were left after it."""
         self.per_minute: float | None = None
         """Tokens that the budget gives a minute, and holds; None where it has no limit."""
 
@@ -54,6 +56,7 @@ class Pace:
     def note(self, cost: QueryCost, parts: int = 1) -> None:
         """Adopt the cost of a poll that read one of `parts`, and slow down as far as it takes."""
         self.cost = cost.cost
+        self.remaining = cost.remaining
         self.parts = parts
         self.between_polls = self.wanted
         self.per_minute = None

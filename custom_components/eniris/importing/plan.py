@@ -139,6 +139,11 @@ def counting_series(node: Node, measurement: str, field: str) -> SeriesInfo | No
     return min(candidates, key=_ORDER[Preference.LIGHTEST], default=None)
 
 
+def preferred(candidates: Iterable[SeriesInfo], preference: Preference) -> SeriesInfo:
+    """Return the one of several series with the same field that it is to be read from."""
+    return min(candidates, key=_ORDER[preference])
+
+
 def _by_freshness(series: SeriesInfo) -> tuple[bool, timedelta]:
     return False, interval(series.retention_policy)
 

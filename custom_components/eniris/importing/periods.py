@@ -1,0 +1,81 @@
+"""Stretches of time as people count them: quarters of an hour, days, months."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+import math
+from typing import Final
+
+from homeassistant.util import dt as dt_util
+
+
+class Period(StrEnum):
+    """What an aggregate is made of, in the words of Home Assistant's statistics."""
+
+    FIVE_MINUTES = "5minute"
+    QUARTER = "15minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+_LENGTHS: Final = {
+    Period.FIVE_MINUTES: timedelta(minutes=5),
+    Period.QUARTER: timedelta(minutes=15),
+    Period.HOUR: timedelta(hours=1),
+    Period.DAY: timedelta(days=1),
+    Period.WEEK: timedelta(weeks=1),
+    # As they come, so that no range has more of them than this says
+    Period.MONTH: timedelta(days=28),
+}
+
+
+def most_periods(period: Period, start: datetime, end: datetime) -> int:
+    """Return how many periods there are between two times, or a little more than that."""
+    # One that is begun at either end, and an hour that a day may lack
+    return math.ceil((end - start) / _LENGTHS[period]) + 1
+
+
+def periods(
+    period: Period, start: datetime, end: datetime
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the periods between two times, in UTC; the first and the last may be cut.
+
+    Days, weeks and months are local ones, from midnight to midnight, whatever the clock does in
+    between; weeks begin on Monday.
+    """
+    ends = _calendar_ends if period in _NEXT else _clock_ends
+    begin = start
+    for boundary in ends(period, start):
+        yield begin, min(boundary, end)
+        if boundary >= end:
+            return
+        begin = boundary
+
+
+def _clock_ends(period: Period, start: datetime) -> Iterator[datetime]:
+    length = _LENGTHS[period]
+    epoch = datetime.fromtimestamp(0, UTC)
+    boundary = epoch + ((start - epoch) // length + 1) * length
+    while True:
+        yield boundary
+        boundary += length
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
+_NEXT: Final[dict[Period, Callable[[date], date]]] = {
+    Period.DAY: lambda day: day + timedelta(days=1),
+    Period.WEEK: lambda day: day + timedelta(days=7 - day.weekday()),
+    Period.MONTH: _next_month,
+}
+
+
+def _calendar_ends(period: Period, start: datetime) -> Iterator[datetime]:
+    day = dt_util.as_local(start).date()
+    while True:
+        day = _NEXT[period](day)
+        yield dt_util.as_utc(dt_util.start_of_local_day(day))

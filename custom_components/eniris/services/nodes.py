@@ -1,0 +1,244 @@
+"""The actions of metadata: read a node, and edit its properties."""
+
+from collections.abc import Iterator, Mapping
+import math
+from typing import Any, Final
+
+import voluptuous as vol
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import ATTR_DEVICE_ID
+from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse
+from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.util.json import JsonObjectType, JsonValueType
+
+from ..api import (
+    BadRequestError,
+    Device,
+    EnirisConnectionError,
+    EnirisResponseError,
+    ForbiddenError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PreconditionFailedError,
+    ServerError,
+)
+from ..api.telemetry import parse_time
+from ..const import (
+    ATTR_CONFIG_ENTRY_ID,
+    ATTR_LAST_UPDATE,
+    ATTR_NODE_ID,
+    ATTR_PROPERTIES,
+    DOMAIN,
+)
+from ..data import EnirisConfigEntry
+from ..export_entity import export_identifier
+from ..importing.devices import account_identifier
+from ..importing.nodes import newest_by_id
+from .shared import account, eniris_asked, failed, invalid, loaded
+
+NODE_SCHEMA: Final[dict[Any, Any]] = {
+    vol.Optional(ATTR_DEVICE_ID): cv.string,
+    vol.Optional(ATTR_NODE_ID): cv.string,
+    vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string,
+}
+
+GET_DEVICE_SCHEMA: Final = vol.Schema(NODE_SCHEMA)
+
+SET_DEVICE_PROPERTIES_SCHEMA: Final = vol.Schema(
+    {
+        **NODE_SCHEMA,
+        vol.Required(ATTR_PROPERTIES): {cv.string: object},
+        vol.Optional(ATTR_LAST_UPDATE): cv.string,
+    }
+)
+
+_INTEGERS: Final = range(-(2**63), 2**63)
+"""What JSON carries everywhere."""
+
+
+def addressed_node(call: ServiceCall) -> tuple[EnirisConfigEntry, str]:
+    """Return account and node id of what a call names, by its device or its node id.
+
+    Raises `ServiceValidationError` for anything but one node of one account that is loaded.
+    """
+    device_id: str | None = call.data.get(ATTR_DEVICE_ID)
+    node_id: str | None = call.data.get(ATTR_NODE_ID)
+    if (device_id is None) == (node_id is None):
+        raise invalid("device_or_node")
+    entry_id = call.data.get(ATTR_CONFIG_ENTRY_ID)
+    wanted = None if entry_id is None else account(call.hass, entry_id)
+    if node_id is not None:
+        return wanted or _account_of(call.hass, node_id), node_id
+    found = [
+        (entry, node_id)
+        for entry, node_id in _nodes_of(call.hass, device_id or "")
+        if wanted in (None, entry)
+    ]
+    if not found:
+        raise invalid("not_a_node")
+    # In older versions of Home Assistant a node that two accounts see is one device for both
+    found.sort(key=lambda each: each[0].state is not ConfigEntryState.LOADED)
+    entry, node_id = found[0]
+    return loaded(entry), node_id
+
+
+def _nodes_of(
+    hass: HomeAssistant, device_id: str
+) -> Iterator[tuple[EnirisConfigEntry, str]]:
+    """Yield the node that a device shows, by account."""
+    registry = dr.async_get(hass)
+    entry: EnirisConfigEntry
+    for entry in hass.config_entries.async_entries(DOMAIN):
+        others = {
+            account_identifier(entry),
+            *(export_identifier(entry, export_id) for export_id in entry.subentries),
+        }
+        for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
+            if device.id == device_id:
+                for domain, identifier in device.identifiers - others:
+                    if domain == DOMAIN:
+                        yield entry, identifier
+
+
+def _account_of(hass: HomeAssistant, node_id: str) -> EnirisConfigEntry:
+    """Return the account that lists a node; a single account may have it since lately."""
+    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries(DOMAIN)
+    if not entries:
+        raise invalid("no_such_account")
+    running = [entry for entry in entries if entry.state is ConfigEntryState.LOADED]
+    if not running:
+        raise invalid("account_not_loaded", account=entries[0].title)
+    listing = [
+        entry for entry in running if node_id in entry.runtime_data.nodes.data.listed
+    ]
+    if len(listing) > 1:
+        raise invalid("node_of_several_accounts", node=node_id)
+    if listing:
+        return listing[0]
+    if len(running) > 1:
+        raise invalid("no_such_node", node=node_id)
+    return running[0]
+
+
+async def get_device(call: ServiceCall) -> ServiceResponse:
+    """Return a node's metadata as the service has it now."""
+    entry, node_id = addressed_node(call)
+    return _as_response(entry, await _device(entry, node_id))
+
+
+async def _device(entry: EnirisConfigEntry, node_id: str) -> Device:
+    """Ask for one node."""
+    with eniris_asked(entry, entry.runtime_data.nodes):
+        answer = await entry.runtime_data.session.query_devices(
+            filter={"nodeId": [node_id]}
+        )
+    device = None if answer is None else newest_by_id(answer.devices).get(node_id)
+    if device is None:
+        raise invalid("no_such_node", node=node_id)
+    return device
+
+
+def _as_response(entry: EnirisConfigEntry, device: Device) -> JsonObjectType:
+    editable: list[JsonValueType] = [*sorted(device.editable)]
+    return {
+        ATTR_CONFIG_ENTRY_ID: entry.entry_id,
+        ATTR_NODE_ID: device.node_id,
+        "id": device.id,
+        "type": device.node_type,
+        "name": device.name,
+        ATTR_LAST_UPDATE: device.last_update,
+        ATTR_PROPERTIES: dict(device.properties),
+        "editable": editable,
+        "monitor_management": device.monitor_management,
+    }
+
+
+async def set_device_properties(call: ServiceCall) -> ServiceResponse:
+    """Edit properties that the account may edit, unless somebody else has edited the node meanwhile."""
+    properties = _as_json_object(ATTR_PROPERTIES, call.data[ATTR_PROPERTIES])
+    if not properties:
+        raise invalid("no_properties")
+    last_update: str | None = call.data.get(ATTR_LAST_UPDATE)
+    if last_update is not None:
+        # As a time looks that stood in YAML without quotes
+        last_update = last_update.strip().replace(" ", "T", 1)
+        if parse_time(last_update) is None:
+            raise invalid("invalid_last_update", value=last_update)
+    entry, node_id = addressed_node(call)
+    device = await _device(entry, node_id)
+    _check_rights(device, properties)
+    changed = await _edit(entry, device, properties, last_update or device.last_update)
+    # So that a new name is seen at once
+    await entry.runtime_data.nodes.async_request_refresh()
+    if not call.return_response:
+        return None
+    return _as_response(entry, changed or await _device(entry, node_id))
+
+
+def _check_rights(device: Device, properties: Mapping[str, Any]) -> None:
+    """Refuse what the account may not edit before anything is sent."""
+    refused = sorted(properties.keys() - device.editable)
+    if not refused:
+        return
+    names = ", ".join(refused)
+    if not device.editable:
+        raise invalid("nothing_editable", node=device.node_id)
+    raise invalid(
+        "not_editable",
+        node=device.node_id,
+        properties=names,
+        editable=", ".join(sorted(device.editable)),
+    )
+
+
+async def _edit(
+    entry: EnirisConfigEntry,
+    device: Device,
+    properties: Mapping[str, Any],
+    last_update: str | None,
+) -> Device | None:
+    """Send an edit; return what the service then has, None where it does not show it."""
+    if device.id is None:
+        raise failed("no_device_number", node=device.node_id)
+    with eniris_asked(entry, entry.runtime_data.nodes):
+        try:
+            return await entry.runtime_data.session.update_device(
+                device.id, properties, if_unmodified_since=last_update
+            )
+        except PreconditionFailedError as err:
+            raise failed("device_changed", node=device.node_id) from err
+        except (
+            BadRequestError,
+            ForbiddenError,
+            NotFoundError,
+            MethodNotAllowedError,
+        ) as err:
+            raise failed("edit_refused", node=device.node_id, error=str(err)) from err
+        except (EnirisConnectionError, EnirisResponseError, ServerError) as err:
+            raise failed("edit_unknown", node=device.node_id, error=str(err)) from err
+
+
+def _as_json(path: str, value: Any) -> JsonValueType:
+    """Return a value as JSON has it; raises `ServiceValidationError` that names what JSON lacks."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        # Templates and YAML have kinds of their own
+        return str(value)
+    if isinstance(value, int) and value in _INTEGERS:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, list | tuple):
+        return [_as_json(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return _as_json_object(path, value)
+    raise invalid("not_json", path=path, value=f"{value!s:.100}")
+
+
+def _as_json_object(path: str, value: Mapping[Any, Any]) -> JsonObjectType:
+    for key in value:
+        if not isinstance(key, str):
+            raise invalid("not_json", path=path, value=f"{key!s:.100}")
+    return {str(key): _as_json(f"{path}.{key}", item) for key, item in value.items()}

@@ -1,0 +1,123 @@
+"""What the actions share: the account, the range of time, and how what fails is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import voluptuous as vol
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.selector import ConfigEntrySelector
+from homeassistant.util import dt as dt_util
+
+from ..api import (
+    EnirisConnectionError,
+    EnirisError,
+    RateLimitedError,
+    ReauthenticationRequiredError,
+)
+from ..const import ATTR_CONFIG_ENTRY_ID, ATTR_END, ATTR_START, DOMAIN
+from ..data import EnirisConfigEntry
+from ..importing.coordinator import NodeCoordinator, TelemetryCoordinator
+
+ENTRY_SCHEMA: Final[dict[Any, Any]] = {
+    vol.Required(ATTR_CONFIG_ENTRY_ID): ConfigEntrySelector({"integration": DOMAIN})
+}
+
+ACCOUNT_SCHEMA: Final = vol.Schema(ENTRY_SCHEMA)
+
+RANGE_SCHEMA: Final[dict[Any, Any]] = {
+    vol.Required(ATTR_START): cv.datetime,
+    vol.Optional(ATTR_END): cv.datetime,
+}
+
+
+def invalid(error: str, /, **placeholders: str) -> ServiceValidationError:
+    """Return the error of a call that cannot be carried out as it was made."""
+    return ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key=error,
+        translation_placeholders=placeholders,
+    )
+
+
+def failed(error: str, /, **placeholders: str) -> HomeAssistantError:
+    """Return the error of a call that was right, but could not be carried out."""
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key=error,
+        translation_placeholders=placeholders,
+    )
+
+
+def account(hass: HomeAssistant, entry_id: str | None) -> EnirisConfigEntry:
+    """Return an account that is loaded; raises `ServiceValidationError` for anything else."""
+    entry: EnirisConfigEntry | None = (
+        None if entry_id is None else hass.config_entries.async_get_entry(entry_id)
+    )
+    if entry is None or entry.domain != DOMAIN:
+        raise invalid("no_such_account")
+    return loaded(entry)
+
+
+def loaded(entry: EnirisConfigEntry) -> EnirisConfigEntry:
+    """Return an account if it is loaded."""
+    if entry.state is not ConfigEntryState.LOADED:
+        raise invalid("account_not_loaded", account=entry.title)
+    return entry
+
+
+def only_account(hass: HomeAssistant) -> EnirisConfigEntry:
+    """Return the account where there is one alone; raises `ServiceValidationError` otherwise."""
+    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries(DOMAIN)
+    if not entries:
+        raise invalid("no_such_account")
+    if len(entries) > 1:
+        raise invalid("which_account")
+    return loaded(entries[0])
+
+
+def time_range(call: ServiceCall, *, past: bool = True) -> tuple[datetime, datetime]:
+    """Return start and end, which has to be `past`; raises `ServiceValidationError` for any other range."""
+    now = dt_util.utcnow()
+    try:
+        # Times without a zone are local
+        start = dt_util.as_utc(call.data[ATTR_START])
+        end = dt_util.as_utc(call.data.get(ATTR_END, now))
+    except OverflowError as err:
+        raise invalid("invalid_range_time") from err
+    if past and (start >= now or end > now):
+        raise invalid("range_in_future")
+    # Of what was before 1970 nobody has kept anything
+    start = max(start, dt_util.utc_from_timestamp(0))
+    if start >= end:
+        raise invalid("start_not_before_end")
+    return start, end
+
+
+@contextmanager
+def eniris_asked(
+    entry: EnirisConfigEntry, coordinator: NodeCoordinator | TelemetryCoordinator
+) -> Iterator[None]:
+    """Tell in the user's words why Eniris could not be asked.
+
+    Nothing is asked while Eniris wants `coordinator` to wait, and that waits where this has to.
+    """
+    if coordinator.seconds_to_wait > 0:
+        raise failed("asked_to_wait", seconds=f"{coordinator.seconds_to_wait:.0f}")
+    try:
+        yield
+    except ReauthenticationRequiredError as err:
+        entry.async_start_reauth(coordinator.hass)
+        raise failed("authentication_failed") from err
+    except RateLimitedError as err:
+        coordinator.wait(err.retry_after)
+        raise failed("asked_to_wait", seconds=f"{err.retry_after or 0:.0f}") from err
+    except EnirisConnectionError as err:
+        raise failed("not_reached", error=str(err)) from err
+    except EnirisError as err:
+        raise failed("not_answered", error=str(err)) from err

@@ -1,0 +1,103 @@
+"""System health: whether the services can be reached, what the budget is, what waits."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from homeassistant.components import system_health
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant, callback
+
+from .account import account_hosts
+from .const import DOMAIN
+from .data import EnirisConfigEntry
+from .exporting.outbox import OutboxError
+
+
+@callback
+def async_register(
+    hass: HomeAssistant, register: system_health.SystemHealthRegistration
+) -> None:
+    """Tell Home Assistant what to ask."""
+    register.async_register_info(
+        _async_info, f"/config/integrations/integration/{DOMAIN}"
+    )
+
+
+async def _async_info(hass: HomeAssistant) -> dict[str, Any]:
+    """Return what is shown of all accounts together; what takes its time comes later."""
+    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries(DOMAIN)
+    running = [entry for entry in entries if entry.state is ConfigEntryState.LOADED]
+    hosts = [account_hosts(entry.data) for entry in entries]
+    info: dict[str, Any] = {
+        "accounts": len(entries),
+        "accounts_running": len(running),
+    }
+    if hosts:
+        info |= {
+            "authentication": _can_reach(hass, {its.authentication for its in hosts}),
+            "api": _can_reach(hass, {its.api for its in hosts}),
+            "ingress": _can_reach(hass, {its.ingress for its in hosts}),
+        }
+    if running:
+        paces = [entry.runtime_data.telemetry.pace for entry in running]
+        info |= {
+            "budget_left": _listed(
+                [
+                    None
+                    if pace.per_minute is None or pace.remaining is None
+                    else f"{pace.remaining:g} / {pace.per_minute:g}"
+                    for pace in paces
+                ]
+            ),
+            "cost_per_minute": _listed(
+                [
+                    None
+                    if pace.cost_per_minute is None
+                    else f"{pace.cost_per_minute:.3g}"
+                    for pace in paces
+                ]
+            ),
+            "problems": sum(
+                exporter.status(export_id).problem is not None
+                for entry in running
+                for exporter in (entry.runtime_data.exporter,)
+                for export_id in exporter.exports
+            ),
+            "waiting": _waiting(running),
+        }
+    return info
+
+
+async def _can_reach(
+    hass: HomeAssistant, addresses: Iterable[str]
+) -> str | dict[str, str]:
+    """Try each address once, however many accounts have it; return the first failure."""
+    results = await asyncio.gather(
+        *(
+            system_health.async_check_can_reach_url(hass, address)
+            for address in sorted(addresses)
+        )
+    )
+    return next((result for result in results if result != "ok"), "ok")
+
+
+async def _waiting(entries: Iterable[EnirisConfigEntry]) -> int | dict[str, str]:
+    """Return how many values wait to be sent, what actions have pushed included."""
+    try:
+        return sum(
+            [
+                figures.waiting
+                for entry in entries
+                for figures in (
+                    await entry.runtime_data.exporter.outbox.figures()
+                ).values()
+            ]
+        )
+    except OutboxError:
+        return {"type": "failed", "error": "unreadable"}
+
+
+def _listed(texts: list[str | None]) -> str:
+    """Return what is known of each account, in the order of the accounts."""
+    return ", ".join(text or "–" for text in texts)

@@ -1,0 +1,128 @@
+"""Periods: aligned with the clock or the calendar, cut at the ends of the range."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from custom_components.eniris.importing.periods import Period, most_periods, periods
+from homeassistant.util import dt as dt_util
+
+
+@pytest.fixture(autouse=True)
+async def brussels() -> AsyncIterator[None]:
+    """Be in Brussels."""
+    before = dt_util.get_default_time_zone()
+    await be_in("Europe/Brussels")
+    yield
+    dt_util.set_default_time_zone(before)
+
+
+async def be_in(name: str) -> None:
+    """Move to another time zone."""
+    zone = await dt_util.async_get_time_zone(name)
+    assert zone
+    dt_util.set_default_time_zone(zone)
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+@pytest.mark.parametrize(
+    ("period", "start", "end", "starts"),
+    [
+        (
+            Period.FIVE_MINUTES,
+            utc(2026, 7, 1, 10, 3),
+            utc(2026, 7, 1, 10, 11),
+            [
+                utc(2026, 7, 1, 10, 3),
+                utc(2026, 7, 1, 10, 5),
+                utc(2026, 7, 1, 10, 10),
+            ],
+        ),
+        (
+            Period.QUARTER,
+            utc(2026, 7, 1, 10),
+            utc(2026, 7, 1, 10, 30),
+            [utc(2026, 7, 1, 10), utc(2026, 7, 1, 10, 15)],
+        ),
+        (
+            Period.HOUR,
+            utc(2026, 7, 1, 10),
+            utc(2026, 7, 1, 12),
+            [utc(2026, 7, 1, 10), utc(2026, 7, 1, 11)],
+        ),
+        # A Sunday of 23 hours, and one of 25
+        (
+            Period.DAY,
+            utc(2026, 3, 27, 23),
+            utc(2026, 3, 30, 22),
+            [
+                utc(2026, 3, 27, 23),
+                utc(2026, 3, 28, 23),
+                utc(2026, 3, 29, 22),
+            ],
+        ),
+        (
+            Period.DAY,
+            utc(2026, 10, 24, 12),
+            utc(2026, 10, 26, 12),
+            [
+                utc(2026, 10, 24, 12),
+                utc(2026, 10, 24, 22),
+                utc(2026, 10, 25, 23),
+            ],
+        ),
+        # From Monday on
+        (
+            Period.WEEK,
+            utc(2026, 7, 1),
+            utc(2026, 7, 14),
+            [utc(2026, 7, 1), utc(2026, 7, 5, 22), utc(2026, 7, 12, 22)],
+        ),
+        (
+            Period.MONTH,
+            utc(2025, 12, 31, 23),
+            utc(2026, 4, 30, 22),
+            [
+                utc(2025, 12, 31, 23),
+                utc(2026, 1, 31, 23),
+                utc(2026, 2, 28, 23),
+                utc(2026, 3, 31, 22),
+            ],
+        ),
+    ],
+)
+def test_periods(
+    period: Period, start: datetime, end: datetime, starts: list[datetime]
+) -> None:
+    """Periods follow each other without a gap, from start to end."""
+    found = list(periods(period, start, end))
+    assert [each for each, _ in found] == starts
+    assert found[-1][1] == end
+    assert all(first[1] == second[0] for first, second in pairwise(found))
+
+
+async def test_midnight_that_is_not() -> None:
+    """Where clocks skip midnight, a day begins when the one before ends."""
+    await be_in("America/Santiago")
+    found = list(periods(Period.DAY, utc(2025, 9, 6, 4), utc(2025, 9, 8, 3)))
+    assert [end - start for start, end in found] == [
+        timedelta(hours=24),
+        timedelta(hours=23),
+    ]
+
+
+@pytest.mark.parametrize("period", Period)
+def test_number(period: Period) -> None:
+    """The estimate is never too low."""
+    for start in (utc(2026, 2, 1), utc(2026, 3, 28, 23, 59), utc(2026, 10, 24, 22)):
+        for length in (timedelta(seconds=1), timedelta(days=3, hours=5)):
+            most = most_periods(period, start, start + length)
+            assert len(list(periods(period, start, start + length))) <= most
+    year = most_periods(period, utc(2025, 12, 31, 23), utc(2026, 12, 31, 23))
+    count = len(list(periods(period, utc(2025, 12, 31, 23), utc(2026, 12, 31, 23))))
+    assert count <= year <= 1.2 * count + 2

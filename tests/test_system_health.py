@@ -1,0 +1,137 @@
+"""System health: what the page shows of all accounts."""
+
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
+
+from custom_components.eniris.const import DOMAIN
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
+from simulator.server import Simulator
+
+from .export_kit import POWER, Home, MeterWorld, home_with_account
+from .test_translations import ENGLISH
+
+
+@pytest.fixture
+def world() -> MeterWorld:
+    """Return a small world."""
+    return MeterWorld()
+
+
+@pytest.fixture
+async def home(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+) -> Home:
+    """Return a home with an account."""
+    return await home_with_account(hass, freezer, simulator, user_input)
+
+
+async def shown(hass: HomeAssistant, clients: WebSocketGenerator) -> dict[str, Any]:
+    """Return what the page shows, once all of it is there."""
+    assert await async_setup_component(hass, "system_health", {})
+    client = await clients(hass)
+    await client.send_json_auto_id({"type": "system_health/info"})
+    assert (await client.receive_json())["success"]
+    info: dict[str, Any] = {}
+    while (event := (await client.receive_json())["event"])["type"] != "finish":
+        if event["type"] == "initial":
+            info = dict(event["data"][DOMAIN]["info"])
+        elif event["domain"] == DOMAIN:
+            info[event["key"]] = event["data"]
+    return info
+
+
+async def test_all_is_well(home: Home, hass_ws_client: WebSocketGenerator) -> None:
+    """Hosts that answer, a budget, and nothing that waits; every line has its words."""
+    home.simulator.tier = "basic"
+    await home.wait(120, step=60)
+    info = await shown(home.hass, hass_ws_client)
+    pace = home.entry.runtime_data.telemetry.pace
+    assert pace.cost is not None
+    assert info == {
+        "accounts": 1,
+        "accounts_running": 1,
+        "authentication": "ok",
+        "api": "ok",
+        "ingress": "ok",
+        "budget_left": f"{6000 - pace.cost:g} / 6000",
+        "cost_per_minute": f"{pace.cost:.3g}",
+        "problems": 0,
+        "waiting": 0,
+    }
+    assert set(info) == set(ENGLISH["system_health"]["info"])
+
+
+@pytest.mark.expected_log("cannot be read at present")
+async def test_outage(home: Home, hass_ws_client: WebSocketGenerator) -> None:
+    """No host that answers, and values that wait, what actions have pushed included."""
+    await home.add_export({home.add_power(): "actualPowerTot_W"})
+    home.simulator.faults.add("*", "drop")
+    home.hass.states.async_set(POWER, "2", {"unit_of_measurement": "kW"})
+    point = {
+        "measurement": "gridMetrics",
+        "tags": {"serialNr": "1"},
+        "fields": {"a": 1, "b": 2},
+    }
+    await home.hass.services.async_call(
+        DOMAIN,
+        "push",
+        {
+            "config_entry_id": home.entry.entry_id,
+            "collector": "demo-ingress",
+            "database": "demo",
+            "retention_policy": "rp_one_m",
+            "points": [point],
+        },
+        blocking=True,
+    )
+    await home.wait(62)
+    unreachable = {"type": "failed", "error": "unreachable"}
+    info = await shown(home.hass, hass_ws_client)
+    assert [info[name] for name in ("authentication", "api", "ingress")] == (
+        [unreachable] * 3
+    )
+    assert info["waiting"] >= 3
+    assert info["problems"] == 1
+    assert info["budget_left"] == "–"
+
+
+async def test_several_accounts(
+    home: Home, hass_ws_client: WebSocketGenerator, user_input: dict[str, Any]
+) -> None:
+    """A host that accounts share is tried once; one account does not run."""
+    other = await home_with_account(
+        home.hass, home.freezer, home.simulator, user_input, "norole@example.com"
+    )
+    await home.hass.config_entries.async_unload(other.entry.entry_id)
+    home.simulator.log.reset()
+    info = await shown(home.hass, hass_ws_client)
+    assert (info["accounts"], info["accounts_running"]) == (2, 1)
+    assert info["ingress"] == "ok"
+    # One for each of the three services, which have the same address here
+    assert home.simulator.log.count("GET /") == 3
+
+
+async def test_outbox_that_cannot_be_read(
+    home: Home, hass_ws_client: WebSocketGenerator
+) -> None:
+    """The others are shown all the same."""
+    await home.entry.runtime_data.exporter.outbox.close()
+    info = await shown(home.hass, hass_ws_client)
+    assert info["waiting"] == {"type": "failed", "error": "unreadable"}
+    assert info["api"] == "ok"
+
+
+async def test_no_account(
+    hass: HomeAssistant, hass_ws_client: WebSocketGenerator
+) -> None:
+    """Without an account there is nothing to tell."""
+    assert await async_setup_component(hass, DOMAIN, {})
+    info = await shown(hass, hass_ws_client)
+    assert info == {"accounts": 0, "accounts_running": 0}
