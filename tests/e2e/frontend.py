@@ -27,16 +27,6 @@ def _texts() -> dict[str, object]:
     return texts
 
 
-def has_text(*path: str) -> bool:
-    """Tell whether the integration has a text at a path of `en.json`."""
-    found: object = _texts()
-    for part in path:
-        if not isinstance(found, dict) or part not in found:
-            return False
-        found = found[part]
-    return True
-
-
 def text(*path: str, **placeholders: str) -> str:
     """Return a text of the integration's, as its user reads it."""
     found: object = _texts()

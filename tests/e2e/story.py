@@ -20,7 +20,7 @@ from scripts.demo.processes import free_port
 
 from .browser import browsing
 from .camera import Camera
-from .frontend import PATIENCE, Frontend, has_text, text
+from .frontend import PATIENCE, Frontend, text
 
 EVIDENCE = ROOT / ".cache" / "e2e"
 NAME = "Eniris SmartgridOne"
@@ -251,8 +251,6 @@ class Story:
         await expect(self._page.get_by_text(title)).to_have_count(0)
 
     async def _reconfigure(self) -> None:
-        if not has_text("config", "step", "reconfigure"):
-            return
         await self._cloud.post(f"accounts/{self._username}", password=NEW_PASSWORD)
         await self._frontend.open_integration(NAME)
         await self._frontend.choose_from_entry_menu("Reconfigure")
