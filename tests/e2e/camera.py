@@ -1,5 +1,6 @@
 """Pictures of the page: small files that look the same each time."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -21,22 +22,17 @@ class Camera:
         self,
         page: Page,
         name: str,
-        of: Locator,
-        *,
+        *of: Locator,
         margin: int = MARGIN,
-        until: Locator | None = None,
+        height: int | None = None,
     ) -> None:
-        """Take a picture of an element with a margin of what is around it; below `until` it is cut off."""
+        """Take a picture of elements and what is between them, with a margin of what is around, cut off at a height."""
         await settle(page)
-        box = await of.bounding_box()
-        assert box is not None, f"{name}: what is to be in the picture is not shown"
-        if until is not None:
-            end = await until.bounding_box()
-            assert end is not None, f"{name}: where the picture ends is not shown"
-            box["height"] = end["y"] + end["height"] - box["y"]
-        data = await page.screenshot(
-            clip=_around(box, page, margin), animations="disabled"
-        )
+        boxes = [box for part in of if (box := await part.bounding_box()) is not None]
+        assert len(boxes) == len(of), f"{name}: what is to be in the picture is hidden"
+        box = _around(boxes, page, margin)
+        box["height"] = min(box["height"], height or box["height"])
+        data = await page.screenshot(clip=box, animations="disabled")
         with Image.open(BytesIO(data)) as picture:
             small = picture.convert("RGB").quantize(
                 COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
@@ -57,10 +53,16 @@ async def settle(page: Page) -> None:
     await page.wait_for_timeout(400)
 
 
-def _around(box: FloatRect, page: Page, margin: int) -> FloatRect:
+def _around(boxes: Sequence[FloatRect], page: Page, margin: int) -> FloatRect:
     size = page.viewport_size
     assert size is not None
-    left, top = max(0, box["x"] - margin), max(0, box["y"] - margin)
-    right = min(size["width"], box["x"] + box["width"] + margin)
-    bottom = min(size["height"], box["y"] + box["height"] + margin)
-    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    left = max(0, min(box["x"] for box in boxes) - margin)
+    top = max(0, min(box["y"] for box in boxes) - margin)
+    right = max(box["x"] + box["width"] for box in boxes) + margin
+    bottom = max(box["y"] + box["height"] for box in boxes) + margin
+    return {
+        "x": left,
+        "y": top,
+        "width": min(size["width"], right) - left,
+        "height": min(size["height"], bottom) - top,
+    }

@@ -27,16 +27,6 @@ def _texts() -> dict[str, object]:
     return texts
 
 
-def has_text(*path: str) -> bool:
-    """Tell whether the integration has a text at a path of `en.json`."""
-    found: object = _texts()
-    for part in path:
-        if not isinstance(found, dict) or part not in found:
-            return False
-        found = found[part]
-    return True
-
-
 def text(*path: str, **placeholders: str) -> str:
     """Return a text of the integration's, as its user reads it."""
     found: object = _texts()
@@ -141,13 +131,14 @@ class Frontend:
 
     @property
     def content(self) -> Locator:
-        """Return what the page of an integration or a device holds."""
+        """Return what the page of an integration holds."""
         return self.page.locator("hass-subpage .container").first
 
     @property
-    def entity_cards(self) -> Locator:
-        """Return the last card of entities on the page of a device."""
-        return self.page.locator("ha-device-entities-card").last
+    def device_cards(self) -> tuple[Locator, ...]:
+        """Return what the page of a device tells of it, and the first and the last card of its entities."""
+        cards = self.page.locator("ha-device-entities-card")
+        return self.page.locator("ha-device-info-card"), cards.first, cards.last
 
     # What an integration's page offers
 

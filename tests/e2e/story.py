@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import shutil
 import sys
 import time
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Error as PlaywrightError, Page, expect
 
 from scripts.demo import config_dir, log, steps
 from scripts.demo.__main__ import Demo
@@ -19,7 +20,7 @@ from scripts.demo.processes import free_port
 
 from .browser import browsing
 from .camera import Camera
-from .frontend import PATIENCE, Frontend, has_text, text
+from .frontend import PATIENCE, Frontend, text
 
 EVIDENCE = ROOT / ".cache" / "e2e"
 NAME = "Eniris SmartgridOne"
@@ -73,16 +74,16 @@ class Story:
             await take()
             self.told.append((title, time.monotonic() - begin))
 
-    async def _picture(self, name: str) -> None:
+    async def _picture(self, name: str, height: int | None = None) -> None:
         """Take a picture of the dialog."""
         if self._camera is not None:
-            await self._camera.take(self._page, name, self._frontend.surface)
+            surface = self._frontend.surface
+            await self._camera.take(self._page, name, surface, height=height)
 
-    async def _picture_of_page(self, name: str, end: Locator | None = None) -> None:
-        """Take a picture of what the page holds, cut off below an element."""
+    async def _picture_of_device(self, name: str) -> None:
+        """Take a picture of what tells of a device and of its entities."""
         if self._camera is not None:
-            content = self._frontend.content
-            await self._camera.take(self._page, name, content, margin=0, until=end)
+            await self._camera.take(self._page, name, *self._frontend.device_cards)
 
     async def _onboard(self) -> None:
         await self._frontend.onboard("Demo", steps.USER, steps.PASSWORD)
@@ -93,7 +94,7 @@ class Story:
         await self._cloud.post(f"accounts/{self._username}", totp_secret=SECRET)
         await self._frontend.open_integrations()
         await self._frontend.search_integration(NAME)
-        await self._picture("add_integration")
+        await self._picture("add_integration", 240)
         await self._frontend.add_integration(NAME)
         await self._frontend.expect_step(_config("step", "user", "title"))
         await self._picture("login")
@@ -138,10 +139,12 @@ class Story:
         for name in ("Home", "Grid meter", "Hybrid inverter", "Battery", "Heat pump"):
             await expect(self._frontend.device(name).first).to_be_visible()
         await self._frontend.open_integration(NAME)
-        await self._picture_of_page("devices")
+        if self._camera is not None:
+            content = self._frontend.content
+            await self._camera.take(self._page, "devices", content, margin=0)
         await self._frontend.open_device("Grid meter")
         await self._frontend.expect_state("Power", r"-?[\d.,]+\s*k?W")
-        await self._picture_of_page("device", self._frontend.entity_cards)
+        await self._picture_of_device("device")
         await self._until(
             "telemetry is read", lambda: self._count("POST /v1/telemetry/query", 200)
         )
@@ -209,7 +212,7 @@ class Story:
         await self._frontend.open_device(EXPORT)
         await self._frontend.expect_state(PROBLEM, "OK")
         await self._frontend.expect_state(UPLOADED, r"[1-9][\d,]*")
-        await self._picture_of_page("export_device", self._frontend.entity_cards)
+        await self._picture_of_device("export_device")
 
     async def _break_network(self) -> None:
         await self._cloud.post("faults", path="*", fault="drop")
@@ -220,7 +223,7 @@ class Story:
         await self._frontend.expect_state(WAITING, r"[1-9]\d*")
         await self._frontend.expect_state(WAITING, r"[1-9]\d+")
         assert await self._points() == before, "nothing can arrive"
-        await self._picture_of_page("problem", self._frontend.entity_cards)
+        await self._picture_of_device("problem")
         await self._cloud.delete("faults")
         await self._frontend.expect_state(PROBLEM, "OK")
         await self._frontend.expect_state(WAITING, "0")
@@ -248,8 +251,6 @@ class Story:
         await expect(self._page.get_by_text(title)).to_have_count(0)
 
     async def _reconfigure(self) -> None:
-        if not has_text("config", "step", "reconfigure"):
-            return
         await self._cloud.post(f"accounts/{self._username}", password=NEW_PASSWORD)
         await self._frontend.open_integration(NAME)
         await self._frontend.choose_from_entry_menu("Reconfigure")
@@ -363,7 +364,9 @@ async def live(
                     await story.tell()
                 except BaseException:
                     step = story.step
-                    await page.screenshot(path=folder / "failure.png")
+                    # Of a browser that has crashed there is no picture
+                    with suppress(PlaywrightError):
+                        await page.screenshot(path=folder / "failure.png")
                     raise
             step = "Stopping"
         step = "Reading the log"
