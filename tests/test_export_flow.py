@@ -646,8 +646,13 @@ async def test_trial_of_several_types(home: Home, dialog: Dialog) -> None:
         "visits": "float",
         "stateOfCharge_frac": "float",
     }
-    for field, value in point.fields.items():
-        assert f"- `{field}` = {value}" in dialog.quoted["values"]
+    assert dialog.quoted["values"].splitlines() == [
+        f"- `{FIELD}` = 1500.0",
+        "- `doorOpen` = true",
+        '- `mode` = "eco"',
+        "- `visits` = 3.0",
+        "- `stateOfCharge_frac` = 0.8",
+    ]
     assert dialog.quoted["missing"] == "sensor.gone"
 
 

@@ -15,6 +15,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_NAME
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.json import json_dumps
 from homeassistant.helpers.selector import (
     BooleanSelector,
     EntitySelector,
@@ -582,7 +583,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self._placeholders = {
             "error": "",
             "values": "\n".join(
-                f"- `{field}` = {value}" for field, value in values.items()
+                f"- `{field}` = {json_dumps(value)}" for field, value in values.items()
             ),
             "missing": ", ".join(
                 entity_id

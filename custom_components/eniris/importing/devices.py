@@ -77,6 +77,7 @@ class NodeDevices:
             identifiers={account_identifier(self._entry)},
             entry_type=dr.DeviceEntryType.SERVICE,
             manufacturer="Eniris",
+            model="Account",
             name=self._entry.title,
         )
         device_ids: dict[str | None, str] = {None: account.id}
