@@ -22,9 +22,12 @@ TIME = (1980, 1, 1, 0, 0, 0)
 def files(package: Path) -> list[Path]:
     """Return the package's files in order; ValueError for one that does not look like its own."""
     found = sorted(
-        path
-        for path in package.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        (
+            path
+            for path in package.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        ),
+        key=lambda path: path.relative_to(package).as_posix(),
     )
     for path in found:
         if path.suffix not in KINDS or path.name.startswith("."):

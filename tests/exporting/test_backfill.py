@@ -904,8 +904,7 @@ async def test_offered(home: Home) -> None:
     await home.hass.config_entries.async_reload(home.entry.entry_id)
     await home.wait(6)
     await dialog.open(made)
-    await dialog.to_fields(POWER)
-    await dialog.to_trial({POWER: FIELD})
+    await dialog.choose("trial")
     dialog.expect("written")
     assert dialog.result["last_step"]
     await dialog.submit({})
