@@ -112,6 +112,10 @@ def eniris_asked(
     try:
         yield
     except ReauthenticationRequiredError as err:
+        running = loaded(entry).runtime_data
+        if coordinator not in (running.nodes, running.telemetry):
+            # The token is one that the account had before it was loaded anew
+            raise failed("not_answered", error=str(err)) from err
         entry.async_start_reauth(coordinator.hass)
         raise failed("authentication_failed") from err
     except RateLimitedError as err:
