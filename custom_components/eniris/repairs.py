@@ -11,14 +11,7 @@ from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResult
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.helpers.selector import (
-    BooleanSelector,
-    EntitySelector,
-    NumberSelector,
-    NumberSelectorConfig,
-    NumberSelectorMode,
-    TextSelector,
-)
+from homeassistant.helpers.selector import BooleanSelector, TextSelector
 
 from .api import WriteTarget
 from .const import (
@@ -42,6 +35,7 @@ from .const import (
     SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry
+from .export_flow import entity_selector
 from .exporting.config import (
     Series,
     async_entity_id,
@@ -55,11 +49,15 @@ from .exporting.names import name_problem, namespace_problem
 from .exporting.outbox import OutboxError
 from .exporting.values import field_unit, unit_problem
 from .importing.plan import Preference
+from .options_flow import (
+    INTERVAL_SELECTOR,
+    LARGEST_SIZE,
+    LIMIT_SELECTORS,
+    LONGEST_AGE,
+    LONGEST_INTERVAL,
+)
 
 _CONF_MOVE: Final = "move"
-_LONGEST_INTERVAL: Final = 3600
-_LARGEST_SIZE: Final = 1_000_000
-_LARGEST_AGE: Final = 3650
 
 
 async def async_create_fix_flow(
@@ -221,19 +219,9 @@ class _BudgetFix(_Fix):
             return await self._async_change(
                 **{CONF_INTERVAL: int(user_input[CONF_INTERVAL])}
             )
-        default = min(self._affordable, _LONGEST_INTERVAL)
-        number = NumberSelector(
-            NumberSelectorConfig(
-                min=10,
-                max=_LONGEST_INTERVAL,
-                step=1,
-                mode=NumberSelectorMode.BOX,
-                unit_of_measurement="s",
-            )
-        )
-        return self._form(
-            "interval", {vol.Required(CONF_INTERVAL, default=default): number}
-        )
+        default = min(self._affordable, LONGEST_INTERVAL)
+        key = vol.Required(CONF_INTERVAL, default=default)
+        return self._form("interval", {key: INTERVAL_SELECTOR})
 
     async def async_step_lightest(
         self, user_input: dict[str, Any] | None = None
@@ -300,7 +288,7 @@ class _EntityGoneFix(_Fix):
         key = vol.Required(
             CONF_ENTITY, description={"suggested_value": entity_id or None}
         )
-        return self._form("replace", {key: EntitySelector()}, errors)
+        return self._form("replace", {key: entity_selector(multiple=False)}, errors)
 
     def _problem(self, export: ConfigSubentry, entity_id: str) -> str | None:
         rows = {row[CONF_FIELD]: row for row in export.data[CONF_FIELDS]}
@@ -678,9 +666,9 @@ class _LimitFix(_Fix):
         options = self._options(entry, CONF_OUTBOX)
         size = int(options.get(CONF_SIZE_LIMIT, DEFAULT_SIZE_LIMIT))
         age = int(options.get(CONF_AGE_LIMIT, DEFAULT_AGE_LIMIT))
-        shown = {CONF_SIZE_LIMIT: min(2 * size, _LARGEST_SIZE)}
+        shown = {CONF_SIZE_LIMIT: min(2 * size, LARGEST_SIZE)}
         if age:
-            shown[CONF_AGE_LIMIT] = min(2 * age, _LARGEST_AGE)
+            shown[CONF_AGE_LIMIT] = min(2 * age, LONGEST_AGE)
         errors: dict[str, str] = {}
         if user_input is not None:
             shown = {key: int(user_input[key]) for key in shown}
@@ -689,22 +677,10 @@ class _LimitFix(_Fix):
                 await self._async_set_options(entry, CONF_OUTBOX, **shown)
                 return self._done()
             errors["base"] = "not_raised"
-        bounds = {
-            CONF_SIZE_LIMIT: (1, _LARGEST_SIZE, "MiB"),
-            CONF_AGE_LIMIT: (0, _LARGEST_AGE, "d"),
+        fields: dict[vol.Marker, Any] = {
+            vol.Required(key, default=value): LIMIT_SELECTORS[key]
+            for key, value in shown.items()
         }
-        fields: dict[vol.Marker, Any] = {}
-        for key, value in shown.items():
-            least, most, unit = bounds[key]
-            fields[vol.Required(key, default=value)] = NumberSelector(
-                NumberSelectorConfig(
-                    min=least,
-                    max=most,
-                    step=1,
-                    mode=NumberSelectorMode.BOX,
-                    unit_of_measurement=unit,
-                )
-            )
         return self._form("raise_limit", fields, errors)
 
     async def async_step_acknowledge(
