@@ -9,7 +9,7 @@ import voluptuous as vol
 from homeassistant.components.repairs import RepairsFlow
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.data_entry_flow import FlowResult
+from homeassistant.data_entry_flow import AbortFlow, FlowResult
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.selector import BooleanSelector, TextSelector
 
@@ -83,12 +83,13 @@ class _Fix(RepairsFlow):
         return str(self._details[name])
 
     @property
-    def _entry(self) -> EnirisConfigEntry | None:
+    def _entry(self) -> EnirisConfigEntry:
+        """The account, while it is loaded; without that the dialog ends."""
         entry: EnirisConfigEntry | None = self.hass.config_entries.async_get_entry(
             self._detail(ATTR_ENTRY_ID)
         )
         if entry is None or entry.state is not ConfigEntryState.LOADED:
-            return None
+            raise AbortFlow("not_loaded")
         return entry
 
     @property
@@ -101,8 +102,7 @@ class _Fix(RepairsFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Begin, if there is still something to mend."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         if not self._is_raised:
             return self.async_abort(reason="solved")
         try:
@@ -159,22 +159,19 @@ class _Fix(RepairsFlow):
 
     async def _async_set_options(
         self, entry: EnirisConfigEntry, section: str, **changes: Any
-    ) -> EnirisConfigEntry | None:
-        """Change options; return the account as it runs with them, None where it does not."""
+    ) -> None:
+        """Change options, and wait until the account runs with them or has failed to."""
         options = {**self._options(entry, section), **changes}
         self.hass.config_entries.async_update_entry(
             entry, options={**entry.options, section: options}
         )
-        return await self._async_reloaded(entry)
+        await self._async_reloaded(entry)
 
-    async def _async_reloaded(
-        self, entry: EnirisConfigEntry
-    ) -> EnirisConfigEntry | None:
-        """Wait until an account runs with what was changed of it."""
+    async def _async_reloaded(self, entry: EnirisConfigEntry) -> None:
+        """Wait until an account runs with what was changed of it, or has failed to."""
         # A change reloads the account at once, and that holds the lock
         async with entry.setup_lock:
             pass
-        return self._entry
 
     @callback
     def _update_export(
@@ -230,13 +227,10 @@ class _BudgetFix(_Fix):
         return await self._async_change(**{CONF_PREFERENCE: Preference.LIGHTEST.value})
 
     async def _async_change(self, **changes: Any) -> FlowResult:
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
-        entry = await self._async_set_options(entry, CONF_IMPORT, **changes)
-        if entry is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
+        await self._async_set_options(entry, CONF_IMPORT, **changes)
         # The account has been read once since then, if that was possible
-        data = entry.runtime_data
+        data = self._entry.runtime_data
         pace = data.telemetry.pace
         if not (data.nodes.last_update_success and data.telemetry.last_update_success):
             return self._unsolved("not_known_yet")
@@ -252,15 +246,13 @@ class _EntityGoneFix(_Fix):
 
     async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
         export = self._export(entry)
-        if export is None:
-            return self.async_abort(reason="solved")
         if len(export.data[CONF_FIELDS]) == 1:
             # An export of nothing is none
             return await self.async_step_replace()
         return self._menu("init", ["replace", "leave_out"])
 
-    def _export(self, entry: EnirisConfigEntry) -> ConfigSubentry | None:
-        """Return the export if it still sends an entity that is gone."""
+    def _export(self, entry: EnirisConfigEntry) -> ConfigSubentry:
+        """Return the export while it sends an entity that is gone; without that the dialog ends."""
         export = entry.subentries.get(self._detail(ATTR_EXPORT_ID))
         if export is not None and any(
             row[CONF_FIELD] == self._detail(CONF_FIELD)
@@ -268,16 +260,14 @@ class _EntityGoneFix(_Fix):
             for row in export.data[CONF_FIELDS]
         ):
             return export
-        return None
+        raise AbortFlow("solved")
 
     async def async_step_replace(
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for another entity."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
-        if (export := self._export(entry)) is None:
-            return self.async_abort(reason="solved")
+        entry = self._entry
+        export = self._export(entry)
         errors: dict[str, str] = {}
         entity_id = (user_input or {}).get(CONF_ENTITY)
         if entity_id is not None:
@@ -306,10 +296,8 @@ class _EntityGoneFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Send the other fields of the export alone."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
-        if (export := self._export(entry)) is None:
-            return self.async_abort(reason="solved")
+        entry = self._entry
+        export = self._export(entry)
         return await self._async_change(entry, export, None)
 
     async def _async_change(
@@ -349,8 +337,7 @@ class _TargetFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Upload at once, and tell what the service says."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         exporter: Exporter = entry.runtime_data.exporter
         problem = await exporter.async_upload_now(self._target)
         try:
@@ -372,8 +359,7 @@ class _TargetFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for the right target, and whether what waits is for it, too."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         errors: dict[str, str] = {}
         shown = {
             CONF_COLLECTOR: self._target.collector,
@@ -446,9 +432,9 @@ class _TargetFix(_Fix):
                 },
             )
         # In this order: by now nothing is taken for the old target any more
-        if affected and await self._async_reloaded(entry) is None:
-            return self.async_abort(reason="not_loaded")
-        exporter: Exporter = entry.runtime_data.exporter
+        if affected:
+            await self._async_reloaded(entry)
+        exporter: Exporter = self._entry.runtime_data.exporter
         if move:
             await exporter.async_move(self._target, target)
         problem = await exporter.async_upload_now(target)
@@ -498,8 +484,7 @@ class _TypeConflictFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Forget what an action has pushed."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         return await self._async_settle(entry, None)
 
     @property
@@ -528,8 +513,7 @@ class _TypeConflictFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for another name."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         errors: dict[str, str] = {}
         name = _another_name(self._named.field)
         if user_input is not None:
@@ -604,8 +588,7 @@ class _TypeConflictFix(_Fix):
         return await self._async_rename(send=False)
 
     async def _async_rename(self, *, send: bool) -> FlowResult:
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         if (problem := self._problem(entry, self._name)) is not None:
             # A name was taken while the dialog was open
             return self._form(
@@ -622,9 +605,8 @@ class _TypeConflictFix(_Fix):
                 for row in export.data[CONF_FIELDS]
             ]
             self._update_export(entry, export, **{CONF_FIELDS: rows})
-        if await self._async_reloaded(entry) is None:
-            return self.async_abort(reason="not_loaded")
-        return await self._async_settle(entry, ids, self._name if send else None)
+        await self._async_reloaded(entry)
+        return await self._async_settle(self._entry, ids, self._name if send else None)
 
     async def _async_settle(
         self,
@@ -661,8 +643,7 @@ class _LimitFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for the new limits, beginning with twice what they are."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         options = self._options(entry, CONF_OUTBOX)
         size = int(options.get(CONF_SIZE_LIMIT, DEFAULT_SIZE_LIMIT))
         age = int(options.get(CONF_AGE_LIMIT, DEFAULT_AGE_LIMIT))
@@ -687,8 +668,7 @@ class _LimitFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Count anew from now on."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         entry.runtime_data.exporter.async_acknowledge_dropped()
         return self._done()
 
@@ -709,8 +689,7 @@ class _DamagedFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Delete what was shown."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         try:
             await entry.runtime_data.exporter.async_delete_damaged(self._files)
         except OutboxError as err:
@@ -728,8 +707,7 @@ class _DiskFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Put on disk what is in memory."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         problem = await entry.runtime_data.exporter.async_try_disk()
         if problem is not None:
             return self._form("try_again", errors={"base": "still_full"}, error=problem)

@@ -245,7 +245,7 @@ def _raw(
         column.name for column in question.columns
     )
     # Not before: what is left out may be many times as much, one limit of each series
-    return [(time, empty | rows[time]) for time in kept], len(kept) < len(times)
+    return [(time, {**empty, **rows[time]}) for time in kept], len(kept) < len(times)
 
 
 def _aggregated(
