@@ -1,7 +1,7 @@
 """What the tests of the integration do over and over: let time pass, walk forms, change the account."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +44,15 @@ async def settle(hass: HomeAssistant) -> None:
     ]:
         await asyncio.wait(polls)
         await hass.async_block_till_done()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop go on until something has happened; time stands still."""
+    for _ in range(20_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not happen")
 
 
 async def advance(

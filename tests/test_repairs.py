@@ -428,6 +428,10 @@ async def test_another_entity(home: Home, fix: Fix) -> None:
     ):
         await fix.submit(entity=entity_id)
         fix.expect("replace", entity=problem)
+    [entity] = fix.shown["data_schema"]
+    # What the form of an export offers: it refuses all the others
+    assert "sensor" in entity["selector"]["entity"]["domain"]
+    assert "zone" not in entity["selector"]["entity"]["domain"]
     await fix.submit(entity="sensor.oven")
     fix.expect_solved()
     assert fields(home, export) == {

@@ -1,5 +1,7 @@
 """The actions that read and edit a node's metadata."""
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, date, datetime
 import json
 import math
@@ -26,7 +28,7 @@ from homeassistant.helpers.translation import async_get_exception_message
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .common import add_export, advance, device_of, set_up_frozen, settle
+from .common import add_export, advance, device_of, set_up_frozen, settle, until
 
 NODE = HomeWorld.GRID_METER
 QUERY = "POST /v1/device/query"
@@ -352,7 +354,67 @@ async def test_dead_log_in(
     assert flow["step_id"] == "reauth_confirm"
 
 
+async def begin(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    call: Coroutine[Any, Any, Any],
+    **fault: Any,
+) -> asyncio.Task[Any]:
+    """Make a call whose first query is answered after 5 seconds."""
+    late = simulator.faults.add(
+        "/v1/device/query", **{"fault": "delay", **fault}, delay=5, times=1
+    )
+    task = hass.async_create_task(call)
+    await until(lambda: late.hits > 0)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("reload", "error", "key"),
+    [
+        (False, ServiceValidationError, "account_not_loaded"),
+        (True, HomeAssistantError, "not_answered"),
+    ],
+)
+async def test_token_of_before(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    reload: bool,
+    error: type[HomeAssistantError],
+    key: str,
+) -> None:
+    """Nobody is asked to log in because of a token that the account does not use any more."""
+    task = await begin(
+        hass, simulator, get(hass, node_id=NODE), fault="status", status=401
+    )
+    entries = hass.config_entries
+    assert await (entries.async_reload if reload else entries.async_unload)(
+        account.entry_id
+    )
+    simulator.faults.add("/auth/accesstoken", "status", status=401)
+    freezer.tick(6)
+    await refused(error, key, task)
+    assert not entries.flow.async_progress_by_handler(DOMAIN)
+
+
 # Editing
+
+
+async def test_unloaded_during_an_edit(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """What was begun is done, though the account was unloaded in between."""
+    call = edit(hass, node_id=NODE, properties={"name": "Main meter"})
+    task = await begin(hass, simulator, call)
+    assert await hass.config_entries.async_unload(account.entry_id)
+    freezer.tick(6)
+    assert (await task)["name"] == "Main meter"
+    assert stored(simulator)["name"] == "Main meter"
 
 
 async def test_edit(

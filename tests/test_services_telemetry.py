@@ -24,7 +24,7 @@ from simulator.store import IncomingPoint
 from simulator.timestamps import datetime_to_ns
 from simulator.world import HomeWorld
 
-from .common import device_of, entity_id_of, set_up_frozen, settle
+from .common import device_of, entity_id_of, set_up_frozen, settle, until
 from .history_kit import (
     DAY,
     HOUR,
@@ -488,6 +488,17 @@ async def test_tags_of_several_series(
         ("period_without_aggregation", {"node_id": METER, "period": "day"}),
         ("start_not_before_end", {"node_id": METER, "end": "2020-01-01"}),
         (
+            "start_not_before_end",
+            {
+                "node_id": METER,
+                "fields": POWER,
+                "aggregation": "mean",
+                "period": "day",
+                "start": "9999-12-30",
+                "end": "9999-12-31T22:00",
+            },
+        ),
+        (
             "too_many_periods",
             {
                 "node_id": METER,
@@ -613,6 +624,31 @@ async def test_full_bucket(
     assert simulator.log.count(QUERY) == 1
     freezer.tick(31)
     assert (await ask(hass, **data))["rows"]
+
+
+@pytest.mark.expected_log("cannot be read at present")
+async def test_two_waits(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Where two that ask at once are told to wait, the longer wait holds for both."""
+    long = simulator.faults.add(
+        QUERY_PATH, "status", status=429, retry_after=300, times=1
+    )
+    poll = hass.async_create_task(meter.runtime_data.telemetry.async_refresh())
+    short = simulator.faults.add(
+        QUERY_PATH, "status", status=429, retry_after=2, delay=5, times=1
+    )
+    data = {"node_id": METER, "fields": POWER, "start": THIS_HOUR - HOUR}
+    question = hass.async_create_task(ask(hass, **data))
+    await until(lambda: poll.done() and long.hits + short.hits == 2)
+    freezer.tick(6)
+    await refused(HomeAssistantError, "asked_to_wait", question)
+    freezer.tick(200)
+    quoted = await refused(HomeAssistantError, "asked_to_wait", ask(hass, **data))
+    assert quoted == {"seconds": "94"}
 
 
 async def test_smallest_budget(

@@ -1,12 +1,15 @@
 """System health: what the page shows of all accounts."""
 
+from inspect import isawaitable
 from typing import Any
+from unittest.mock import Mock
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.eniris.const import DOMAIN
+from custom_components.eniris.system_health import async_register
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 from simulator.server import Simulator
@@ -135,3 +138,14 @@ async def test_no_account(
     assert await async_setup_component(hass, DOMAIN, {})
     info = await shown(hass, hass_ws_client)
     assert info == {"accounts": 0, "accounts_running": 0}
+
+
+async def test_unloaded_meanwhile(home: Home) -> None:
+    """What an account has that is unloaded while the page comes up is not told."""
+    registered: list[Any] = []
+    registration = Mock(async_register_info=lambda info, url: registered.append(info))
+    async_register(home.hass, registration)
+    info = await registered[0](home.hass)
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    told = {key: await value for key, value in info.items() if isawaitable(value)}
+    assert told["waiting"] == {"type": "failed", "error": "unreadable"}

@@ -37,9 +37,9 @@ from .const import (
 )
 from .export_flow import ExportSubentryFlow
 from .history_form import history_schema, history_start
-from .importing.statistics import has_recorder
 from .login_flow import ADDRESSES, OF_AN_ADDRESS, LoginFlow, discard_token
 from .options_flow import EnirisOptionsFlow
+from .recording import has_recorder
 
 _USERNAME = TextSelector(TextSelectorConfig(autocomplete="username"))
 _PASSWORD = TextSelector(

@@ -88,9 +88,9 @@ from .exporting.names import (
     namespace_problem,
     parse_tags,
 )
-from .exporting.recorded import recorder_is_there
 from .exporting.suggest import suggest_field
 from .exporting.values import to_value, unit_problem
+from .recording import has_recorder
 
 _DOMAINS = [
     "binary_sensor",
@@ -128,7 +128,7 @@ _STATE = "state"
 """The choice that stands for the state itself; no attribute has this name."""
 
 _NAMED = 6
-"""Entities that a text names before it counts the rest."""
+"""Entities or devices that a text names before it counts the rest."""
 
 _REFUSED_FIELDS = (
     BadRequestError,
@@ -158,6 +158,11 @@ class SeriesKey(NamedTuple):
     database: str
     measurement: str
     tags: dict[str, str]
+
+
+def entity_selector(*, multiple: bool) -> EntitySelector:
+    """Return what chooses among the entities that can be exported."""
+    return EntitySelector(EntitySelectorConfig(domain=_DOMAINS, multiple=multiple))
 
 
 class ExportSubentryFlow(ConfigSubentryFlow):
@@ -270,7 +275,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         return self.async_show_menu(
             step_id="own_series",
             menu_options=["other_series", "accept_series"],
-            description_placeholders={"devices": ", ".join(self._owners())},
+            description_placeholders={"devices": _some(self._owners())},
         )
 
     async def async_step_other_series(
@@ -365,9 +370,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             data_schema=self.add_suggested_values_to_schema(
                 vol.Schema(
                     {
-                        vol.Required(CONF_ENTITIES): EntitySelector(
-                            EntitySelectorConfig(domain=_DOMAINS, multiple=True)
-                        ),
+                        vol.Required(CONF_ENTITIES): entity_selector(multiple=True),
                         vol.Required(CONF_ATTRIBUTES, default=False): BooleanSelector(),
                     }
                 ),
@@ -742,7 +745,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         return (
             self._past is None
             and self.source != SOURCE_RECONFIGURE
-            and recorder_is_there(self.hass)
+            and has_recorder(self.hass)
         )
 
     async def async_step_history(

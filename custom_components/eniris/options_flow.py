@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import voluptuous as vol
 
@@ -38,7 +38,30 @@ from .const import (
 from .history_form import history_schema, history_start
 from .importing.history import History
 from .importing.plan import Preference
-from .importing.statistics import has_recorder
+from .recording import has_recorder
+
+LONGEST_INTERVAL: Final = 3600
+LARGEST_SIZE: Final = 1_000_000
+LONGEST_AGE: Final = 3650
+
+
+def _whole_number(least: int, most: int, unit: str) -> NumberSelector:
+    return NumberSelector(
+        NumberSelectorConfig(
+            min=least,
+            max=most,
+            step=1,
+            mode=NumberSelectorMode.BOX,
+            unit_of_measurement=unit,
+        )
+    )
+
+
+INTERVAL_SELECTOR: Final = _whole_number(10, LONGEST_INTERVAL, "s")
+LIMIT_SELECTORS: Final = {
+    CONF_SIZE_LIMIT: _whole_number(1, LARGEST_SIZE, "MiB"),
+    CONF_AGE_LIMIT: _whole_number(0, LONGEST_AGE, "d"),
+}
 
 
 def _schema(sites: Mapping[str, str]) -> vol.Schema:
@@ -53,15 +76,7 @@ def _schema(sites: Mapping[str, str]) -> vol.Schema:
                     {
                         vol.Required(
                             CONF_INTERVAL, default=DEFAULT_POLL_INTERVAL
-                        ): NumberSelector(
-                            NumberSelectorConfig(
-                                min=10,
-                                max=3600,
-                                step=1,
-                                mode=NumberSelectorMode.BOX,
-                                unit_of_measurement="s",
-                            )
-                        ),
+                        ): INTERVAL_SELECTOR,
                         vol.Required(
                             CONF_PREFERENCE, default=Preference.FRESHEST.value
                         ): SelectSelector(
@@ -89,26 +104,10 @@ def _schema(sites: Mapping[str, str]) -> vol.Schema:
                     {
                         vol.Required(
                             CONF_SIZE_LIMIT, default=DEFAULT_SIZE_LIMIT
-                        ): NumberSelector(
-                            NumberSelectorConfig(
-                                min=1,
-                                max=1_000_000,
-                                step=1,
-                                mode=NumberSelectorMode.BOX,
-                                unit_of_measurement="MiB",
-                            )
-                        ),
+                        ): LIMIT_SELECTORS[CONF_SIZE_LIMIT],
                         vol.Required(
                             CONF_AGE_LIMIT, default=DEFAULT_AGE_LIMIT
-                        ): NumberSelector(
-                            NumberSelectorConfig(
-                                min=0,
-                                max=3650,
-                                step=1,
-                                mode=NumberSelectorMode.BOX,
-                                unit_of_measurement="d",
-                            )
-                        ),
+                        ): LIMIT_SELECTORS[CONF_AGE_LIMIT],
                     }
                 )
             ),

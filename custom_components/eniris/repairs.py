@@ -9,16 +9,9 @@ import voluptuous as vol
 from homeassistant.components.repairs import RepairsFlow
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.data_entry_flow import FlowResult
+from homeassistant.data_entry_flow import AbortFlow, FlowResult
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.helpers.selector import (
-    BooleanSelector,
-    EntitySelector,
-    NumberSelector,
-    NumberSelectorConfig,
-    NumberSelectorMode,
-    TextSelector,
-)
+from homeassistant.helpers.selector import BooleanSelector, TextSelector
 
 from .api import WriteTarget
 from .const import (
@@ -42,6 +35,7 @@ from .const import (
     SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry
+from .export_flow import entity_selector
 from .exporting.config import (
     Series,
     async_entity_id,
@@ -55,11 +49,15 @@ from .exporting.names import name_problem, namespace_problem
 from .exporting.outbox import OutboxError
 from .exporting.values import field_unit, unit_problem
 from .importing.plan import Preference
+from .options_flow import (
+    INTERVAL_SELECTOR,
+    LARGEST_SIZE,
+    LIMIT_SELECTORS,
+    LONGEST_AGE,
+    LONGEST_INTERVAL,
+)
 
 _CONF_MOVE: Final = "move"
-_LONGEST_INTERVAL: Final = 3600
-_LARGEST_SIZE: Final = 1_000_000
-_LARGEST_AGE: Final = 3650
 
 
 async def async_create_fix_flow(
@@ -85,12 +83,13 @@ class _Fix(RepairsFlow):
         return str(self._details[name])
 
     @property
-    def _entry(self) -> EnirisConfigEntry | None:
+    def _entry(self) -> EnirisConfigEntry:
+        """The account, while it is loaded; without that the dialog ends."""
         entry: EnirisConfigEntry | None = self.hass.config_entries.async_get_entry(
             self._detail(ATTR_ENTRY_ID)
         )
         if entry is None or entry.state is not ConfigEntryState.LOADED:
-            return None
+            raise AbortFlow("not_loaded")
         return entry
 
     @property
@@ -103,8 +102,7 @@ class _Fix(RepairsFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Begin, if there is still something to mend."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         if not self._is_raised:
             return self.async_abort(reason="solved")
         try:
@@ -161,22 +159,19 @@ class _Fix(RepairsFlow):
 
     async def _async_set_options(
         self, entry: EnirisConfigEntry, section: str, **changes: Any
-    ) -> EnirisConfigEntry | None:
-        """Change options; return the account as it runs with them, None where it does not."""
+    ) -> None:
+        """Change options, and wait until the account runs with them or has failed to."""
         options = {**self._options(entry, section), **changes}
         self.hass.config_entries.async_update_entry(
             entry, options={**entry.options, section: options}
         )
-        return await self._async_reloaded(entry)
+        await self._async_reloaded(entry)
 
-    async def _async_reloaded(
-        self, entry: EnirisConfigEntry
-    ) -> EnirisConfigEntry | None:
-        """Wait until an account runs with what was changed of it."""
+    async def _async_reloaded(self, entry: EnirisConfigEntry) -> None:
+        """Wait until an account runs with what was changed of it, or has failed to."""
         # A change reloads the account at once, and that holds the lock
         async with entry.setup_lock:
             pass
-        return self._entry
 
     @callback
     def _update_export(
@@ -221,19 +216,9 @@ class _BudgetFix(_Fix):
             return await self._async_change(
                 **{CONF_INTERVAL: int(user_input[CONF_INTERVAL])}
             )
-        default = min(self._affordable, _LONGEST_INTERVAL)
-        number = NumberSelector(
-            NumberSelectorConfig(
-                min=10,
-                max=_LONGEST_INTERVAL,
-                step=1,
-                mode=NumberSelectorMode.BOX,
-                unit_of_measurement="s",
-            )
-        )
-        return self._form(
-            "interval", {vol.Required(CONF_INTERVAL, default=default): number}
-        )
+        default = min(self._affordable, LONGEST_INTERVAL)
+        key = vol.Required(CONF_INTERVAL, default=default)
+        return self._form("interval", {key: INTERVAL_SELECTOR})
 
     async def async_step_lightest(
         self, user_input: dict[str, Any] | None = None
@@ -242,13 +227,10 @@ class _BudgetFix(_Fix):
         return await self._async_change(**{CONF_PREFERENCE: Preference.LIGHTEST.value})
 
     async def _async_change(self, **changes: Any) -> FlowResult:
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
-        entry = await self._async_set_options(entry, CONF_IMPORT, **changes)
-        if entry is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
+        await self._async_set_options(entry, CONF_IMPORT, **changes)
         # The account has been read once since then, if that was possible
-        data = entry.runtime_data
+        data = self._entry.runtime_data
         pace = data.telemetry.pace
         if not (data.nodes.last_update_success and data.telemetry.last_update_success):
             return self._unsolved("not_known_yet")
@@ -264,15 +246,13 @@ class _EntityGoneFix(_Fix):
 
     async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
         export = self._export(entry)
-        if export is None:
-            return self.async_abort(reason="solved")
         if len(export.data[CONF_FIELDS]) == 1:
             # An export of nothing is none
             return await self.async_step_replace()
         return self._menu("init", ["replace", "leave_out"])
 
-    def _export(self, entry: EnirisConfigEntry) -> ConfigSubentry | None:
-        """Return the export if it still sends an entity that is gone."""
+    def _export(self, entry: EnirisConfigEntry) -> ConfigSubentry:
+        """Return the export while it sends an entity that is gone; without that the dialog ends."""
         export = entry.subentries.get(self._detail(ATTR_EXPORT_ID))
         if export is not None and any(
             row[CONF_FIELD] == self._detail(CONF_FIELD)
@@ -280,16 +260,14 @@ class _EntityGoneFix(_Fix):
             for row in export.data[CONF_FIELDS]
         ):
             return export
-        return None
+        raise AbortFlow("solved")
 
     async def async_step_replace(
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for another entity."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
-        if (export := self._export(entry)) is None:
-            return self.async_abort(reason="solved")
+        entry = self._entry
+        export = self._export(entry)
         errors: dict[str, str] = {}
         entity_id = (user_input or {}).get(CONF_ENTITY)
         if entity_id is not None:
@@ -300,7 +278,7 @@ class _EntityGoneFix(_Fix):
         key = vol.Required(
             CONF_ENTITY, description={"suggested_value": entity_id or None}
         )
-        return self._form("replace", {key: EntitySelector()}, errors)
+        return self._form("replace", {key: entity_selector(multiple=False)}, errors)
 
     def _problem(self, export: ConfigSubentry, entity_id: str) -> str | None:
         rows = {row[CONF_FIELD]: row for row in export.data[CONF_FIELDS]}
@@ -318,10 +296,8 @@ class _EntityGoneFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Send the other fields of the export alone."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
-        if (export := self._export(entry)) is None:
-            return self.async_abort(reason="solved")
+        entry = self._entry
+        export = self._export(entry)
         return await self._async_change(entry, export, None)
 
     async def _async_change(
@@ -361,8 +337,7 @@ class _TargetFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Upload at once, and tell what the service says."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         exporter: Exporter = entry.runtime_data.exporter
         problem = await exporter.async_upload_now(self._target)
         try:
@@ -384,8 +359,7 @@ class _TargetFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for the right target, and whether what waits is for it, too."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         errors: dict[str, str] = {}
         shown = {
             CONF_COLLECTOR: self._target.collector,
@@ -458,9 +432,9 @@ class _TargetFix(_Fix):
                 },
             )
         # In this order: by now nothing is taken for the old target any more
-        if affected and await self._async_reloaded(entry) is None:
-            return self.async_abort(reason="not_loaded")
-        exporter: Exporter = entry.runtime_data.exporter
+        if affected:
+            await self._async_reloaded(entry)
+        exporter: Exporter = self._entry.runtime_data.exporter
         if move:
             await exporter.async_move(self._target, target)
         problem = await exporter.async_upload_now(target)
@@ -510,8 +484,7 @@ class _TypeConflictFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Forget what an action has pushed."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         return await self._async_settle(entry, None)
 
     @property
@@ -540,8 +513,7 @@ class _TypeConflictFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for another name."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         errors: dict[str, str] = {}
         name = _another_name(self._named.field)
         if user_input is not None:
@@ -616,8 +588,7 @@ class _TypeConflictFix(_Fix):
         return await self._async_rename(send=False)
 
     async def _async_rename(self, *, send: bool) -> FlowResult:
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         if (problem := self._problem(entry, self._name)) is not None:
             # A name was taken while the dialog was open
             return self._form(
@@ -634,9 +605,8 @@ class _TypeConflictFix(_Fix):
                 for row in export.data[CONF_FIELDS]
             ]
             self._update_export(entry, export, **{CONF_FIELDS: rows})
-        if await self._async_reloaded(entry) is None:
-            return self.async_abort(reason="not_loaded")
-        return await self._async_settle(entry, ids, self._name if send else None)
+        await self._async_reloaded(entry)
+        return await self._async_settle(self._entry, ids, self._name if send else None)
 
     async def _async_settle(
         self,
@@ -673,14 +643,13 @@ class _LimitFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Ask for the new limits, beginning with twice what they are."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         options = self._options(entry, CONF_OUTBOX)
         size = int(options.get(CONF_SIZE_LIMIT, DEFAULT_SIZE_LIMIT))
         age = int(options.get(CONF_AGE_LIMIT, DEFAULT_AGE_LIMIT))
-        shown = {CONF_SIZE_LIMIT: min(2 * size, _LARGEST_SIZE)}
+        shown = {CONF_SIZE_LIMIT: min(2 * size, LARGEST_SIZE)}
         if age:
-            shown[CONF_AGE_LIMIT] = min(2 * age, _LARGEST_AGE)
+            shown[CONF_AGE_LIMIT] = min(2 * age, LONGEST_AGE)
         errors: dict[str, str] = {}
         if user_input is not None:
             shown = {key: int(user_input[key]) for key in shown}
@@ -689,30 +658,17 @@ class _LimitFix(_Fix):
                 await self._async_set_options(entry, CONF_OUTBOX, **shown)
                 return self._done()
             errors["base"] = "not_raised"
-        bounds = {
-            CONF_SIZE_LIMIT: (1, _LARGEST_SIZE, "MiB"),
-            CONF_AGE_LIMIT: (0, _LARGEST_AGE, "d"),
+        fields: dict[vol.Marker, Any] = {
+            vol.Required(key, default=value): LIMIT_SELECTORS[key]
+            for key, value in shown.items()
         }
-        fields: dict[vol.Marker, Any] = {}
-        for key, value in shown.items():
-            least, most, unit = bounds[key]
-            fields[vol.Required(key, default=value)] = NumberSelector(
-                NumberSelectorConfig(
-                    min=least,
-                    max=most,
-                    step=1,
-                    mode=NumberSelectorMode.BOX,
-                    unit_of_measurement=unit,
-                )
-            )
         return self._form("raise_limit", fields, errors)
 
     async def async_step_acknowledge(
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Count anew from now on."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         entry.runtime_data.exporter.async_acknowledge_dropped()
         return self._done()
 
@@ -733,8 +689,7 @@ class _DamagedFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Delete what was shown."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         try:
             await entry.runtime_data.exporter.async_delete_damaged(self._files)
         except OutboxError as err:
@@ -752,8 +707,7 @@ class _DiskFix(_Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Put on disk what is in memory."""
-        if (entry := self._entry) is None:
-            return self.async_abort(reason="not_loaded")
+        entry = self._entry
         problem = await entry.runtime_data.exporter.async_try_disk()
         if problem is not None:
             return self._form("try_again", errors={"base": "still_full"}, error=problem)

@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant, callback
 from .account import account_hosts
 from .const import DOMAIN
 from .data import EnirisConfigEntry
-from .exporting.outbox import OutboxError
+from .exporting.outbox import Outbox, OutboxError
 
 
 @callback
@@ -64,7 +64,10 @@ async def _async_info(hass: HomeAssistant) -> dict[str, Any]:
                 for exporter in (entry.runtime_data.exporter,)
                 for export_id in exporter.exports
             ),
-            "waiting": _waiting(running),
+            "waiting": _waiting(
+                # By the time one is asked its account may be unloaded
+                [entry.runtime_data.exporter.outbox for entry in running]
+            ),
         }
     return info
 
@@ -82,16 +85,14 @@ async def _can_reach(
     return next((result for result in results if result != "ok"), "ok")
 
 
-async def _waiting(entries: Iterable[EnirisConfigEntry]) -> int | dict[str, str]:
+async def _waiting(outboxes: Iterable[Outbox]) -> int | dict[str, str]:
     """Return how many values wait to be sent, what actions have pushed included."""
     try:
         return sum(
             [
                 figures.waiting
-                for entry in entries
-                for figures in (
-                    await entry.runtime_data.exporter.outbox.figures()
-                ).values()
+                for outbox in outboxes
+                for figures in (await outbox.figures()).values()
             ]
         )
     except OutboxError:

@@ -1,7 +1,6 @@
 """The sender: every answer of the service, and what becomes of the samples."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 import math
 from pathlib import Path
@@ -23,6 +22,7 @@ from homeassistant.const import (
 from homeassistant.core import HomeAssistant
 from simulator.faults import FaultKind
 from simulator.server import Simulator
+from tests.common import until
 
 from .conftest import (
     OTHER_TARGET,
@@ -50,15 +50,6 @@ LIMIT = 2 * math.log2(5000)
 
 SET_ASIDE = pytest.mark.expected_log("refuses a value of field .* set aside")
 OUTAGE = pytest.mark.expected_log("cannot be uploaded at present")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop go on until something has happened; time stands still."""
-    for _ in range(20_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it did not happen")
 
 
 async def next_request_after(

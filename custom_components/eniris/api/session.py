@@ -302,29 +302,22 @@ class Session:
         **kwargs: Any,
     ) -> Answer:
         """Send with an access token; a 401 buys one new token and one repeat."""
+        request = partial(
+            send,
+            self._http,
+            method,
+            url,
+            expected=expected,
+            calls=self.calls,
+            **kwargs,
+        )
         token = await self.access_token()
         try:
-            return await send(
-                self._http,
-                method,
-                url,
-                bearer=token,
-                expected=expected,
-                calls=self.calls,
-                **kwargs,
-            )
+            return await request(bearer=token)
         except UnauthorizedError:
             token = await self.access_token(stale=token)
         try:
-            return await send(
-                self._http,
-                method,
-                url,
-                bearer=token,
-                expected=expected,
-                calls=self.calls,
-                **kwargs,
-            )
+            return await request(bearer=token)
         except UnauthorizedError as err:
             raise ReauthenticationRequiredError(
                 err.status, err.message, error=err.error, retry_after=err.retry_after

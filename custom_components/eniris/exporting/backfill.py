@@ -20,6 +20,7 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 
+from ..recording import has_recorder
 from .config import Export, Mode, Past, past_start
 from .lane import FieldType, Job, Lane
 from .lane_sender import LaneSender
@@ -33,7 +34,6 @@ from .recorded import (
     TooMuchError,
     async_followed,
     chunk_start,
-    recorder_is_there,
     take_inventory,
 )
 from .sender import Sender
@@ -175,7 +175,7 @@ class Backfill:
             not self._pending
             or self._task is not None
             or self._stopped.is_set()
-            or not recorder_is_there(self._hass)
+            or not has_recorder(self._hass)
         ):
             return
         self._task = self._hass.async_create_background_task(

@@ -77,12 +77,6 @@ class TooMuchError(Exception):
     """There is more in the time asked for than is read at once."""
 
 
-@callback
-def recorder_is_there(hass: HomeAssistant) -> bool:
-    """Tell whether there is a recorder that can be read."""
-    return "recorder" in hass.config.components
-
-
 @dataclass(frozen=True, slots=True)
 class Followed:
     """A field of an export with the entity that it is made of, and that one's present unit."""

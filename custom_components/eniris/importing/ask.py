@@ -175,7 +175,7 @@ class Asker:
                 )
         if question.function is not None:
             return _aggregated(question, results), False
-        return _raw(question, results)
+        return await asyncio.to_thread(_raw, question, results)
 
     async def _results(
         self, queries: Sequence[_Query]
@@ -230,20 +230,22 @@ class Asker:
 def _raw(
     question: Question, results: Iterable[tuple[_Query, StatementResult]]
 ) -> tuple[Rows, bool]:
-    rows: dict[datetime, dict[str, FieldValue | None]] = {}
-    empty: dict[str, FieldValue | None] = {
-        column.name: None for column in question.columns
-    }
+    rows: defaultdict[datetime, dict[str, FieldValue]] = defaultdict(dict)
     for query, result in results:
         for series in result.series:
             for row in series.rows:
-                values = rows.setdefault(row.time, dict(empty))
+                values = rows[row.time]
                 for column in query.columns:
                     value = row.values.get(column.field)
                     if value is not None:
                         values[column.name] = value
-    ordered = sorted(rows.items(), reverse=question.descending)
-    return ordered[: question.limit], len(ordered) > (question.limit or len(ordered))
+    times = sorted(rows, reverse=question.descending)
+    kept = times[: question.limit]
+    empty: dict[str, FieldValue | None] = dict.fromkeys(
+        column.name for column in question.columns
+    )
+    # Not before: what is left out may be many times as much, one limit of each series
+    return [(time, {**empty, **rows[time]}) for time in kept], len(kept) < len(times)
 
 
 def _aggregated(

@@ -204,9 +204,10 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
 
     def wait(self, seconds: float | None) -> float:
         """Ask nothing for as long as the service wants, a day at most; return for how long that is."""
-        seconds = min(seconds or 0, _LONGEST_WAIT)
-        self._not_before = time.monotonic() + seconds
-        return seconds
+        until = time.monotonic() + min(seconds or 0, _LONGEST_WAIT)
+        # Of two that ask at the same time each is told its own
+        self._not_before = max(self._not_before, until)
+        return self.seconds_to_wait
 
     def _wait_out(self) -> None:
         """Refuse to ask, whoever wants it, before the time that the service has named."""

@@ -29,6 +29,7 @@ from ..api import (
     UnprocessableError,
 )
 from ..const import DOMAIN, LOGGER
+from ..recording import has_recorder
 from .catalogue import describe_node, directions
 from .coordinator import NodeCoordinator, TelemetryCoordinator
 from .energy import Counted
@@ -55,7 +56,6 @@ from .statistics import (
     async_statistics,
     async_write,
     async_written,
-    has_recorder,
     meter_steps,
     rise,
     sum_rows,

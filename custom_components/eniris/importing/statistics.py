@@ -25,7 +25,7 @@ from homeassistant.components.recorder.statistics import (
 )
 from homeassistant.components.sensor.const import UNIT_CONVERTERS
 from homeassistant.core import HomeAssistant, State, callback
-from homeassistant.helpers.recorder import DATA_INSTANCE, get_instance
+from homeassistant.helpers.recorder import get_instance
 
 from .hours import Method, Subject, Values
 
@@ -119,11 +119,6 @@ class Hourly:
     highest: float | None = None
     state: float | None = None
     sum: float | None = None
-
-
-def has_recorder(hass: HomeAssistant) -> bool:
-    """Tell whether this Home Assistant keeps statistics."""
-    return DATA_INSTANCE in hass.data
 
 
 async def async_statistics(

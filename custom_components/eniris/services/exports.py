@@ -34,7 +34,8 @@ from ..exporting.config import Export, Series
 from ..exporting.exporter import ACTION, Exporter
 from ..exporting.names import name_problem, namespace_problem, tag_problem
 from ..exporting.outbox import OutboxError, Sample
-from ..exporting.recorded import async_followed, recorder_is_there
+from ..exporting.recorded import async_followed
+from ..recording import has_recorder
 from .shared import (
     ENTRY_SCHEMA,
     RANGE_SCHEMA,
@@ -151,7 +152,7 @@ async def export_history(call: ServiceCall) -> ServiceResponse:
     """Begin to send what the recorder has of an export; return of how much."""
     exporter, export = _export(call)
     start, end = time_range(call)
-    if not recorder_is_there(call.hass):
+    if not has_recorder(call.hass):
         raise invalid("no_recorder")
     followed = async_followed(call.hass, export)
     try:

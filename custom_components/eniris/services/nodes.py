@@ -31,7 +31,7 @@ from ..const import (
     ATTR_PROPERTIES,
     DOMAIN,
 )
-from ..data import EnirisConfigEntry
+from ..data import EnirisConfigEntry, EnirisData
 from ..export_entity import export_identifier
 from ..importing.devices import account_identifier
 from ..importing.nodes import newest_by_id
@@ -124,15 +124,13 @@ def _account_of(hass: HomeAssistant, node_id: str) -> EnirisConfigEntry:
 async def get_device(call: ServiceCall) -> ServiceResponse:
     """Return a node's metadata as the service has it now."""
     entry, node_id = addressed_node(call)
-    return _as_response(entry, await _device(entry, node_id))
+    return _as_response(entry, await _device(entry, entry.runtime_data, node_id))
 
 
-async def _device(entry: EnirisConfigEntry, node_id: str) -> Device:
+async def _device(entry: EnirisConfigEntry, data: EnirisData, node_id: str) -> Device:
     """Ask for one node."""
-    with eniris_asked(entry, entry.runtime_data.nodes):
-        answer = await entry.runtime_data.session.query_devices(
-            filter={"nodeId": [node_id]}
-        )
+    with eniris_asked(entry, data.nodes):
+        answer = await data.session.query_devices(filter={"nodeId": [node_id]})
     device = None if answer is None else newest_by_id(answer.devices).get(node_id)
     if device is None:
         raise invalid("no_such_node", node=node_id)
@@ -166,14 +164,18 @@ async def set_device_properties(call: ServiceCall) -> ServiceResponse:
         if parse_time(last_update) is None:
             raise invalid("invalid_last_update", value=last_update)
     entry, node_id = addressed_node(call)
-    device = await _device(entry, node_id)
+    # The entry has none any more if the account is unloaded in the middle of this
+    data = entry.runtime_data
+    device = await _device(entry, data, node_id)
     _check_rights(device, properties)
-    changed = await _edit(entry, device, properties, last_update or device.last_update)
+    changed = await _edit(
+        entry, data, device, properties, last_update or device.last_update
+    )
     # So that a new name is seen at once
-    await entry.runtime_data.nodes.async_request_refresh()
+    await data.nodes.async_request_refresh()
     if not call.return_response:
         return None
-    return _as_response(entry, changed or await _device(entry, node_id))
+    return _as_response(entry, changed or await _device(entry, data, node_id))
 
 
 def _check_rights(device: Device, properties: Mapping[str, Any]) -> None:
@@ -194,6 +196,7 @@ def _check_rights(device: Device, properties: Mapping[str, Any]) -> None:
 
 async def _edit(
     entry: EnirisConfigEntry,
+    data: EnirisData,
     device: Device,
     properties: Mapping[str, Any],
     last_update: str | None,
@@ -201,9 +204,9 @@ async def _edit(
     """Send an edit; return what the service then has, None where it does not show it."""
     if device.id is None:
         raise failed("no_device_number", node=device.node_id)
-    with eniris_asked(entry, entry.runtime_data.nodes):
+    with eniris_asked(entry, data.nodes):
         try:
-            return await entry.runtime_data.session.update_device(
+            return await data.session.update_device(
                 device.id, properties, if_unmodified_since=last_update
             )
         except PreconditionFailedError as err:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import voluptuous as vol
@@ -34,6 +34,8 @@ RANGE_SCHEMA: Final[dict[Any, Any]] = {
     vol.Required(ATTR_START): cv.datetime,
     vol.Optional(ATTR_END): cv.datetime,
 }
+
+_FARTHEST_AHEAD: Final = timedelta(days=100 * 366)
 
 
 def invalid(error: str, /, **placeholders: str) -> ServiceValidationError:
@@ -94,6 +96,8 @@ def time_range(call: ServiceCall, *, past: bool = True) -> tuple[datetime, datet
         raise invalid("range_in_future")
     # Of what was before 1970 nobody has kept anything
     start = max(start, dt_util.utc_from_timestamp(0))
+    # Nor has anybody plans for what is later, and near the year 10000 no period has an end
+    end = min(end, now + _FARTHEST_AHEAD)
     if start >= end:
         raise invalid("start_not_before_end")
     return start, end
@@ -112,6 +116,10 @@ def eniris_asked(
     try:
         yield
     except ReauthenticationRequiredError as err:
+        running = loaded(entry).runtime_data
+        if coordinator not in (running.nodes, running.telemetry):
+            # The token is one that the account had before it was loaded anew
+            raise failed("not_answered", error=str(err)) from err
         entry.async_start_reauth(coordinator.hass)
         raise failed("authentication_failed") from err
     except RateLimitedError as err:

@@ -36,6 +36,7 @@ from ..importing.ask import (
     MOST_QUERIES,
     Column,
     Question,
+    Rows,
     SeveralSeriesError,
     StatementFailedError,
     TooDearError,
@@ -120,7 +121,17 @@ async def query_telemetry(call: ServiceCall) -> ServiceResponse:
         raise failed("several_series") from err
     except TooDearError as err:
         raise failed("too_dear") from err
-    told: list[JsonValueType] = [
+    return {
+        # Of many columns it takes a second
+        "rows": await call.hass.async_add_executor_job(_as_response, rows, shown),
+        "truncated": truncated,
+        "units": {each.column.name: each.unit for each in shown},
+        "series": {each.column.name: _series(each.column) for each in shown},
+    }
+
+
+def _as_response(rows: Rows, shown: list[_Shown]) -> list[JsonValueType]:
+    return [
         {
             ATTR_TIME: time.isoformat(),
             **{
@@ -132,12 +143,6 @@ async def query_telemetry(call: ServiceCall) -> ServiceResponse:
         }
         for time, values in rows
     ]
-    return {
-        "rows": told,
-        "truncated": truncated,
-        "units": {each.column.name: each.unit for each in shown},
-        "series": {each.column.name: _series(each.column) for each in shown},
-    }
 
 
 def _series(column: Column) -> JsonObjectType:
