@@ -59,6 +59,7 @@ from .export_kit import WHERE, Dialog, MeterWorld, home_with_account
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(export_flow.__file__).parent
 README = ROOT / "README.md"
+ENTITIES = ROOT / "docs" / "entities.md"
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLUEPRINTS = sorted((ROOT / "blueprints").glob("*/*/*.yaml"))
 TEXTS: Mapping[str, Any] = json.loads(
@@ -486,7 +487,7 @@ def entities() -> Iterator[tuple[str, str, bool]]:
 def test_every_entity_is_documented_as_it_is() -> None:
     """By name, with its unit and whether it is there at first; and none that does not exist."""
     documented = set()
-    for names, _, units, at_first in rows(README, "## Supported functions"):
+    for names, _, units, at_first in rows(ENTITIES, "# Entities"):
         listed = names.split(" / ")
         each = units.split(" / ")
         for name, unit in zip(
