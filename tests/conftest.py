@@ -16,6 +16,7 @@ from custom_components.eniris.const import (
     DOMAIN,
 )
 from custom_components.eniris.data import EnirisConfigEntry
+from homeassistant.components.recorder.core import Recorder
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
@@ -50,6 +51,21 @@ def recorder_first(request: pytest.FixtureRequest) -> None:
     """Set up the recorder, in the tests that have one, before Home Assistant, as it demands."""
     if "recorder_mock" in request.fixturenames:
         request.getfixturevalue("recorder_mock")
+
+
+@pytest.fixture
+async def recorder_mock(
+    recorder_mock: Recorder, hass: HomeAssistant
+) -> AsyncIterator[Recorder]:
+    """Provide a recorder that is not closed while it is read.
+
+    The test kit closes it before it unloads anything, and its database in memory is one connection for all
+    threads: closing that under a reader crashes Python.
+    """
+    yield recorder_mock
+    for entry in hass.config_entries.async_loaded_entries(DOMAIN):
+        await hass.config_entries.async_unload(entry.entry_id)
+    await hass.async_block_till_done()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,10 @@
-"""Whether there is a recorder, which either direction needs for the past."""
+"""The recorder, which either direction needs for the past."""
+
+import asyncio
+from collections.abc import Callable
 
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.recorder import get_instance
 
 
 @callback
@@ -8,3 +12,22 @@ def has_recorder(hass: HomeAssistant) -> bool:
     """Tell whether there is a recorder that can be read and given statistics."""
     # Its instance is there before it is ready, and also where it could not be set up
     return "recorder" in hass.config.components
+
+
+async def async_read_recorder[**P, R](
+    hass: HomeAssistant, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Return what a function returns that reads the recorder's database, in the recorder's threads.
+
+    Whoever waits for it can be cancelled, the thread cannot. It is a task of Home Assistant's, which waits for it
+    at its end, before the database is closed.
+    """
+
+    async def read() -> R:
+        return await get_instance(hass).async_add_executor_job(
+            lambda: function(*args, **kwargs)
+        )
+
+    return await asyncio.shield(
+        hass.async_create_task(read(), "eniris reads the recorder")
+    )

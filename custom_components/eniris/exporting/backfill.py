@@ -20,7 +20,7 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 
-from ..recording import has_recorder
+from ..recording import async_read_recorder, has_recorder
 from .config import Export, Mode, Past, past_start
 from .lane import FieldType, Job, Lane
 from .lane_sender import LaneSender
@@ -300,10 +300,10 @@ class Backfill:
             job_id, taken, inventory = self._inventory
             if job_id == job.id and now - taken < _INVENTORY_AGE:
                 return inventory
-        recorder = get_instance(self._hass)
         # What was recorded a moment ago is written every few seconds
-        await recorder.async_block_till_done()
-        inventory = await recorder.async_add_executor_job(
+        await get_instance(self._hass).async_block_till_done()
+        inventory = await async_read_recorder(
+            self._hass,
             take_inventory,
             self._hass,
             {followed.entity_id for followed in async_followed(self._hass, export)},
@@ -340,8 +340,8 @@ class Backfill:
             if export.when.mode is Mode.CHANGE:
                 since = max(since, job.start)
             try:
-                chunk = await get_instance(self._hass).async_add_executor_job(
-                    reader.read, since, job.cursor, at_most, refused
+                chunk = await async_read_recorder(
+                    self._hass, reader.read, since, job.cursor, at_most, refused
                 )
             except TooMuchError:
                 self._length = length / 4

@@ -27,6 +27,7 @@ from homeassistant.components.sensor.const import UNIT_CONVERTERS
 from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.helpers.recorder import get_instance
 
+from ..recording import async_read_recorder
 from .hours import Method, Subject, Values
 
 _RECORDER: Final = "recorder"
@@ -128,8 +129,8 @@ async def async_statistics(
 
     Where the recorder keeps one already, its unit stays, else it is that of the entity's state.
     """
-    kept = await get_instance(hass).async_add_executor_job(
-        lambda: get_metadata(hass, statistic_ids=set(subjects))
+    kept = await async_read_recorder(
+        hass, get_metadata, hass, statistic_ids=set(subjects)
     )
     found = []
     for entity_id, subject in subjects.items():
@@ -200,9 +201,7 @@ async def async_known(
     hass: HomeAssistant, statistics: Iterable[Statistic], start: int, end: int
 ) -> dict[str, Known]:
     """Return what the recorder has of sums: the hours from `start` to `end`, and what follows."""
-    return await get_instance(hass).async_add_executor_job(
-        _known, hass, list(statistics), start, end
-    )
+    return await async_read_recorder(hass, _known, hass, list(statistics), start, end)
 
 
 def _known(
