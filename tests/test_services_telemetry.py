@@ -374,6 +374,28 @@ async def test_entities(hass: HomeAssistant, home: EnirisConfigEntry) -> None:
     assert answer["rows"][0][power] is not None
 
 
+async def test_sum_of_a_counter(
+    hass: HomeAssistant, home: EnirisConfigEntry, simulator: Simulator
+) -> None:
+    """Readings that count on are not added up, however they are asked for; what is counted by interval is."""
+    counter, delta = "importedAbsEnergyTot_Wh", "importedEnergyDeltaTot_Wh"
+    entity_id = entity_id_of(hass, home, HomeWorld.GRID_METER, counter)
+    start = NOW - 2 * HOUR
+    meter = {"node_id": HomeWorld.GRID_METER, "fields": [counter], "start": start}
+    simulator.log.reset()
+    for question in (
+        ask(hass, **meter, aggregation="sum"),
+        ask(hass, entity_id=entity_id, start=start, aggregation="sum", period="hour"),
+    ):
+        await refused(ServiceValidationError, "sum_of_counter", question)
+    assert simulator.log.count(QUERY) == 0
+    answer = await ask(hass, entity_id=entity_id, start=start, aggregation="max")
+    assert answer["rows"][0][entity_id] > 0
+    site = {"node_id": HomeWorld.SITE, "fields": [delta], "start": start}
+    answer = await ask(hass, **site, aggregation="sum")
+    assert answer["rows"][0][delta] is not None
+
+
 async def test_directions_and_words(
     hass: HomeAssistant, meter: EnirisConfigEntry
 ) -> None:

@@ -57,6 +57,9 @@ def prepare(folder: Path, port: int, simulator_port: int) -> None:
             },
         )
     (folder / "configuration.yaml").write_text(configuration, "utf-8")
+    for own, empty in (("automations.yaml", "[]\n"), ("scripts.yaml", "{}\n")):
+        if not (folder / own).exists():
+            (folder / own).write_text(empty, "utf-8")
     if not (storage / "onboarding").exists():
         # This step would do no more than add Met.no, Radio Browser and Google Translate, which call
         # the internet. What the user enters in its forms goes through config/core/update.

@@ -144,13 +144,13 @@ async def ensure_entry(home: HomeAssistant, cloud: str) -> str:
 
 
 async def ensure_loaded(home: HomeAssistant, patience: float) -> None:
-    """Wait until the entry is set up."""
+    """Wait until the demo's account is set up, which is the first one."""
     entry: dict[str, Any] = {}
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
             while entry.get("state") not in {"loaded", "setup_error"}:
                 await asyncio.sleep(0.25)
-                [entry] = await home.call("config_entries/get", domain="eniris")
+                entry, *_ = await home.call("config_entries/get", domain="eniris")
     if (state := entry.get("state")) != "loaded":
         raise DemoError(f"The Eniris entry is in state {state}: {entry.get('reason')}")
 

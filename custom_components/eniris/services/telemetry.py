@@ -8,7 +8,7 @@ from typing import Final
 
 import voluptuous as vol
 
-from homeassistant.components.sensor.const import UNIT_CONVERTERS
+from homeassistant.components.sensor.const import UNIT_CONVERTERS, SensorStateClass
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
 from homeassistant.core import ServiceCall, ServiceResponse
 from homeassistant.helpers import config_validation as cv, entity_registry as er
@@ -41,7 +41,13 @@ from ..importing.ask import (
     StatementFailedError,
     TooDearError,
 )
-from ..importing.catalogue import FieldDescription, describe_node, directions, own_unit
+from ..importing.catalogue import (
+    FieldDescription,
+    describe,
+    describe_node,
+    directions,
+    own_unit,
+)
 from ..importing.periods import Period, most_periods, periods
 from ..importing.plan import FieldKey, Preference, preferred
 from .nodes import NODE_SCHEMA, addressed_node
@@ -109,6 +115,10 @@ async def query_telemetry(call: ServiceCall) -> ServiceResponse:
     elif ATTR_PERIOD in call.data:
         raise invalid("period_without_aggregation")
     entry, shown = _asked_for(call, start, function)
+    if function is AggregateFunction.SUM and (
+        counters := [each.column.name for each in shown if _is_counter(each.column)]
+    ):
+        raise invalid("sum_of_counter", fields=", ".join(counters))
     question = _question(call, [each.column for each in shown], start, end, function)
     try:
         with eniris_asked(entry, entry.runtime_data.telemetry):
@@ -128,6 +138,14 @@ async def query_telemetry(call: ServiceCall) -> ServiceResponse:
         "units": {each.column.name: each.unit for each in shown},
         "series": {each.column.name: _series(each.column) for each in shown},
     }
+
+
+def _is_counter(column: Column) -> bool:
+    description = describe(column.series.measurement, column.field)
+    return (
+        description.state_class is SensorStateClass.TOTAL_INCREASING
+        and not description.accumulates
+    )
 
 
 def _as_response(rows: Rows, shown: list[_Shown]) -> list[JsonValueType]:
