@@ -1,6 +1,7 @@
 """Repairs: what the owner of an account can put right, from the dialog of the issue that tells of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 import math
 from typing import Any, Final
 
@@ -438,12 +439,21 @@ class _TargetFix(_Fix):
         if move:
             await exporter.async_move(self._target, target)
         problem = await exporter.async_upload_now(target)
-        if problem is not None:
-            return self._unsolved("corrected_still_refused", error=problem)
-        if await exporter.async_waiting_for(self._target):
-            return self._unsolved("left_waiting")
+        if left := await exporter.async_waiting_for(self._target):
+            # The issue of the old target stays, since it is true
+            return self._unsolved(
+                "left_waiting" if problem is None else "corrected_still_refused",
+                waiting=str(left),
+                error=problem or "",
+            )
         exporter.async_forget_target(self._target)
-        return self._done()
+        if problem is None:
+            return self._done()
+        # From here on the dialog is about the new target
+        named = asdict(target)
+        self._details = {**self._details, **named}
+        self._placeholders |= {**named, "error": problem}
+        return await self.async_step_still_refused()
 
 
 class _NamespaceFix(_TargetFix):
