@@ -106,7 +106,7 @@ async def test_add(home: Home, dialog: Dialog) -> None:
     assert dialog.result["menu_options"] == ["change", "interval"]
     await dialog.choose("change")
     dialog.expect("change")
-    assert dialog.shown == {CONF_SHORTEST: 0, CONF_HEARTBEAT: 0}
+    assert dialog.shown == {CONF_SHORTEST: 60, CONF_HEARTBEAT: 0}
     assert not home.writes
     await dialog.submit({CONF_SHORTEST: 0.5, CONF_HEARTBEAT: 300})
 
@@ -584,6 +584,21 @@ async def test_two_dialogs_at_once(home: Home, end: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "shortest"), [("rp_one_s", 0), ("rp_one_m", 60), ("rp_ten_m", 0)]
+)
+async def test_shortest_time(
+    home: Home, dialog: Dialog, policy: str, shortest: int
+) -> None:
+    """The suggested time between changes is what the retention policy is meant for."""
+    await dialog.open()
+    await dialog.to_fields(POWER, where={**WHERE, CONF_RETENTION_POLICY: policy})
+    await dialog.submit({POWER: FIELD})
+    await dialog.choose("change")
+    dialog.expect("change")
+    assert dialog.shown == {CONF_SHORTEST: shortest, CONF_HEARTBEAT: 0}
+
+
+@pytest.mark.parametrize(
     ("policy", "interval"), [("rp_one_s", 1), ("rp_one_m", 60), ("rp_ten_m", 60)]
 )
 async def test_interval(home: Home, dialog: Dialog, policy: str, interval: int) -> None:
@@ -999,7 +1014,7 @@ async def test_reconfigure_the_mode(home: Home, dialog: Dialog) -> None:
     await dialog.submit(dialog.shown)
     await dialog.choose("trial")
     await dialog.submit({})
-    assert home.exports[0].data == export_data({registry_id(home): FIELD})
+    assert home.exports[0].data == export_data({registry_id(home): FIELD}, shortest=60)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

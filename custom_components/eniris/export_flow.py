@@ -75,6 +75,7 @@ from .data import EnirisConfigEntry
 from .exporting.config import (
     DEFAULT_INTERVAL,
     DEFAULT_INTERVALS,
+    DEFAULT_SHORTEST,
     Aggregate,
     Mode,
     Past,
@@ -524,12 +525,13 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if user_input is not None:
             self._data |= {CONF_MODE: Mode.CHANGE.value, **user_input}
             return await self._after_when()
+        shortest = DEFAULT_SHORTEST.get(self._data[CONF_RETENTION_POLICY], 0)
         return self.async_show_form(
             step_id="change",
             data_schema=self.add_suggested_values_to_schema(
                 vol.Schema(
                     {
-                        vol.Required(CONF_SHORTEST, default=0): NumberSelector(
+                        vol.Required(CONF_SHORTEST, default=shortest): NumberSelector(
                             _SECONDS
                         ),
                         vol.Required(CONF_HEARTBEAT, default=0): NumberSelector(

@@ -35,6 +35,9 @@ DEFAULT_INTERVAL: Final = 60
 
 DEFAULT_INTERVALS: Final = {"rp_one_s": 1, "rp_one_m": 60}
 
+DEFAULT_SHORTEST: Final = {"rp_one_m": 60}
+"""Seconds that are kept between two changes, where these policies keep no more than that."""
+
 
 class Past(StrEnum):
     """How much of what is there already is sent when an export is made."""
