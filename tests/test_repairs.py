@@ -465,7 +465,12 @@ async def export_of_two(home: Home, **row: str) -> ConfigSubentry:
         ],
     )
     await delete_entity(home, POWER)
-    assert home.issues()["entity_gone"]["field"] == "actualPowerTot_W"
+    assert home.issues()["entity_gone"] == {
+        "account": "demo@example.com",
+        "export": export.title,
+        "field": "actualPowerTot_W",
+        "entity": POWER,
+    }
     return export
 
 
@@ -580,6 +585,7 @@ async def test_sent_under_another_name(home: Home, fix: Fix) -> None:
     await fix.open("type_conflict", "rename")
     [field] = fix.shown["data_schema"]
     assert field["default"] == "power_2"
+    assert fix.shown["description_placeholders"]["exports"] == export.title
     await fix.submit(field="load")
     fix.expect("held_back")
     assert fix.shown["menu_options"] == ["send", "forget"]

@@ -532,8 +532,16 @@ class _TypeConflictFix(_Fix):
             if problem is None:
                 return await self._async_ask_about_held_back(entry)
             errors[CONF_FIELD] = problem
+        return self._rename_form(entry, name, errors)
+
+    def _rename_form(
+        self, entry: EnirisConfigEntry, name: str, errors: Mapping[str, str]
+    ) -> FlowResult:
         return self._form(
-            "rename", {vol.Required(CONF_FIELD, default=name): TextSelector()}, errors
+            "rename",
+            {vol.Required(CONF_FIELD, default=name): TextSelector()},
+            errors,
+            exports=", ".join(export.title for export in self._affected(entry)),
         )
 
     def _problem(self, entry: EnirisConfigEntry, name: str) -> str | None:
@@ -601,11 +609,7 @@ class _TypeConflictFix(_Fix):
         entry = self._entry
         if (problem := self._problem(entry, self._name)) is not None:
             # A name was taken while the dialog was open
-            return self._form(
-                "rename",
-                {vol.Required(CONF_FIELD, default=self._name): TextSelector()},
-                {CONF_FIELD: problem},
-            )
+            return self._rename_form(entry, self._name, {CONF_FIELD: problem})
         ids = self._ids(entry)
         for export in self._affected(entry):
             rows = [

@@ -181,3 +181,16 @@ def async_entity_reference(hass: HomeAssistant, entity_id: str) -> str:
 def async_entity_id(hass: HomeAssistant, reference: str) -> str | None:
     """Return the current entity id of a stored reference, None where the entity was deleted."""
     return er.async_resolve_entity_id(er.async_get(hass), reference)
+
+
+@callback
+def async_deleted_entity_id(hass: HomeAssistant, reference: str) -> str | None:
+    """Return the entity id that a deleted entity had, None where that is not known any more."""
+    return next(
+        (
+            entry.entity_id
+            for entry in er.async_get(hass).deleted_entities.values()
+            if entry.id == reference
+        ),
+        None,
+    )
