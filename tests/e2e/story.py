@@ -174,7 +174,7 @@ class Story:
         ):
             await self._frontend.fill_combo_box(_export(*labels, key), value)
         [tag] = (f"{key}={value}" for key, value in steps.TAGS.items())
-        await self._frontend.fill(_export(*labels, "tags"), tag)
+        await self._frontend.fill_row(_export(*labels, "tags"), tag)
         await self._picture("export_where")
         await self._frontend.submit()
         await self._frontend.expect_step(_export("step", "entities", "title"))
