@@ -211,6 +211,26 @@ async def test_devices(home: Home, client: Any, snapshot: SnapshotAssertion) -> 
     ]
 
 
+@pytest.mark.parametrize("world", [MeterWorld], indirect=True)
+@pytest.mark.parametrize(
+    ("unit", "told"),
+    [
+        ("°C", "°C"),
+        ("%", "%"),
+        ("m³/h", "m³/h"),
+        ("kWh", "kWh"),
+        ("beans", "beans"),
+        ("beans of Anna", "(not a word)"),
+    ],
+)
+async def test_units(home: Home, client: Any, unit: str, told: str) -> None:
+    """A unit that Home Assistant knows is told as it is; any other only if it is a word."""
+    home.hass.states.async_set("sensor.it", "20", {"unit_of_measurement": unit})
+    await home.add_export({"sensor.it": "it"})
+    data = await own_data(client, home.entry)
+    assert [field["unit"] for field in data["exports"][0]["fields"]] == [told]
+
+
 @pytest.mark.parametrize("world", [HomeWorld], indirect=True)
 async def test_home(home: Home, client: Any) -> None:
     """The home's tree can be followed, and its fields are accounted for."""
@@ -218,6 +238,12 @@ async def test_home(home: Home, client: Any) -> None:
     reading = (await own_data(client, home.entry))["reading"]
     nodes = {node["node"]: node for node in reading["nodes"]}
     assert len(nodes) == len(home.entry.runtime_data.nodes.data.by_id)
+    firmware = [
+        node.device.info.firmware_version
+        for node in home.entry.runtime_data.nodes.data.by_id.values()
+    ]
+    assert any(firmware)
+    assert [node["firmware_version"] for node in nodes.values()] == firmware
     for node in nodes.values():
         assert node["parent"] is None or node["parent"] in nodes
         assert node["parent"] is not None or node["node_type"].endswith("Site")

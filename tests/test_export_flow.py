@@ -32,6 +32,7 @@ from homeassistant.const import CONF_NAME, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.selector import TextSelector
 from homeassistant.setup import async_setup_component
 from simulator.model import SeriesKey
 from simulator.server import Simulator
@@ -105,7 +106,7 @@ async def test_add(home: Home, dialog: Dialog) -> None:
     assert dialog.result["menu_options"] == ["change", "interval"]
     await dialog.choose("change")
     dialog.expect("change")
-    assert dialog.shown == {CONF_SHORTEST: 0, CONF_HEARTBEAT: 0}
+    assert dialog.shown == {CONF_SHORTEST: 60, CONF_HEARTBEAT: 0}
     assert not home.writes
     await dialog.submit({CONF_SHORTEST: 0.5, CONF_HEARTBEAT: 300})
 
@@ -206,9 +207,15 @@ async def test_suggestions(home: Home, dialog: Dialog) -> None:
     measurements = dialog.options(CONF_MEASUREMENT)
     assert measurements[:2] == ["evChargerMetrics", "submeteringMetrics"]
     assert len(measurements) == len(set(measurements)) > 15
-    assert dialog.options(CONF_TAGS) == ["nodeId=left", "nodeId=meter", "site=s"]
-    # A tag of a device that exists is never chosen by itself
-    assert CONF_TAGS not in dialog.shown
+    # A tag of a device that exists is never offered: there is one empty row to type into
+    assert dialog.shown[CONF_TAGS] == [""]
+    [tags] = [
+        selector
+        for key, selector in dialog.result["data_schema"].schema.items()
+        if key.schema == CONF_TAGS
+    ]
+    assert isinstance(tags, TextSelector)
+    assert tags.config["multiple"]
     assert CONF_DATABASE not in dialog.shown
 
 
@@ -227,6 +234,7 @@ async def test_suggestions(home: Home, dialog: Dialog) -> None:
         ({CONF_MEASUREMENT: "a\nb"}, {CONF_MEASUREMENT: "name_newline"}),
         ({CONF_TAGS: []}, {CONF_TAGS: "tag_missing"}),
         ({CONF_TAGS: None}, {CONF_TAGS: "tag_missing"}),
+        ({CONF_TAGS: ["", " "]}, {CONF_TAGS: "tag_missing"}),
         ({CONF_TAGS: ["serialNr"]}, {CONF_TAGS: "tag_malformed"}),
         ({CONF_TAGS: ["serialNr="]}, {CONF_TAGS: "tag_malformed"}),
         ({CONF_TAGS: ["=1234"]}, {CONF_TAGS: "tag_malformed"}),
@@ -253,9 +261,13 @@ async def test_where_is_checked(
     await dialog.open()
     await dialog.submit(typed)
     dialog.expect("user", errors)
+    rows = [row for row in typed.get(CONF_TAGS, []) if row.strip()]
     assert dialog.shown == {
-        key: value.strip() if isinstance(value, str) else value
-        for key, value in typed.items()
+        **{
+            key: value.strip() if isinstance(value, str) else value
+            for key, value in typed.items()
+        },
+        CONF_TAGS: rows or [""],
     }
     await dialog.submit(WHERE)
     dialog.expect("entities")
@@ -270,7 +282,7 @@ async def test_free_text_and_spaces(home: Home, dialog: Dialog) -> None:
         CONF_DATABASE: "my-db_1 ",
         CONF_RETENTION_POLICY: " rp_5",
         CONF_MEASUREMENT: " my metrics ",
-        CONF_TAGS: [" serialNr = a=b ", "site=1"],
+        CONF_TAGS: [" serialNr = a=b ", "", "site=1", ""],
     }
     await dialog.to_end_of_trial({POWER: f" {FIELD} "}, where)
     dialog.expect("written")
@@ -572,6 +584,21 @@ async def test_two_dialogs_at_once(home: Home, end: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "shortest"), [("rp_one_s", 0), ("rp_one_m", 60), ("rp_ten_m", 0)]
+)
+async def test_shortest_time(
+    home: Home, dialog: Dialog, policy: str, shortest: int
+) -> None:
+    """The suggested time between changes is what the retention policy is meant for."""
+    await dialog.open()
+    await dialog.to_fields(POWER, where={**WHERE, CONF_RETENTION_POLICY: policy})
+    await dialog.submit({POWER: FIELD})
+    await dialog.choose("change")
+    dialog.expect("change")
+    assert dialog.shown == {CONF_SHORTEST: shortest, CONF_HEARTBEAT: 0}
+
+
+@pytest.mark.parametrize(
     ("policy", "interval"), [("rp_one_s", 1), ("rp_one_m", 60), ("rp_ten_m", 60)]
 )
 async def test_interval(home: Home, dialog: Dialog, policy: str, interval: int) -> None:
@@ -866,7 +893,6 @@ async def test_account_not_loaded(home: Home, dialog: Dialog) -> None:
     assert await home.hass.config_entries.async_unload(home.entry.entry_id)
     await dialog.open()
     assert not dialog.options(CONF_DATABASE)
-    assert not dialog.options(CONF_TAGS)
     assert "rp_one_m" in dialog.options(CONF_RETENTION_POLICY)
     await dialog.to_fields(POWER)
     await dialog.to_trial({POWER: FIELD})
@@ -988,7 +1014,7 @@ async def test_reconfigure_the_mode(home: Home, dialog: Dialog) -> None:
     await dialog.submit(dialog.shown)
     await dialog.choose("trial")
     await dialog.submit({})
-    assert home.exports[0].data == export_data({registry_id(home): FIELD})
+    assert home.exports[0].data == export_data({registry_id(home): FIELD}, shortest=60)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

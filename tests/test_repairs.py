@@ -329,21 +329,78 @@ async def test_what_waits_is_left(home: Home, fix: Fix) -> None:
     assert not home.issues()
 
 
+def unknown_databases(home: Home) -> list[str]:
+    """Return the databases that issues name as unknown."""
+    return sorted(
+        (issue.translation_placeholders or {})["database"]
+        for issue in ir.async_get(home.hass).issues.values()
+        if issue.domain == DOMAIN
+        and issue.active
+        and issue.translation_key == "namespace_unknown"
+    )
+
+
 @REFUSED
 async def test_corrected_to_another_wrong_one(home: Home, fix: Fix) -> None:
-    """Then the values wait there, a new issue names it, and nothing was lost."""
+    """Then the issue is about the new place, the dialog goes on with it, and nothing was lost."""
     export = await export_to_wrong_database(home)
     await fix.open("namespace_unknown")
     await fix.choose("correct")
     await fix.submit(database="demmo")
-    assert "404" in fix.expect_abort("corrected_still_refused")["error"]
-    assert home.issues()["namespace_unknown"]["database"] == "demmo"
+    fix.expect("still_refused")
+    assert "404" in fix.shown["description_placeholders"]["error"]
+    assert unknown_databases(home) == ["demmo"]
     assert home.shown(export, "waiting") == "4"
+    await fix.choose("correct")
+    fix.expect("correct")
+    assert fix.shown["description_placeholders"]["database"] == "demmo"
+    assert {field["name"]: field["default"] for field in fix.shown["data_schema"]} == {
+        **TARGET,
+        "database": "demmo",
+        "move": True,
+    }
+    await fix.submit(database="demo")
+    fix.expect_solved()
+    assert home.values() == [1.0, 2.0]
+    await home.wait(120, step=10)
+    assert not home.issues()
+
+
+@REFUSED
+async def test_pushed_to_another_wrong_one(home: Home, fix: Fix) -> None:
+    """Without an export that is changed, the issue of the old place goes, too."""
+    await export_to_wrong_database(home)
+    [export] = home.exports
+    home.hass.config_entries.async_remove_subentry(home.entry, export.subentry_id)
+    await home.settle()
+    await home.wait(10)
+    assert unknown_databases(home) == ["dmeo"]
     await fix.open("namespace_unknown")
+    await fix.choose("correct")
+    await fix.submit(database="demmo")
+    fix.expect("still_refused")
+    assert unknown_databases(home) == ["demmo"]
+    await home.wait(120, step=10)
+    assert unknown_databases(home) == ["demmo"]
+    # Whoever closes the dialog finds the new place in the issue that is left
+    await fix.open("namespace_unknown", "init")
+    assert fix.shown["description_placeholders"]["database"] == "demmo"
     await fix.choose("correct")
     await fix.submit(database="demo")
     fix.expect_solved()
     assert home.values() == [1.0, 2.0]
+
+
+@REFUSED
+async def test_left_and_corrected_to_another_wrong_one(home: Home, fix: Fix) -> None:
+    """Where values still wait for the old place, both are told of."""
+    await export_to_wrong_database(home)
+    await fix.open("namespace_unknown")
+    await fix.choose("correct")
+    await fix.submit(database="demmo", move=False)
+    assert "404" in fix.expect_abort("corrected_still_refused")["error"]
+    await home.wait(10)
+    assert unknown_databases(home) == ["demmo", "dmeo"]
 
 
 @REFUSED
@@ -408,7 +465,12 @@ async def export_of_two(home: Home, **row: str) -> ConfigSubentry:
         ],
     )
     await delete_entity(home, POWER)
-    assert home.issues()["entity_gone"]["field"] == "actualPowerTot_W"
+    assert home.issues()["entity_gone"] == {
+        "account": "demo@example.com",
+        "export": export.title,
+        "field": "actualPowerTot_W",
+        "entity": POWER,
+    }
     return export
 
 
@@ -523,6 +585,7 @@ async def test_sent_under_another_name(home: Home, fix: Fix) -> None:
     await fix.open("type_conflict", "rename")
     [field] = fix.shown["data_schema"]
     assert field["default"] == "power_2"
+    assert fix.shown["description_placeholders"]["exports"] == export.title
     await fix.submit(field="load")
     fix.expect("held_back")
     assert fix.shown["menu_options"] == ["send", "forget"]

@@ -18,6 +18,7 @@ from typing import Any, Final
 from yarl import URL
 
 from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.components.sensor.const import DEVICE_CLASS_UNITS
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
 from homeassistant.const import CONF_USERNAME, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant, State
@@ -70,6 +71,10 @@ _TO_REDACT: Final = {
     "unique_id",
 }
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_UNITS: Final = frozenset(
+    str(unit) for units in DEVICE_CLASS_UNITS.values() for unit in units if unit
+)
+"""Home Assistant's own; most are words, but not `°C` or `%`."""
 _SHORTEST_IDENTITY: Final = 3
 """Characters below which a text says too little to be looked for everywhere."""
 
@@ -407,6 +412,7 @@ class _Report:
             "node_type": _technical(device.node_type),
             "manufacturer": device.info.manufacturer,
             "model": device.info.model,
+            "firmware_version": device.info.firmware_version,
             "series": [self._series(series) for series in device.series],
             "fields": [self._field(key) for key in keys],
         }
@@ -522,7 +528,7 @@ class _Report:
                     "sent_as": None if value is None else type(value).__name__,
                     "device_class": _technical(attributes.get("device_class")),
                     "state_class": _technical(attributes.get("state_class")),
-                    "unit": _technical(attributes.get("unit_of_measurement")),
+                    "unit": _unit(attributes.get("unit_of_measurement")),
                 }
             )
         if self._is_loaded:
@@ -671,6 +677,11 @@ def _technical(text: object) -> str | None:
         return None
     word = str(text)
     return word if _WORD.fullmatch(word) else "(not a word)"
+
+
+def _unit(text: object) -> str | None:
+    """Return a unit that Home Assistant knows; of any other, what may be told of a word."""
+    return text if isinstance(text, str) and text in _UNITS else _technical(text)
 
 
 def _kind_of_state(state: State | None) -> str:

@@ -28,6 +28,7 @@ from homeassistant.helpers.selector import (
     SelectSelectorConfig,
     SelectSelectorMode,
     TextSelector,
+    TextSelectorConfig,
 )
 from homeassistant.util import dt as dt_util
 
@@ -74,6 +75,7 @@ from .data import EnirisConfigEntry
 from .exporting.config import (
     DEFAULT_INTERVAL,
     DEFAULT_INTERVALS,
+    DEFAULT_SHORTEST,
     Aggregate,
     Mode,
     Past,
@@ -126,6 +128,9 @@ _DOMAINS = [
 
 _STATE = "state"
 """The choice that stands for the state itself; no attribute has this name."""
+
+_NO_TAGS = [""]
+"""One empty row to type into; the frontend shows none for an empty list."""
 
 _NAMED = 6
 """Entities or devices that a text names before it counts the rest."""
@@ -222,7 +227,11 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 key: value.strip() if isinstance(value, str) else value
                 for key, value in user_input.items()
             }
-            tags, tag_problem = parse_tags(user_input.get(CONF_TAGS, []))
+            # The frontend adds an empty row for the next one
+            user_input[CONF_TAGS] = [
+                row for row in user_input.get(CONF_TAGS, []) if row.strip()
+            ]
+            tags, tag_problem = parse_tags(user_input[CONF_TAGS])
             problems = {
                 CONF_NAME: None if user_input[CONF_NAME] else "empty",
                 CONF_COLLECTOR: namespace_problem(user_input[CONF_COLLECTOR]),
@@ -242,7 +251,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         return self.async_show_form(
             step_id=step_id,
             data_schema=self.add_suggested_values_to_schema(
-                self._where_schema(), user_input or self._shown_data()
+                self._where_schema(), self._shown_data(user_input)
             ),
             errors=errors,
             description_placeholders=self._placeholders,
@@ -293,12 +302,15 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self._accepted = _series_key(self._data)
         return await self._after_where()
 
-    def _shown_data(self) -> Mapping[str, Any]:
-        """Return what the first step shows before anything was typed."""
+    def _shown_data(self, typed: dict[str, Any] | None) -> Mapping[str, Any]:
+        """Return what the first step shows: what was typed, if anything was."""
+        if typed is not None:
+            return {**typed, CONF_TAGS: typed[CONF_TAGS] or _NO_TAGS}
         if not self._data:
             return {
                 CONF_RETENTION_POLICY: RETENTION_POLICIES[0],
                 CONF_MEASUREMENT: MEASUREMENTS[0],
+                CONF_TAGS: _NO_TAGS,
             }
         return {
             **self._data,
@@ -313,7 +325,6 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         databases = sorted({item.database for item in series})
         measurements = sorted({item.measurement for item in series})
         policies = sorted({item.retention_policy for item in series})
-        tags = sorted({f"{key}={value}" for item in series for key, value in item.tags})
         return vol.Schema(
             {
                 vol.Required(CONF_NAME): TextSelector(),
@@ -327,9 +338,12 @@ class ExportSubentryFlow(ConfigSubentryFlow):
                 vol.Required(CONF_MEASUREMENT): _suggestions(
                     [*measurements, *MEASUREMENTS]
                 ),
-                # Not required, since the frontend would then choose a tag by itself:
-                # one of a device that exists, and its series would be written to
-                vol.Optional(CONF_TAGS): _suggestions(tags, multiple=True),
+                # Nothing is suggested: what a picker finds first would be a tag of a device that
+                # exists, and its series would be written to. Not required, since an older
+                # frontend would then begin with a text in place of a list.
+                vol.Optional(CONF_TAGS): TextSelector(
+                    TextSelectorConfig(multiple=True)
+                ),
             }
         )
 
@@ -511,12 +525,13 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if user_input is not None:
             self._data |= {CONF_MODE: Mode.CHANGE.value, **user_input}
             return await self._after_when()
+        shortest = DEFAULT_SHORTEST.get(self._data[CONF_RETENTION_POLICY], 0)
         return self.async_show_form(
             step_id="change",
             data_schema=self.add_suggested_values_to_schema(
                 vol.Schema(
                     {
-                        vol.Required(CONF_SHORTEST, default=0): NumberSelector(
+                        vol.Required(CONF_SHORTEST, default=shortest): NumberSelector(
                             _SECONDS
                         ),
                         vol.Required(CONF_HEARTBEAT, default=0): NumberSelector(
@@ -802,13 +817,12 @@ def _names(message: str, field: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(field)}(?!\w)", message) is not None
 
 
-def _suggestions(options: Sequence[str], *, multiple: bool = False) -> SelectSelector:
+def _suggestions(options: Sequence[str]) -> SelectSelector:
     """Return a field that offers `options` and takes any text."""
     return SelectSelector(
         SelectSelectorConfig(
             options=list(dict.fromkeys(options)),
             custom_value=True,
-            multiple=multiple,
             mode=SelectSelectorMode.DROPDOWN,
         )
     )

@@ -1,6 +1,7 @@
 """Repairs: what the owner of an account can put right, from the dialog of the issue that tells of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 import math
 from typing import Any, Final
 
@@ -438,12 +439,21 @@ class _TargetFix(_Fix):
         if move:
             await exporter.async_move(self._target, target)
         problem = await exporter.async_upload_now(target)
-        if problem is not None:
-            return self._unsolved("corrected_still_refused", error=problem)
-        if await exporter.async_waiting_for(self._target):
-            return self._unsolved("left_waiting")
+        if left := await exporter.async_waiting_for(self._target):
+            # The issue of the old target stays, since it is true
+            return self._unsolved(
+                "left_waiting" if problem is None else "corrected_still_refused",
+                waiting=str(left),
+                error=problem or "",
+            )
         exporter.async_forget_target(self._target)
-        return self._done()
+        if problem is None:
+            return self._done()
+        # From here on the dialog is about the new target
+        named = asdict(target)
+        self._details = {**self._details, **named}
+        self._placeholders |= {**named, "error": problem}
+        return await self.async_step_still_refused()
 
 
 class _NamespaceFix(_TargetFix):
@@ -522,8 +532,16 @@ class _TypeConflictFix(_Fix):
             if problem is None:
                 return await self._async_ask_about_held_back(entry)
             errors[CONF_FIELD] = problem
+        return self._rename_form(entry, name, errors)
+
+    def _rename_form(
+        self, entry: EnirisConfigEntry, name: str, errors: Mapping[str, str]
+    ) -> FlowResult:
         return self._form(
-            "rename", {vol.Required(CONF_FIELD, default=name): TextSelector()}, errors
+            "rename",
+            {vol.Required(CONF_FIELD, default=name): TextSelector()},
+            errors,
+            exports=", ".join(export.title for export in self._affected(entry)),
         )
 
     def _problem(self, entry: EnirisConfigEntry, name: str) -> str | None:
@@ -591,11 +609,7 @@ class _TypeConflictFix(_Fix):
         entry = self._entry
         if (problem := self._problem(entry, self._name)) is not None:
             # A name was taken while the dialog was open
-            return self._form(
-                "rename",
-                {vol.Required(CONF_FIELD, default=self._name): TextSelector()},
-                {CONF_FIELD: problem},
-            )
+            return self._rename_form(entry, self._name, {CONF_FIELD: problem})
         ids = self._ids(entry)
         for export in self._affected(entry):
             rows = [

@@ -221,6 +221,14 @@ class Frontend:
             .first.click()
         )
 
+    async def fill_row(self, label: str, value: str) -> None:
+        """Type into the one row of a field that can have several."""
+        row = self.dialog.get_by_role("textbox", name=label, exact=True)
+        # The click waits until a picker above has closed
+        await row.click()
+        await row.press_sequentially(value)
+        await expect(row).to_have_value(value)
+
     async def pick_entities(self, names: Iterable[str]) -> None:
         """Choose entities by their names, one after the other, where none is chosen yet."""
         picker = self.dialog.locator("ha-selector-entity")

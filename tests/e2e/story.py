@@ -171,9 +171,10 @@ class Story:
             ("database", steps.DATABASE),
             ("retention_policy", steps.RETENTION_POLICY),
             ("measurement", steps.MEASUREMENT),
-            *(("tags", f"{key}={value}") for key, value in steps.TAGS.items()),
         ):
             await self._frontend.fill_combo_box(_export(*labels, key), value)
+        [tag] = (f"{key}={value}" for key, value in steps.TAGS.items())
+        await self._frontend.fill_row(_export(*labels, "tags"), tag)
         await self._picture("export_where")
         await self._frontend.submit()
         await self._frontend.expect_step(_export("step", "entities", "title"))
@@ -238,7 +239,14 @@ class Story:
     async def _take_right(self) -> None:
         await self._cloud.post(f"accounts/{self._username}", can_write=False)
         await self._frontend.expect_state(PROBLEM, "Problem")
-        title = text("issues", "role_missing", "title", account=self._username)
+        title = text(
+            "issues",
+            "role_missing",
+            "title",
+            account=self._username,
+            database=steps.DATABASE,
+            retention_policy=steps.RETENTION_POLICY,
+        )
         await self._frontend.open_issue(title)
         await self._frontend.expect_text(steps.COLLECTOR)
         await self._picture("repair")

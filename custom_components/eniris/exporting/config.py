@@ -35,6 +35,9 @@ DEFAULT_INTERVAL: Final = 60
 
 DEFAULT_INTERVALS: Final = {"rp_one_s": 1, "rp_one_m": 60}
 
+DEFAULT_SHORTEST: Final = {"rp_one_m": 60}
+"""Seconds that are kept between two changes, where these policies keep no more than that."""
+
 
 class Past(StrEnum):
     """How much of what is there already is sent when an export is made."""
@@ -178,3 +181,16 @@ def async_entity_reference(hass: HomeAssistant, entity_id: str) -> str:
 def async_entity_id(hass: HomeAssistant, reference: str) -> str | None:
     """Return the current entity id of a stored reference, None where the entity was deleted."""
     return er.async_resolve_entity_id(er.async_get(hass), reference)
+
+
+@callback
+def async_deleted_entity_id(hass: HomeAssistant, reference: str) -> str | None:
+    """Return the entity id that a deleted entity had, None where that is not known any more."""
+    return next(
+        (
+            entry.entity_id
+            for entry in er.async_get(hass).deleted_entities.values()
+            if entry.id == reference
+        ),
+        None,
+    )

@@ -84,12 +84,12 @@ class Issues:
         self._raised.clear()
 
     @callback
-    def entity_gone(self, export: Export, field: str) -> None:
-        """Tell that the entity of a field was deleted."""
+    def entity_gone(self, export: Export, field: str, entity_id: str | None) -> None:
+        """Tell that the entity of a field was deleted, and which one it was if that is known."""
         self._raise(
             "entity_gone",
             f"{export.id}_{field}",
-            {"export": export.title, "field": field},
+            {"export": export.title, "field": field, "entity": entity_id or "–"},
             ir.IssueSeverity.WARNING,
             **{ATTR_EXPORT_ID: export.id, CONF_FIELD: field},
         )

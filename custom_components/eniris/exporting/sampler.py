@@ -21,7 +21,7 @@ from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
 
 from ..api import FieldValue
-from .config import Export, ExportedField, async_entity_id
+from .config import Export, ExportedField, async_deleted_entity_id, async_entity_id
 from .issues import Issues
 from .outbox import Outbox, OutboxError, Sample
 from .trackers import Tracker, make_tracker
@@ -141,7 +141,11 @@ class Sampler:
                 self._gone.append(followed)
                 # Else its last value would be repeated for ever
                 followed.observe(None, now)
-                self._issues.entity_gone(followed.export, followed.exported.field)
+                self._issues.entity_gone(
+                    followed.export,
+                    followed.exported.field,
+                    async_deleted_entity_id(self._hass, followed.exported.entity),
+                )
             else:
                 by_entity[entity_id].append(followed)
                 self._issues.entity_back(followed.export, followed.exported.field)
