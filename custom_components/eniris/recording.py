@@ -28,6 +28,12 @@ async def async_read_recorder[**P, R](
             lambda: function(*args, **kwargs)
         )
 
-    return await asyncio.shield(
-        hass.async_create_task(read(), "eniris reads the recorder")
-    )
+    task = hass.async_create_task(read(), "eniris reads the recorder")
+    try:
+        # Unlike awaiting the task itself, this does not cancel it
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        # An error that nobody waits for any more is no news
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        raise
+    return task.result()
