@@ -1,18 +1,22 @@
 """Home Assistant's frontend as its user meets it; what differs between versions is known here alone."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 import json
 import re
 
 from awesomeversion import AwesomeVersion
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, TimeoutError, expect
 
 from homeassistant.const import __version__
 from scripts.demo.config_dir import ROOT
 
 PATIENCE = 90_000.0
 """Milliseconds until something has to be seen; a busy machine may take long."""
+
+_MOMENT = 5_000.0
 
 _OLD = AwesomeVersion(__version__) < "2025.12"
 """Combo boxes one can type into, and an integration page with one row for an account."""
@@ -46,6 +50,8 @@ class Frontend:
         """Operate `page`, which shows the Home Assistant at `base`."""
         self.page = page
         self._base = base
+        self._filled: list[tuple[Locator, str]] = []
+        """What was typed into the form that is shown."""
         page.set_default_timeout(PATIENCE)
         page.set_default_navigation_timeout(PATIENCE)
 
@@ -53,15 +59,17 @@ class Frontend:
         """Make the first user of a new Home Assistant."""
         await self.page.goto(self._base)
         await self._press("Create my smart home")
-        for label, value in (
-            ("Name", name),
-            ("Username", username),
-            ("Password", password),
-            ("Confirm password", password),
-        ):
-            await self.page.get_by_role("textbox", name=f"{label}*", exact=True).fill(
-                value
-            )
+        await self._enter(
+            [
+                (self.page.get_by_role("textbox", name=f"{label}*", exact=True), value)
+                for label, value in (
+                    ("Name", name),
+                    ("Username", username),
+                    ("Password", password),
+                    ("Confirm password", password),
+                )
+            ]
+        )
         await self._press("Create account")
         await expect(
             self.page.get_by_role("heading", name="Help us help you")
@@ -166,8 +174,17 @@ class Frontend:
     async def choose_from_entry_menu(self, label: str) -> None:
         """Choose from the menu (⋮) of the account."""
         row = ".config_entry" if _OLD else "ha-config-entry-row"
-        await self.page.locator(row).get_by_role("button", name="Menu").first.click()
-        await self.page.get_by_role("menuitem", name=label, exact=True).click()
+        menu = self.page.locator(row).get_by_role("button", name="Menu").first
+        item = self.page.get_by_role("menuitem", name=label, exact=True)
+        async with asyncio.timeout(PATIENCE / 1000):
+            while True:
+                # A menu that is still opening does not take every click
+                with suppress(AssertionError, TimeoutError):
+                    if not await item.is_visible():
+                        await menu.click(timeout=_MOMENT)
+                    await item.click(timeout=_MOMENT)
+                    await expect(item).to_be_hidden(timeout=_MOMENT)
+                    return
 
     async def confirm(self, label: str) -> None:
         """Answer the question whether one is sure."""
@@ -197,7 +214,19 @@ class Frontend:
     async def fill(self, label: str, value: str) -> None:
         """Fill in a field of a dialog."""
         name = re.compile(rf"^{re.escape(label)}\*?$")
-        await self.dialog.get_by_role("textbox", name=name).fill(value)
+        self._filled.append((self.dialog.get_by_role("textbox", name=name), value))
+        await self._enter(self._filled)
+
+    async def _enter(self, filled: Sequence[tuple[Locator, str]]) -> None:
+        """See that boxes hold their values: a page that moves the focus meanwhile diverts what is typed."""
+        async with asyncio.timeout(PATIENCE / 1000):
+            while wrong := [
+                (box, value)
+                for box, value in filled
+                if await box.input_value() != value
+            ]:
+                for box, value in wrong:
+                    await box.fill(value)
 
     async def fill_combo_box(self, label: str, value: str) -> None:
         """Fill in a field that has suggestions, whether the value is among them or not."""
@@ -271,6 +300,8 @@ class Frontend:
 
     async def submit(self) -> None:
         """Send a form, whether it is said to be the last or not."""
+        await self._enter(self._filled)
+        self._filled = []
         name = re.compile("^(submit|next)$", re.IGNORECASE)
         await self.dialog.get_by_role("button", name=name).click()
 
