@@ -1,5 +1,6 @@
 """Repairs: what the owner of an account can put right, from the dialog of the issue that tells of it."""
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 import math
@@ -70,7 +71,7 @@ async def async_create_fix_flow(
     return _FLOWS[kind](data or {}, (issue and issue.translation_placeholders) or {})
 
 
-class _Fix(RepairsFlow):
+class _Fix(RepairsFlow, metaclass=ABCMeta):
     """A dialog that mends something of an account that is loaded."""
 
     def __init__(
@@ -111,8 +112,9 @@ class _Fix(RepairsFlow):
         except OutboxError as err:
             return self._failed(err)
 
+    @abstractmethod
     async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
-        raise NotImplementedError
+        """Show the first step."""
 
     def _failed(self, err: OutboxError) -> FlowResult:
         return self.async_abort(
