@@ -203,7 +203,7 @@ async def test_installed_by_unpacking(
         )
         assert names["resources"][f"component.{DOMAIN}.services.push.name"]
         assert await steps.imported(home)
-    ours = [item.text for item in log.complaints(child.log, folder) if item.ours]
+    ours = [item.text for item in log.complaints(child.log, ROOT) if item.ours]
     assert not ours, "\n".join(ours)
 
 
