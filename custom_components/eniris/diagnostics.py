@@ -42,7 +42,7 @@ from .const import (
     DOMAIN,
     SUBENTRY_EXPORT,
 )
-from .data import EnirisConfigEntry
+from .data import EnirisConfigEntry, EnirisData
 from .export_entity import export_identifier
 from .exporting.config import Export, async_entity_id
 from .exporting.exporter import ACTION, Exporter
@@ -160,7 +160,10 @@ class _Report:
         self._labels = _Labels()
         self._now = dt_util.utcnow()
         self._entities: dict[str, er.RegistryEntry] = {}
-        self._is_loaded = entry.state is ConfigEntryState.LOADED
+        # The account may be unloaded while it is asked
+        self._data: EnirisData | None = (
+            entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
+        )
         self._exports = [
             Export.from_subentry(subentry)
             for subentry in entry.subentries.values()
@@ -174,11 +177,11 @@ class _Report:
             "account": self._account(),
             "exports": [self._export(export) for export in self._exports],
         }
-        if self._is_loaded:
+        if self._data is not None:
             report |= {
-                "calls": self._calls(),
-                "reading": self._reading(),
-                "writing": await self._writing(),
+                "calls": self._calls(self._data),
+                "reading": self._reading(self._data),
+                "writing": await self._writing(self._data),
             }
         else:
             # Nobody has the file open who could be asked
@@ -196,9 +199,9 @@ class _Report:
         for export in self._exports:
             if export_identifier(self._entry, export.id) in device.identifiers:
                 return {**report, **self._part_of_export(export, whole)}
-        if not self._is_loaded:
+        if self._data is None:
             return report
-        for node in self._entry.runtime_data.nodes.data.by_id.values():
+        for node in self._data.nodes.data.by_id.values():
             if (DOMAIN, node.id) in device.identifiers:
                 label = self._labels.of("node", node.id)
                 [part] = [
@@ -254,9 +257,9 @@ class _Report:
                 labels.of("tag value", text)
             for exported in export.fields:
                 labels.of("entity", exported.entity)
-        if not self._is_loaded:
+        if self._data is None:
             return
-        for node in entry.runtime_data.nodes.data.by_id.values():
+        for node in self._data.nodes.data.by_id.values():
             labels.of("node", node.id)
             if node.device.name:
                 labels.of("name", node.device.name)
@@ -281,8 +284,8 @@ class _Report:
                 "ends_in_s": _rounded(REFRESH_TOKEN_LIFETIME - token.age),
             }
         }
-        if self._is_loaded:
-            age = entry.runtime_data.session.access_token_age
+        if self._data is not None:
+            age = self._data.session.access_token_age
             tokens["access"] = {"age_s": _rounded(age)}
         return {
             "state": entry.state.value,
@@ -307,7 +310,7 @@ class _Report:
             },
         }
 
-    def _calls(self) -> list[dict[str, Any]]:
+    def _calls(self, data: EnirisData) -> list[dict[str, Any]]:
         return [
             {
                 "call": call,
@@ -322,15 +325,12 @@ class _Report:
                     its.last_failure_at and time.time() - its.last_failure_at
                 ),
             }
-            for call, its in sorted(
-                self._entry.runtime_data.session.calls.figures.items()
-            )
+            for call, its in sorted(data.session.calls.figures.items())
         ]
 
     # What is read
 
-    def _reading(self) -> dict[str, Any]:
-        data = self._entry.runtime_data
+    def _reading(self, data: EnirisData) -> dict[str, Any]:
         pace, telemetry, nodes = data.telemetry.pace, data.telemetry, data.nodes
         self._entities = {
             registered.unique_id: registered
@@ -338,7 +338,7 @@ class _Report:
                 er.async_get(self._hass), self._entry.entry_id
             )
         }
-        parts = [self._node(node) for node in nodes.data.by_id.values()]
+        parts = [self._node(data, node) for node in nodes.data.by_id.values()]
         fields = [field for part in parts for field in part["fields"]]
         progress = data.history.progress
         return {
@@ -399,7 +399,7 @@ class _Report:
             "nodes": parts,
         }
 
-    def _node(self, node: Node) -> dict[str, Any]:
+    def _node(self, data: EnirisData, node: Node) -> dict[str, Any]:
         device, labels = node.device, self._labels
         keys = dict.fromkeys(
             FieldKey(node.id, series.measurement, field)
@@ -414,7 +414,7 @@ class _Report:
             "model": device.info.model,
             "firmware_version": device.info.firmware_version,
             "series": [self._series(series) for series in device.series],
-            "fields": [self._field(key) for key in keys],
+            "fields": [self._field(data, key) for key in keys],
         }
 
     def _series(self, series: SeriesInfo) -> dict[str, Any]:
@@ -426,8 +426,8 @@ class _Report:
             "fields": [self._labels.field(field) for field in series.fields],
         }
 
-    def _field(self, key: FieldKey) -> dict[str, Any]:
-        telemetry = self._entry.runtime_data.telemetry
+    def _field(self, data: EnirisData, key: FieldKey) -> dict[str, Any]:
+        telemetry = data.telemetry
         description = describe(key.measurement, key.field)
         reading = telemetry.data.get(key)
         parts = [None, *(it.part for it in directions(key.measurement, description))]
@@ -531,8 +531,8 @@ class _Report:
                     "unit": _unit(attributes.get("unit_of_measurement")),
                 }
             )
-        if self._is_loaded:
-            exporter = self._entry.runtime_data.exporter
+        if self._data is not None:
+            exporter = self._data.exporter
             status = exporter.status(export.id)
             part["is_enabled"] = exporter.is_enabled(export.id)
             part["has_problem"] = status.problem is not None
@@ -552,8 +552,8 @@ class _Report:
             "reason": job.reason and _refusal(job.reason),
         }
 
-    async def _writing(self) -> dict[str, Any]:
-        exporter = self._entry.runtime_data.exporter
+    async def _writing(self, data: EnirisData) -> dict[str, Any]:
+        exporter = data.exporter
         writing: dict[str, Any] = {
             "can_be_put_on_disk": exporter.disk_problem is None,
             "files": await self._files(),
