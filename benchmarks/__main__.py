@@ -1,0 +1,98 @@
+"""All benchmarks in one table: `scripts/benchmark [NAME …]`.
+
+Each runs in a process of its own, one after the other, so that none has another's memory or modules. Without names
+those run that take minutes; the others, which take hours, have to be named.
+"""
+
+from argparse import ArgumentParser
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+import platform
+import subprocess
+import sys
+from tempfile import TemporaryDirectory
+import time
+
+from .report import Figure, add_effort, table
+
+MINUTES = {
+    "listener": "a change of state",
+    "export": "from a state to Eniris",
+    "drain": "a long backlog",
+    "poll": "reading the account",
+    "start": "set-up",
+}
+HOURS = {
+    "soak": "days on end",
+}
+
+
+class BenchmarkError(Exception):
+    """A benchmark that came to no figures."""
+
+
+def run(name: str, arguments: list[str]) -> list[Figure]:
+    """Run one benchmark and return its figures; its own output goes to standard error."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "figures.json"
+        started = time.monotonic()
+        print(f"{name} …", file=sys.stderr, flush=True)
+        result = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{name}", "--json", path, *arguments],
+            stdout=sys.stderr,
+            check=False,
+        )
+        if result.returncode or not path.exists():
+            raise BenchmarkError(f"{name} failed with exit code {result.returncode}")
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+        return [Figure.from_json(item) for item in json.loads(path.read_text("utf-8"))]
+
+
+def environment() -> str:
+    """Tell what the figures were measured with."""
+    return (
+        f"Python {platform.python_version()},"
+        f" Home Assistant {importlib.metadata.version('homeassistant')},"
+        f" {os.cpu_count()} processors ({platform.machine()})"
+    )
+
+
+def main() -> int:
+    """Run what the command line names, and print one table; return the exit code."""
+    everything = {**MINUTES, **HOURS}
+    parser = ArgumentParser(
+        prog="scripts/benchmark", description=(__doc__ or "").partition("\n\n")[2]
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(everything))
+    add_effort(parser)
+    parser.add_argument(
+        "--check", action="store_true", help="fail where a goal is missed"
+    )
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - everything.keys():
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    effort = [
+        *("--repetitions", str(arguments.repetitions)),
+        *("--scale", str(arguments.scale)),
+    ]
+    sections, problems = [], []
+    missed = False
+    for name in arguments.names or MINUTES:
+        try:
+            figures = run(name, effort)
+        except BenchmarkError as err:
+            problems.append(str(err))
+            continue
+        missed = missed or any(figure.verdict == "MISSED" for figure in figures)
+        sections.append(f"**{name}**: {everything[name]}\n\n{table(figures)}\n")
+    print(f"{environment()}; median of {arguments.repetitions}\n")
+    print("\n".join(sections))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems or (arguments.check and missed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
