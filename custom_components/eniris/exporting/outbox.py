@@ -119,13 +119,16 @@ _FIRST: Final = -1
 
 _FIRST_TABLES: Final = {"target", "series", "sample", "reject", "total"}
 
-_FROM_FIRST: Final = f"""
+_FROM_FIRST: Final = (
+    """
 DROP INDEX sample_by_target;
 ALTER TABLE target RENAME TO first_target;
 ALTER TABLE series RENAME TO first_series;
 ALTER TABLE sample RENAME TO first_sample;
 ALTER TABLE reject RENAME TO first_reject;
-{_SCHEMA_1}
+""",
+    _SCHEMA_1,
+    """
 INSERT INTO target SELECT id, collector, database, retention_policy FROM first_target;
 INSERT INTO series SELECT id, target_id, measurement, tags FROM first_series;
 INSERT INTO export (id, name) VALUES (1, '');
@@ -136,7 +139,8 @@ DROP TABLE first_sample;
 DROP TABLE first_series;
 DROP TABLE first_target;
 DROP TABLE total;
-"""
+""",
+)
 """They do not say of which export a sample is: it goes up as that of one that is gone."""
 
 BATCH_POINTS: Final = 5000
@@ -736,7 +740,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         if version < SCHEMA_VERSION:
             steps = _STEPS[version:]
             if version == _FIRST:
-                steps = (_FROM_FIRST, *_STEPS[1:])
+                steps = (*_FROM_FIRST, *_STEPS[1:])
             connection.executescript(
                 f"BEGIN; {''.join(steps)} PRAGMA user_version = {SCHEMA_VERSION};"
             )

@@ -345,6 +345,9 @@ class History:
 
     @callback
     def _run(self) -> None:
+        if not has_recorder(self._hass):
+            # What is left to do waits until there is one again
+            return
         if self._jobs and (self._task is None or self._task.done()):
             self._task = self._entry.async_create_background_task(
                 self._hass, self._work(), "eniris history"
