@@ -459,5 +459,5 @@ async def test_a_newer_file_is_left_alone(
         path.write_bytes(readable.read_bytes())
         await hass.config_entries.async_reload(entry.entry_id)
         await hass.async_block_till_done(wait_background_tasks=True)
-        assert entry.state is ConfigEntryState.LOADED
+        assert account(hass).state is ConfigEntryState.LOADED
         assert not issues(hass)
