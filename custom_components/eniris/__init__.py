@@ -46,7 +46,14 @@ from .export_entity import (
 from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
-from .exporting.outbox import Limits, Outbox, OutboxError, delete_outbox, outbox_path
+from .exporting.outbox import (
+    Limits,
+    NewerOutboxError,
+    Outbox,
+    OutboxError,
+    delete_outbox,
+    outbox_path,
+)
 from .importing.ask import Asker
 from .importing.coordinator import (
     NodeCoordinator,
@@ -56,7 +63,17 @@ from .importing.coordinator import (
 )
 from .importing.devices import NodeDevices, account_identifier
 from .importing.history import History, history_store
+from .migration import (
+    UNREADABLE_STORE,
+    VERSION,
+    async_forget_newer,
+    async_migrate_entry,
+    async_newer_file,
+    async_tell_newer_entries,
+)
 from .services import async_setup_services
+
+__all__ = ["async_migrate_entry"]
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -69,8 +86,9 @@ PLATFORMS = [
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Register the actions."""
+    """Register the actions, and tell of accounts that a newer version has stored."""
     async_setup_services(hass)
+    async_tell_newer_entries(hass)
     return True
 
 
@@ -114,8 +132,21 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         lambda job: async_fire_history_exported(hass, entry, job),
         wire_format(entry),
     )
+    outage = Outage(entry.title)
+    options = import_options(entry)
+    nodes = NodeCoordinator(hass, entry, session, outage, options)
+    telemetry = TelemetryCoordinator(hass, entry, session, outage, options, nodes)
+    history = History(hass, entry, session, nodes, telemetry)
+    try:
+        # Before anything begins: nothing may be written where a newer version has
+        await telemetry.async_restore()
+        await history.async_restore()
+    except UNREADABLE_STORE as err:
+        raise async_newer_file(hass, entry) from err
     try:
         await exporter.async_start()
+    except NewerOutboxError as err:
+        raise async_newer_file(hass, entry) from err
     except OutboxError as err:
         raise ConfigEntryNotReady(
             translation_domain=DOMAIN,
@@ -124,13 +155,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         ) from err
     # Run at an unload and at a set-up that fails further on alike
     entry.async_on_unload(exporter.async_stop)
-    outage = Outage(entry.title)
-    options = import_options(entry)
-    nodes = NodeCoordinator(hass, entry, session, outage, options)
-    telemetry = TelemetryCoordinator(hass, entry, session, outage, options, nodes)
     others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
     devices = NodeDevices(hass, entry, nodes, others)
-    history = History(hass, entry, session, nodes, telemetry)
     asker = Asker(session, telemetry.pace)
     entry.runtime_data = EnirisData(
         session, nodes, devices, telemetry, history, asker, exporter
@@ -141,10 +167,11 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     await nodes.async_refresh()
     await devices.async_start()
     async_register_exports(hass, entry)
-    await telemetry.async_start()
+    telemetry.async_start()
     await telemetry.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     await history.async_start(first_history(entry))
+    async_forget_newer(hass, entry)
     return True
 
 
@@ -158,6 +185,14 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> N
     await totals_store(hass, entry.entry_id).async_remove()
     await history_store(hass, entry.entry_id).async_remove()
     await hass.async_add_executor_job(delete_outbox, _outbox_path(hass, entry))
+    async_forget_newer(hass, entry)
+    if entry.version > VERSION:
+        LOGGER.warning(
+            "%s was removed, but not logged out, since a newer version of this integration has"
+            " stored its token; that ends by itself within 14 days",
+            entry.title,
+        )
+        return
     session = Session(
         async_get_clientsession(hass), stored_token(entry), account_hosts(entry.data)
     )

@@ -24,6 +24,7 @@ from homeassistant.helpers.selector import (
     TextSelectorType,
 )
 
+from . import migration
 from .account import account_hosts, fingerprint, stored_token, token_data
 from .api import Authentication, Hosts, RefreshToken
 from .const import (
@@ -101,8 +102,8 @@ def _addresses_schema() -> vol.Schema:
 class EnirisConfigFlow(LoginFlow, domain=DOMAIN):
     """Add an account, or log in to one that there is."""
 
-    VERSION = 1
-    MINOR_VERSION = 1
+    VERSION = migration.VERSION
+    MINOR_VERSION = migration.MINOR_VERSION
 
     def __init__(self) -> None:
         """Start with the addresses that Eniris has for everybody."""

@@ -55,7 +55,6 @@ from .const import (
     CONF_ATTRIBUTES,
     CONF_COLLECTOR,
     CONF_DATABASE,
-    CONF_ENABLED,
     CONF_ENTITIES,
     CONF_ENTITY,
     CONF_FIELD,
@@ -148,6 +147,18 @@ _STORED = {
     Mode.INTERVAL: (CONF_INTERVAL, CONF_AGGREGATE, CONF_HEARTBEAT),
 }
 """What is stored of a mode."""
+
+_FORMS = {
+    CONF_COLLECTOR,
+    CONF_DATABASE,
+    CONF_RETENTION_POLICY,
+    CONF_MEASUREMENT,
+    CONF_TAGS,
+    CONF_FIELDS,
+    CONF_MODE,
+    *(key for keys in _STORED.values() for key in keys),
+}
+"""What the forms ask for."""
 
 _SECONDS = NumberSelectorConfig(
     min=0, max=86_400, step="any", mode=NumberSelectorMode.BOX, unit_of_measurement="s"
@@ -745,9 +756,10 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if self.source == SOURCE_RECONFIGURE:
             subentry = self._get_reconfigure_subentry()
             # As it is by now: the switch may have been used while the dialog was open
-            for key in (CONF_ENABLED, CONF_HISTORY):
-                if key in subentry.data:
-                    data[key] = subentry.data[key]
+            # So does what a newer version has added
+            data |= {
+                key: value for key, value in subentry.data.items() if key not in _FORMS
+            }
             return self.async_update_and_abort(
                 self._entry, subentry, title=title, data=data
             )

@@ -154,7 +154,10 @@ class EnirisOptionsFlow(OptionsFlow):
     ) -> ConfigFlowResult:
         """Ask for all options in one form."""
         if user_input is not None:
-            return self.async_create_entry(data=user_input)
+            # What a newer version has added stays
+            return self.async_create_entry(
+                data={**self.config_entry.options, **user_input}
+            )
         return self.async_show_form(
             step_id="settings",
             data_schema=self.add_suggested_values_to_schema(

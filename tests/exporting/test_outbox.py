@@ -29,6 +29,7 @@ from custom_components.eniris.exporting.outbox import (
     REJECTS_KEPT,
     Figures,
     Limits,
+    NewerOutboxError,
     Outbox,
     OutboxError,
     Sample,
@@ -548,9 +549,6 @@ def damage(path: Path, how: str) -> None:
                 db.executescript(
                     f"CREATE TABLE target (x); PRAGMA user_version = {version};"
                 )
-        case "newer version":
-            with closing(sqlite3.connect(path)) as db:
-                db.execute("PRAGMA user_version = 3")
         case "truncated":
             os.truncate(path, path.stat().st_size // 2)
         case "header":
@@ -561,11 +559,22 @@ def damage(path: Path, how: str) -> None:
             overwrite(path, 4096 * 3, b"\xa5" * (path.stat().st_size // 2))
 
 
+async def test_file_of_a_newer_version(path: Path) -> None:
+    """It is of use to that, so it is neither set aside nor changed."""
+    await make_damaged(path)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 3")
+    before = content_of(path)
+    with pytest.raises(NewerOutboxError):
+        await Outbox(path).open()
+    assert content_of(path) == before
+
+
 @DAMAGED
 @pytest.mark.parametrize(
     "how",
     [
-        *("garbage", "directory", "other tables", "no version", "newer version"),
+        *("garbage", "directory", "other tables", "no version"),
         *("truncated", "header", "schema", "middle"),
     ],
 )

@@ -28,6 +28,7 @@ from .config import Series
 _LOGGER = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 2
+"""A file of a newer version is left alone."""
 
 _SCHEMA_1: Final = """
 CREATE TABLE target (
@@ -113,6 +114,35 @@ CREATE TABLE history_sample (
 _STEPS: Final = (_SCHEMA_1, _SCHEMA_2)
 """What brings a file from one version to the next, beginning with none."""
 
+_FIRST: Final = -1
+"""Stands for the very first files, which call themselves version 1, too."""
+
+_FIRST_TABLES: Final = {"target", "series", "sample", "reject", "total"}
+
+_FROM_FIRST: Final = (
+    """
+DROP INDEX sample_by_target;
+ALTER TABLE target RENAME TO first_target;
+ALTER TABLE series RENAME TO first_series;
+ALTER TABLE sample RENAME TO first_sample;
+ALTER TABLE reject RENAME TO first_reject;
+""",
+    _SCHEMA_1,
+    """
+INSERT INTO target SELECT id, collector, database, retention_policy FROM first_target;
+INSERT INTO series SELECT id, target_id, measurement, tags FROM first_series;
+INSERT INTO export (id, name) VALUES (1, '');
+INSERT INTO sample SELECT id, target_id, series_id, 1, time_us, field, value FROM first_sample;
+INSERT INTO reject SELECT id, series_id, 1, time_us, field, value, reason FROM first_reject;
+DROP TABLE first_reject;
+DROP TABLE first_sample;
+DROP TABLE first_series;
+DROP TABLE first_target;
+DROP TABLE total;
+""",
+)
+"""They do not say of which export a sample is: it goes up as that of one that is gone."""
+
 BATCH_POINTS: Final = 5000
 BATCH_BYTES: Final = 1024 * 1024
 REJECTS_KEPT: Final = 1000
@@ -185,6 +215,10 @@ class OutboxError(Exception):
     """The file could not be read or written, because the disk is full for instance."""
 
 
+class NewerOutboxError(OutboxError):
+    """The file was written by a newer version of the integration, and was left as it is."""
+
+
 def outbox_path(storage: Path, entry_id: str) -> Path:
     """Return the file of one account's outbox in Home Assistant's storage directory."""
     return storage / f"eniris.{entry_id}.outbox.db"
@@ -213,6 +247,7 @@ class Outbox:
     async def open(self) -> None:
         """Open the file; one that cannot be used is set aside and a fresh one begun.
 
+        Raises `NewerOutboxError` on one that is of use to a newer version.
         Where there can be none at present the outbox is of no use any more.
         """
         try:
@@ -331,6 +366,8 @@ class Outbox:
                 self._executor,
                 functools.partial(self._guarded, function, *args, **kwargs),
             )
+        except _NewerFileError as err:
+            raise NewerOutboxError(str(err)) from err
         # A text with half a surrogate pair, or an integer of more than 64 bits
         except (sqlite3.Error, OSError, UnicodeError, OverflowError) as err:
             raise OutboxError(str(err)) from err
@@ -665,11 +702,18 @@ _TABLES: Final = {
 }
 """What the steps have added."""
 
+_OURS: Final = {"target", "series", "sample"}
+"""Tables that there are in files of any version."""
+
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class _UselessFileError(sqlite3.DatabaseError):
     """The file is whole, but not one of ours."""
+
+
+class _NewerFileError(sqlite3.DatabaseError):
+    """The file is one of ours, of a version that is not known yet."""
 
 
 def _is_damage(err: sqlite3.Error) -> bool:
@@ -694,9 +738,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         # In write-ahead mode a power cut then costs the last commits at most, never the file
         connection.execute("PRAGMA synchronous = NORMAL")
         if version < SCHEMA_VERSION:
-            steps = "".join(_STEPS[version:])
+            steps = _STEPS[version:]
+            if version == _FIRST:
+                steps = (*_FROM_FIRST, *_STEPS[1:])
             connection.executescript(
-                f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION};"
+                f"BEGIN; {''.join(steps)} PRAGMA user_version = {SCHEMA_VERSION};"
             )
             if not version:
                 # No id comes twice, also not after a file was set aside: what is deleted goes by ids
@@ -715,7 +761,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """Return the version of the file, 0 of an empty one; raises where it is no outbox."""
+    """Return the version of the file, 0 of an empty one; raises where it is none that is known."""
     version: int
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     names = {
@@ -724,8 +770,12 @@ def _version(connection: sqlite3.Connection) -> int:
     }
     if version == 0 and not names:
         return 0
+    if version > SCHEMA_VERSION and names >= _OURS:
+        raise _NewerFileError(f"version {version}, of a newer integration")
     if version not in _TABLES:
         raise _UselessFileError(f"unknown version {version}")
+    if version == 1 and "export" not in names and names >= _FIRST_TABLES:
+        return _FIRST
     if any(not names >= tables for step, tables in _TABLES.items() if step <= version):
         raise _UselessFileError("tables are missing")
     return version

@@ -308,9 +308,13 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self._key_listeners: dict[FieldKey, list[CALLBACK_TYPE]] = {}
         self._new_keys_listeners: list[Callable[[list[FieldKey]], None]] = []
 
-    async def async_start(self) -> None:
-        """Restore the totals, and poll until the account is unloaded, entities or not."""
+    async def async_restore(self) -> None:
+        """Restore the totals; raises what `Store.async_load` does on a file of a newer version."""
         self.totals.load(await self._store.async_load())
+
+    @callback
+    def async_start(self) -> None:
+        """Poll until the account is unloaded, entities or not."""
         self.config_entry.async_on_unload(self.async_add_listener(lambda: None))
         self.config_entry.async_on_unload(self._async_save)
         self.config_entry.async_on_unload(self._async_forget_expiry)

@@ -134,7 +134,9 @@ class Job:
     def from_json(cls, stored: Any) -> "Job | None":
         """Restore what `as_json` returned, None if that cannot be read."""
         try:
-            start, end, cursor, unique_ids, rows, refused, left_out = stored
+            # The first versions did not keep what is left out
+            start, end, cursor, unique_ids, rows, refused, *rest = stored
+            (left_out,) = rest or [()]
             return cls(
                 int(start),
                 int(end),
@@ -240,6 +242,17 @@ class History:
         self._listeners: list[CALLBACK_TYPE] = []
         self._task: asyncio.Task[None] | None = None
 
+    async def async_restore(self) -> None:
+        """Restore what was not finished; raises what `Store.async_load` does on a file of a newer version."""
+        stored = await self._store.async_load()
+        if isinstance(stored, dict):
+            jobs = stored.get("jobs")
+            restored = map(Job.from_json, jobs if isinstance(jobs, list) else ())
+            self._jobs = [job for job in restored if job is not None]
+            self._is_first_taken = bool(stored.get("is_first_taken"))
+            # The first versions stored nothing unless they were asked
+            self._was_asked = bool(stored.get("was_asked", True))
+
     async def async_start(self, first: datetime | None) -> None:
         """Go on with what was not finished; `first` is where the account's first import begins.
 
@@ -247,15 +260,8 @@ class History:
         """
         # Whoever watches sees that it does not go on
         self._entry.async_on_unload(self._tell)
-        stored = await self._store.async_load()
-        if isinstance(stored, dict):
-            jobs = stored.get("jobs")
-            restored = map(Job.from_json, jobs if isinstance(jobs, list) else ())
-            self._jobs = [job for job in restored if job is not None]
-            self._is_first_taken = bool(stored.get("is_first_taken"))
-            self._was_asked = bool(stored.get("was_asked"))
-            # The sensor is there already
-            self._tell()
+        # The sensor is there already
+        self._tell()
         if first is not None and not self._is_first_taken and has_recorder(self._hass):
             self._is_first_taken = True
             await self.async_request(first)
@@ -339,6 +345,9 @@ class History:
 
     @callback
     def _run(self) -> None:
+        if not has_recorder(self._hass):
+            # What is left to do waits until there is one again
+            return
         if self._jobs and (self._task is None or self._task.done()):
             self._task = self._entry.async_create_background_task(
                 self._hass, self._work(), "eniris history"
