@@ -18,7 +18,11 @@ from custom_components.eniris.const import (
 )
 from custom_components.eniris.data import EnirisConfigEntry
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
-from homeassistant.const import EVENT_HOMEASSISTANT_STARTED, STATE_UNAVAILABLE
+from homeassistant.const import (
+    EVENT_HOMEASSISTANT_FINAL_WRITE,
+    EVENT_HOMEASSISTANT_STARTED,
+    STATE_UNAVAILABLE,
+)
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.storage import STORAGE_DIR
@@ -54,7 +58,16 @@ ROOT = Path(__file__).parents[1]
 def traces(hass: HomeAssistant) -> dict[str, Any]:
     """Return everything that an account could leave behind in a running Home Assistant."""
     return {
-        "listeners": hass.bus.async_listeners(),
+        "listeners": {
+            **hass.bus.async_listeners(),
+            # Home Assistant's own stores come and go here, as they have something to write
+            EVENT_HOMEASSISTANT_FINAL_WRITE: sum(
+                map(
+                    _is_ours,
+                    hass.bus._listeners.get(EVENT_HOMEASSISTANT_FINAL_WRITE, ()),
+                )
+            ),
+        },
         "threads": sorted(
             thread.name
             for thread in threading.enumerate()
@@ -105,6 +118,7 @@ async def test_unload_leaves_nothing(
     assert await hass.config_entries.async_setup(entry.entry_id)
     await settle(hass)
     loaded = traces(hass)
+    assert loaded["listeners"][EVENT_HOMEASSISTANT_FINAL_WRITE] == 1
     assert await hass.config_entries.async_unload(entry.entry_id)
     await settle(hass)
     # As often as one likes

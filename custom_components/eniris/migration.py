@@ -67,7 +67,8 @@ def _say_when(stored: Stored) -> None:
     """
     for export in stored.exports.values():
         mode = export.setdefault(CONF_MODE, Mode.CHANGE.value)
-        for key, value in _WHEN[mode].items():
+        # One that is damaged is for the set-up to tell of
+        for key, value in (_WHEN[mode] if mode in set(Mode) else {}).items():
             export.setdefault(key, value)
 
 
