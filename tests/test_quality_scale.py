@@ -732,7 +732,7 @@ def test_session() -> None:
     for module, call in sessions:
         if module.name.startswith("api/"):
             continue
-        assert ast.unparse(call.args[0]).startswith("async_get_clientsession("), (
+        assert ast.unparse(call.args[0]).startswith("async_http_session("), (
             f"{module.name}:{call.lineno}"
         )
 
