@@ -374,6 +374,7 @@ def _spellings(secret: str) -> list[str]:
         stdlib_json.dumps(secret, ensure_ascii=False)[1:-1],
         quote(raw),
         quote(raw, safe=""),
+        encoded,
         encoded.rstrip("="),
         encoded.rstrip("=").replace("+", "-").replace("/", "_"),
     }
