@@ -84,6 +84,25 @@ def with_access_token(session: Session) -> Session:
     return session
 
 
+def watch(http: aiohttp.ClientSession) -> list[str]:
+    """Return a list of every request, look-up of a name and connection that is begun from now on."""
+    begun: list[str] = []
+
+    def note(kind: str) -> Callable[..., Awaitable[None]]:
+        async def noted(*_: Any) -> None:
+            begun.append(kind)
+
+        return noted
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(note("request"))
+    trace.on_dns_resolvehost_start.append(note("look-up"))
+    trace.on_connection_create_start.append(note("connection"))
+    trace.freeze()
+    http.trace_configs.append(trace)
+    return begun
+
+
 async def refusal(name: str, http: aiohttp.ClientSession, hosts: Hosts) -> EnirisError:
     """Make a call, with an access token unless that is what it asks for; return its error."""
     authentication, session = client(http, hosts)

@@ -5,8 +5,22 @@ from collections.abc import AsyncGenerator
 import aiohttp
 import pytest
 
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.storage import Store
 from tests.api.conftest import StubServer, _run_stub
 from tests.export_kit import MeterWorld
+
+_WRITES_FILES = {
+    name: getattr(Store, name)
+    for name in ("_async_load", "_async_write_data", "async_remove")
+}
+
+
+@pytest.fixture
+def real_storage(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Home Assistant write its files, which the test kit keeps in memory."""
+    for name, method in _WRITES_FILES.items():
+        monkeypatch.setattr(Store, name, method)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def found_in(text: str, secrets: Mapping[str, str]) -> list[str]:
         name
         for name, secret in secrets.items()
         if (
-            re.search(rf"(?<![0-9a-f.]){secret}(?![0-9a-f])", lower)
+            re.search(rf"(?<![0-9a-fx.]){secret}(?![0-9a-f])", lower)
             if _is_short(secret)
             else any(form.lower() in lower for form in set(forms(secret)))
         )
@@ -83,6 +83,7 @@ def log_everything() -> None:
     """Have every logger tell all it can, whatever was set for it."""
     logging.getLogger().setLevel(logging.DEBUG)
     for logger in list(logging.root.manager.loggerDict.values()):
-        if isinstance(logger, logging.Logger):
+        # That of accesses fails where time stands still; it tells of paths alone
+        if isinstance(logger, logging.Logger) and logger.name != "aiohttp.access":
             logger.setLevel(logging.DEBUG)
             logger.disabled = False

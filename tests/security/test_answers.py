@@ -57,8 +57,8 @@ def bomb(size: int) -> bytes:
 async def test_a_small_answer_that_is_huge(
     http: aiohttp.ClientSession, stub: StubServer, status: int
 ) -> None:
-    """Two hundred times as much behind it is given up at the limit; little more was unpacked."""
-    packed = bomb(4 * ANSWER_LIMIT)
+    """What is a hundred times as much behind it is given up at the limit; little more was unpacked."""
+    packed = bomb(3 * ANSWER_LIMIT)
     assert len(packed) < 2**21
     stub.respond = lambda _: answer(packed, "gzip", status)
     tracemalloc.start()

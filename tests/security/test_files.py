@@ -1,11 +1,11 @@
 """What is on disk is the owner's alone, from the first moment, whatever the umask."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 import os
 from pathlib import Path
 import sqlite3
 import stat
-import subprocess
 import sys
 from typing import Any
 
@@ -18,8 +18,6 @@ from custom_components.eniris.importing.history import history_store
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
 from tests.export_kit import POWER, home_with_account
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=[0o000, 0o022], ids=["umask 000", "umask 022"])
@@ -39,6 +37,11 @@ def modes(folder: Path) -> dict[str, str]:
     }
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return what is in the files of a folder."""
+    return {file: file.read_bytes() for file in folder.iterdir()}
+
+
 @pytest.mark.usefixtures("umask")
 async def test_an_outbox_and_its_side_files(tmp_path: Path) -> None:
     """A new one, and one the files of which were open to everybody."""
@@ -51,7 +54,7 @@ async def test_an_outbox_and_its_side_files(tmp_path: Path) -> None:
         assert set(found) == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
         assert set(found.values()) == {"600"}
         # As a crash leaves them, and a restored backup
-        copies = {file: file.read_bytes() for file in tmp_path.iterdir()}
+        copies = contents(tmp_path)
         await outbox.close()
         for file, data in copies.items():
             file.write_bytes(data)
@@ -77,55 +80,41 @@ async def test_an_outbox_that_is_set_aside(tmp_path: Path) -> None:
     await outbox.close()
 
 
-_WATCH = """
-import asyncio, os, stat, sys
-from pathlib import Path
-os.umask(0)
-folder = Path(sys.argv[1])
-seen = set()
-
-def look(event, args):
-    # Between any two calls that touch a file, everything in the folder is looked at
-    if event in ("open", "os.chmod", "os.rename", "os.remove", "sqlite3.connect"):
-        for entry in os.scandir(folder):
-            try:
-                seen.add((entry.name, stat.S_IMODE(entry.stat().st_mode)))
-            except FileNotFoundError:
-                pass
-
-from custom_components.eniris.exporting.outbox import Outbox, outbox_path
-
-async def main():
-    outbox = Outbox(outbox_path(folder, "x"))
-    await outbox.open()
-    for _ in range(3):
-        await outbox.note_dropped({"export": 1})
-        look("open", ())
-    await outbox.close()
-
-sys.addaudithook(look)
-asyncio.run(main())
-wide = sorted((name, oct(mode)) for name, mode in seen if mode != 0o600)
-print(len(seen), wide)
-"""
+_TOUCHES = ("open", "os.chmod", "os.rename", "os.remove", "sqlite3.connect")
+_watched: list[Callable[[], None]] = []
 
 
-def test_no_moment_in_which_others_can_read(tmp_path: Path) -> None:
+def _touched(event: str, _arguments: object) -> None:
+    if event in _TOUCHES:
+        for look in _watched:
+            look()
+
+
+async def test_no_moment_in_which_others_can_read(tmp_path: Path, umask: None) -> None:
     """Looked at whenever a file is touched, none is ever open to more than its owner."""
-    result = subprocess.run(
-        [sys.executable, "-c", _WATCH, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    number, _, wide = result.stdout.partition(" ")
-    assert int(number) >= 3, result.stdout
-    assert wide.strip() == "[]"
+    seen: set[tuple[str, str]] = set()
+
+    def look() -> None:
+        with suppress(FileNotFoundError):
+            seen.update(modes(tmp_path).items())
+
+    # There is no way to remove one; without anything to call it does nothing
+    sys.addaudithook(_touched)
+    _watched.append(look)
+    try:
+        outbox = Outbox(outbox_path(tmp_path, "x"))
+        await outbox.open()
+        for _ in range(3):
+            await outbox.note_dropped({"export": 1})
+            look()
+        await outbox.close()
+    finally:
+        _watched.clear()
+    assert len({name for name, _ in seen}) == 3
+    assert {mode for _, mode in seen} == {"600"}
 
 
-@pytest.mark.usefixtures("umask")
+@pytest.mark.usefixtures("umask", "real_storage")
 async def test_the_other_stores(hass: HomeAssistant) -> None:
     """Totals of energy, and what of the past is still to be fetched, say how a home lives."""
     await totals_store(hass, "x").async_save([])
@@ -135,7 +124,7 @@ async def test_the_other_stores(hass: HomeAssistant) -> None:
     assert found == {"eniris.x.totals": "600", "eniris.x.history": "600"}
 
 
-@pytest.mark.usefixtures("umask")
+@pytest.mark.usefixtures("umask", "real_storage")
 async def test_an_account_that_exports(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,

@@ -8,7 +8,7 @@ from aiohttp import web
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.eniris.account import address_problem
+from custom_components.eniris.account import address_problem, async_http_session
 from custom_components.eniris.api import (
     EnirisAddressError,
     EnirisConnectionError,
@@ -30,7 +30,7 @@ from simulator.server import Simulator
 from tests.api.conftest import StubServer
 from tests.common import start_flow, submit
 
-from .calls import CALLS, client, refusal
+from .calls import CALLS, client, refusal, watch
 
 ELSEWHERE = (
     "http://eniris.example",
@@ -95,24 +95,14 @@ ADDRESSES = (CONF_AUTHENTICATION_URL, CONF_API_URL, CONF_INGRESS_URL)
 
 async def test_the_client_sends_nothing(http: aiohttp.ClientSession) -> None:
     """Not one call, whatever the address looks like, even past the forms."""
-    requests: list[str] = []
-
-    async def note(_http: Any, _context: Any, params: Any) -> None:
-        requests.append(str(params))
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(note)
-    trace.on_dns_resolvehost_start.append(note)
-    trace.on_connection_create_start.append(note)
-    trace.freeze()
-    http.trace_configs.append(trace)
+    begun = watch(http)
     for address, name in product([*ELSEWHERE, *UNUSABLE], CALLS):
         error = await refusal(name, http, Hosts(address, address, address))
         assert isinstance(error, EnirisAddressError), (address, name)
         assert isinstance(error, EnirisConnectionError)
-        assert not requests, (address, name)
+        assert not begun, (address, name)
     await refusal("login", http, Hosts("http://127.0.0.1:1"))
-    assert requests
+    assert begun
 
 
 @pytest.mark.parametrize("address", ELSEWHERE)
@@ -137,15 +127,7 @@ async def test_localhost_is_this_machine_whatever_a_resolver_says(
     http: aiohttp.ClientSession, stub: StubServer
 ) -> None:
     """The name is not resolved: the request goes to the loopback address, under its name."""
-    looked_up: list[str] = []
-
-    async def note(_http: Any, _context: Any, params: Any) -> None:
-        looked_up.append(params.host)
-
-    trace = aiohttp.TraceConfig()
-    trace.on_dns_resolvehost_start.append(note)
-    trace.freeze()
-    http.trace_configs.append(trace)
+    begun = watch(http)
     stub.respond = lambda _: web.Response(text='{"userId": 7}')
     port = stub.url.rpartition(":")[2]
     _authentication, session = client(http, Hosts(f"http://LocalHost:{port}/base"))
@@ -153,7 +135,7 @@ async def test_localhost_is_this_machine_whatever_a_resolver_says(
     [request] = stub.requests
     assert request.path == "/base/auth/refreshtoken/validate"
     assert request.headers["Host"] == f"localhost:{port}"
-    assert not looked_up
+    assert begun == ["request", "connection"]
 
 
 @pytest.mark.parametrize("key", ADDRESSES)
@@ -167,7 +149,7 @@ async def test_adding_an_account(
             hass, await start_flow(hass), {**user_input, CONF_ADVANCED: advanced}
         )
         assert result["type"] is FlowResultType.FORM
-        assert result["errors"][key] == "https_required"
+        assert (result["errors"] or {})[key] == "https_required"
     assert not simulator.log.find()
 
 
@@ -204,23 +186,14 @@ async def test_an_entry_that_was_edited_by_hand(
     hass.config_entries.async_update_entry(
         entry, data={**entry.data, **dict.fromkeys(ADDRESSES, "http://eniris.example")}
     )
-    sent: list[str] = []
-    from custom_components.eniris.account import async_http_session  # noqa: PLC0415
-
-    async def note(_http: Any, _context: Any, params: Any) -> None:
-        sent.append(str(params))
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(note)
-    trace.freeze()
-    async_http_session(hass).trace_configs.append(trace)
+    begun = watch(async_http_session(hass))
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.LOADED
     assert "plain http" in str(entry.runtime_data.nodes.last_exception)
     assert await hass.config_entries.async_remove(entry.entry_id)
     await hass.async_block_till_done()
-    assert not sent
+    assert not begun
 
 
 async def test_logging_in_again_to_such_an_entry(

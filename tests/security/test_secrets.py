@@ -150,8 +150,11 @@ class Life:
         """Keep states, devices, entities and repair issues as they are now."""
         for state in self.hass.states.async_all():
             self.seen.append(repr(state.as_dict()))
-        for device in dr.async_get(self.hass).devices.values():
-            self.seen.append(repr(device))
+        for entry in self.hass.config_entries.async_entries(DOMAIN):
+            for device in dr.async_entries_for_config_entry(
+                dr.async_get(self.hass), entry.entry_id
+            ):
+                self.seen.append(repr(device))
         for issue in ir.async_get(self.hass).issues.values():
             self.seen.append(repr(issue))
 
@@ -163,6 +166,7 @@ def life(
     freezer: FrozenDateTimeFactory,
     user_input: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
+    real_storage: None,
 ) -> Iterator[Life]:
     """Return a life that begins now, with the secrets that the service makes noted."""
     freezer.move_to(START)

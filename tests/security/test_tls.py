@@ -1,6 +1,7 @@
 """Certificates are checked: whoever cannot prove to be the host gets no password, token or value."""
 
 import ast
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -163,6 +164,16 @@ class Serve:
 @pytest.fixture
 async def serve(simulator: Simulator, tmp_path: Path) -> AsyncGenerator[Serve]:
     """Return what starts servers."""
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    assert handler is not None
+
+    def tolerant(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # What a server makes of a client that hangs up in the middle of a handshake, as it should
+        if not isinstance(context.get("exception"), ConnectionError | ssl.SSLError):
+            handler(loop, context)
+
+    loop.set_exception_handler(tolerant)
     starter = Serve(tmp_path, simulator.url)
     yield starter
     await starter.stop()
