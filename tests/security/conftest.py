@@ -1,6 +1,7 @@
 """Servers without manners, and a world of which every value is known."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -17,10 +18,11 @@ _WRITES_FILES = {
 
 
 @pytest.fixture
-def real_storage(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
+def real_storage(hass: HomeAssistant) -> Iterator[None]:
     """Have Home Assistant write its files, which the test kit keeps in memory."""
-    for name, method in _WRITES_FILES.items():
-        monkeypatch.setattr(Store, name, method)
+    with patch.multiple(Store, **_WRITES_FILES):
+        # Undone before the kit takes back what it has put in their place
+        yield
 
 
 @pytest.fixture

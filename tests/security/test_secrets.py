@@ -259,7 +259,12 @@ async def fail_at_everything(life: Life, home: Home) -> None:
         await life.act(
             "set_device_properties", node_id="meter", properties={"name": "x"}
         )
-        await life.act("query_telemetry", node_id="meter", fields=["actualPowerTot_W"])
+        await life.act(
+            "query_telemetry",
+            node_id="meter",
+            fields=["actualPowerTot_W"],
+            start=START.isoformat(),
+        )
         life.note_everything_shown()
         simulator.faults.clear()
     # One in an answer that is a success
