@@ -12,6 +12,9 @@ import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.eniris.const import DOMAIN
+
+# What Home Assistant adds to the file imports it, which cannot be done while time stands still
+import homeassistant.components.hassio  # noqa: F401
 from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er, template

@@ -16,6 +16,9 @@ from custom_components.eniris.account import stored_token
 from custom_components.eniris.api import PartialToken, RefreshToken
 from custom_components.eniris.api.transport import Answer
 from custom_components.eniris.const import CONF_CODE, CONF_OTHER_WAY, DOMAIN
+
+# What Home Assistant adds to the file imports it, which cannot be done while time stands still
+import homeassistant.components.hassio  # noqa: F401
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState
 from homeassistant.const import (
     CONF_PASSWORD,
