@@ -112,7 +112,7 @@ async def test_add(home: Home, dialog: Dialog) -> None:
 
     dialog.expect("written")
     assert dialog.result["last_step"]
-    assert dialog.quoted["values"] == f"- `{FIELD}` = 1500.0"
+    assert dialog.quoted["values"] == f"- `{FIELD}` = `1500.0`"
     assert dialog.quoted["missing"] == "–"
     [request] = home.writes
     assert dict(request.query) == {"u": "demo-ingress", "db": "demo", "rp": "rp_one_m"}
@@ -674,11 +674,11 @@ async def test_trial_of_several_types(home: Home, dialog: Dialog) -> None:
         "stateOfCharge_frac": "float",
     }
     assert dialog.quoted["values"].splitlines() == [
-        f"- `{FIELD}` = 1500.0",
-        "- `doorOpen` = true",
-        '- `mode` = "eco"',
-        "- `visits` = 3.0",
-        "- `stateOfCharge_frac` = 0.8",
+        f"- `{FIELD}` = `1500.0`",
+        "- `doorOpen` = `true`",
+        '- `mode` = `"eco"`',
+        "- `visits` = `3.0`",
+        "- `stateOfCharge_frac` = `0.8`",
     ]
     assert dialog.quoted["missing"] == "sensor.gone"
 
@@ -1194,7 +1194,7 @@ async def test_series_of_a_device(home: Home, dialog: Dialog, policy: str) -> No
     await dialog.submit(where)
     dialog.expect("own_series")
     assert dialog.result["menu_options"] == ["other_series", "accept_series"]
-    assert dialog.quoted["devices"] == "Grid"
+    assert dialog.quoted["devices"] == "`Grid`"
     await dialog.choose("other_series")
     dialog.expect("user")
     assert dialog.shown == where

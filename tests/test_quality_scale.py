@@ -725,14 +725,16 @@ def test_client_is_asynchronous() -> None:
 
 @checks("inject-websession")
 def test_session() -> None:
-    """Home Assistant's own HTTP session is handed in; the client makes none."""
-    assert not list(source.calls("ClientSession", "async_create_clientsession"))
+    """A session that Home Assistant makes, once and without cookies, is handed in; the client makes none."""
+    assert not list(source.calls("ClientSession"))
+    [(made_in, _)] = source.calls("async_create_clientsession")
+    assert made_in.name == "account.py"
     sessions = list(source.calls("Session", "Authentication"))
     assert sessions
     for module, call in sessions:
         if module.name.startswith("api/"):
             continue
-        assert ast.unparse(call.args[0]).startswith("async_get_clientsession("), (
+        assert ast.unparse(call.args[0]).startswith("async_http_session("), (
             f"{module.name}:{call.lineno}"
         )
 

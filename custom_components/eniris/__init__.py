@@ -12,13 +12,13 @@ from homeassistant.const import (
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import config_validation as cv, instance_id
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
 
 from .account import (
     account_hosts,
+    async_http_session,
     fingerprint,
     first_history,
     import_options,
@@ -112,7 +112,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         )
 
     session = Session(
-        async_get_clientsession(hass),
+        async_http_session(hass),
         stored_token(entry),
         account_hosts(entry.data),
         on_refresh_token=store_refresh_token,
@@ -194,7 +194,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> N
         )
         return
     session = Session(
-        async_get_clientsession(hass), stored_token(entry), account_hosts(entry.data)
+        async_http_session(hass), stored_token(entry), account_hosts(entry.data)
     )
     try:
         await session.logout()

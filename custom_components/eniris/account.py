@@ -1,15 +1,20 @@
-"""An account's stored data: addresses, tokens, and what makes it another account's."""
+"""An account's stored data, what makes it another account's, and what its calls are sent over."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
+import aiohttp
 from yarl import URL
 
 from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import EVENT_HOMEASSISTANT_CLOSE
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.helpers.aiohttp_client import async_create_clientsession
+from homeassistant.util.hass_dict import HassKey
 
 from .api import Hosts, RefreshToken, WireFormat
+from .api.transport import is_loopback
 from .const import (
     CONF_API_URL,
     CONF_AUTHENTICATION_URL,
@@ -25,9 +30,37 @@ from .const import (
     CONF_SITES,
     CONF_WIRE_FORMAT,
     DEFAULT_POLL_INTERVAL,
+    DOMAIN,
 )
 from .importing.coordinator import ImportOptions
 from .importing.plan import Preference
+
+_HTTP: Final[HassKey[aiohttp.ClientSession]] = HassKey(f"{DOMAIN}_http")
+
+
+@callback
+def async_http_session(hass: HomeAssistant) -> aiohttp.ClientSession:
+    """Return what all calls are sent over: connections are shared with everybody, and nothing else.
+
+    The session that everybody shares keeps cookies. One that a service sets there would be sent to
+    other hosts of its domain, and with the calls of another account at the same host.
+    """
+    if (http := hass.data.get(_HTTP)) is None:
+        http = hass.data[_HTTP] = async_create_clientsession(
+            hass,
+            auto_cleanup=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Decompressed in steps, up to a limit
+            auto_decompress=False,
+        )
+
+        @callback
+        def close(_event: Event) -> None:
+            del hass.data[_HTTP]
+            http.detach()
+
+        hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, close)
+    return http
 
 
 def account_hosts(data: Mapping[str, Any]) -> Hosts:
@@ -97,7 +130,8 @@ def address_problem(address: str) -> str | None:
     """
     try:
         url = URL(address)
-        host = url.host
+        # As it goes to a resolver, not as it looks
+        host = url.raw_host
     except ValueError:
         return "invalid_url"
     if (
@@ -109,15 +143,6 @@ def address_problem(address: str) -> str | None:
         or any(sign in "?#" or sign.isspace() for sign in address)
     ):
         return "invalid_url"
-    if url.scheme == "http" and not _is_loopback(host):
+    if url.scheme == "http" and not is_loopback(host):
         return "https_required"
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

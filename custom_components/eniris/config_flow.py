@@ -17,7 +17,6 @@ from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import DOMAIN as HOMEASSISTANT_DOMAIN, callback
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
     TextSelector,
     TextSelectorConfig,
@@ -25,7 +24,13 @@ from homeassistant.helpers.selector import (
 )
 
 from . import migration
-from .account import account_hosts, fingerprint, stored_token, token_data
+from .account import (
+    account_hosts,
+    async_http_session,
+    fingerprint,
+    stored_token,
+    token_data,
+)
 from .api import Authentication, Hosts, RefreshToken
 from .const import (
     CONF_ADVANCED,
@@ -252,9 +257,7 @@ class EnirisConfigFlow(LoginFlow, domain=DOMAIN):
             self._change(self._get_reauth_entry(), token)
             return self.async_abort(reason="reauth_successful")
         entry = self._get_reconfigure_entry()
-        old = Authentication(
-            async_get_clientsession(self.hass), account_hosts(entry.data)
-        )
+        old = Authentication(async_http_session(self.hass), account_hosts(entry.data))
         old_token = stored_token(entry)
         self._change(entry, token)
         self._end_reauth(entry)

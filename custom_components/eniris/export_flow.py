@@ -14,7 +14,6 @@ from homeassistant.config_entries import (
     SubentryFlowResult,
 )
 from homeassistant.const import CONF_NAME
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.json import json_dumps
 from homeassistant.helpers.selector import (
     BooleanSelector,
@@ -32,7 +31,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.util import dt as dt_util
 
-from .account import account_hosts, stored_token, wire_format
+from .account import account_hosts, async_http_session, stored_token, wire_format
 from .api import (
     BadRequestError,
     ConflictError,
@@ -295,7 +294,9 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         return self.async_show_menu(
             step_id="own_series",
             menu_options=["other_series", "accept_series"],
-            description_placeholders={"devices": _some(self._owners())},
+            description_placeholders={
+                "devices": _some([_as_code(name) for name in self._owners()])
+            },
         )
 
     async def async_step_other_series(
@@ -612,7 +613,8 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self._placeholders = {
             "error": "",
             "values": "\n".join(
-                f"- `{field}` = {json_dumps(value)}" for field, value in values.items()
+                f"- {_as_code(field)} = {_as_code(json_dumps(value))}"
+                for field, value in values.items()
             ),
             "missing": ", ".join(
                 entity_id
@@ -657,7 +659,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if entry.state is ConfigEntryState.LOADED:
             return entry.runtime_data.session
         return Session(
-            async_get_clientsession(self.hass),
+            async_http_session(self.hass),
             stored_token(entry),
             account_hosts(entry.data),
         )
@@ -822,6 +824,11 @@ def _some(names: Sequence[str]) -> str:
     """Return the first few names, and how many there are besides."""
     rest = len(names) - _NAMED
     return (", ".join(names[:_NAMED]) or "–") + (f" … (+{rest})" if rest > 0 else "")
+
+
+def _as_code(text: str) -> str:
+    """Return Markdown that shows a text as it is, whatever it holds."""
+    return f"`{text.replace('`', "'")}`"
 
 
 def _names(message: str, field: str) -> bool:

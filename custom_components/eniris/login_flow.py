@@ -11,19 +11,19 @@ import voluptuous as vol
 from homeassistant.config_entries import ConfigFlow, ConfigFlowResult
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import callback
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
     BooleanSelector,
     TextSelector,
     TextSelectorConfig,
 )
 
-from .account import account_hosts, address_problem
+from .account import account_hosts, address_problem, async_http_session
 from .api import (
     CREDENTIAL_LIMIT,
     Authentication,
     BadRequestError,
     ConflictError,
+    EnirisCertificateError,
     EnirisConnectionError,
     EnirisError,
     EnirisResponseError,
@@ -72,6 +72,7 @@ _USUAL_WAIT: Final = 15 * 60
 ERROR_KEYS: Final[tuple[tuple[type[EnirisError], str], ...]] = (
     (RateLimitedError, "rate_limited"),
     (NoPasswordError, "no_password"),
+    (EnirisCertificateError, "certificate"),
     (EnirisConnectionError, "cannot_connect"),
     (ServerError, "cannot_connect"),
     (EnirisResponseError, "unexpected_answer"),
@@ -80,7 +81,7 @@ ERROR_KEYS: Final[tuple[tuple[type[EnirisError], str], ...]] = (
     (EnirisError, "refused"),
 )
 
-OF_AN_ADDRESS: Final = ("cannot_connect", "unexpected_answer")
+OF_AN_ADDRESS: Final = ("cannot_connect", "certificate", "unexpected_answer")
 """Errors that can mean that the service has another address."""
 
 
@@ -177,7 +178,7 @@ class LoginFlow(ConfigFlow, metaclass=ABCMeta):
                 continue
             try:
                 await send(
-                    async_get_clientsession(self.hass),
+                    async_http_session(self.hass),
                     "GET",
                     f"{self._addresses[key].rstrip('/')}/",
                     timeout=_KNOCK_TIMEOUT,
@@ -206,7 +207,7 @@ class LoginFlow(ConfigFlow, metaclass=ABCMeta):
 
     async def _try_api(self, token: RefreshToken) -> dict[str, str]:
         session = Session(
-            async_get_clientsession(self.hass), token, account_hosts(self._addresses)
+            async_http_session(self.hass), token, account_hosts(self._addresses)
         )
         try:
             await session.companies()
@@ -371,7 +372,7 @@ class LoginFlow(ConfigFlow, metaclass=ABCMeta):
     @property
     def _authentication(self) -> Authentication:
         return Authentication(
-            async_get_clientsession(self.hass), account_hosts(self._addresses)
+            async_http_session(self.hass), account_hosts(self._addresses)
         )
 
     def _failure(self, key: str, err: EnirisError) -> dict[str, str]:

@@ -566,7 +566,9 @@ async def test_certificate_is_not_trusted(
         await Authentication(http, hosts).login(USERNAME, PASSWORD)
     server.close()
     await asyncio.sleep(0)
-    assert str(caught.value) == "the server's certificate is not trusted"
+    assert str(caught.value) == (
+        "the server's certificate is not trusted (self-signed certificate)"
+    )
     assert not any(received)
 
 

@@ -11,6 +11,8 @@ from .devices import Company, Device, DeviceInfo, DeviceList, SeriesInfo, skip_h
 from .errors import (
     BadRequestError,
     ConflictError,
+    EnirisAddressError,
+    EnirisCertificateError,
     EnirisConnectionError,
     EnirisError,
     EnirisQueryError,
@@ -65,6 +67,8 @@ __all__ = [
     "Device",
     "DeviceInfo",
     "DeviceList",
+    "EnirisAddressError",
+    "EnirisCertificateError",
     "EnirisConnectionError",
     "EnirisError",
     "EnirisQueryError",

@@ -1,7 +1,8 @@
 """Device metadata: shapes and a parser that takes whatever comes.
 
 The account's roles decide which properties are seen, so every key is optional and none is
-trusted to have its type. One bad device costs that device, one bad key that key.
+trusted to have its type. One bad device costs that device, one bad key that key. What a node is
+called is shown, logged and made ids of, so it is cleaned; what it is found by is taken as it is, or not.
 """
 
 import base64
@@ -9,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import hashlib
 import math
-from typing import Any
+from typing import Any, Final
 
 from .errors import EnirisResponseError
 from .telemetry import is_name, is_queryable_field, is_tag_value
+from .transport import LONGEST_NAME, is_plain, label
+
+_LONGEST_LABEL: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def skip_hash(devices: Sequence[Any]) -> str | None:
 def parse_companies(body: Any) -> list[Company]:
     """Parse `{"company": […]}`, leaving out what has no id."""
     return [
-        Company(number, _text(entry.get("name")), _text(entry.get("uuid")))
+        Company(number, _label(entry.get("name")), _text(entry.get("uuid")))
         for entry in _list_in(body, "company")
         if isinstance(entry, dict) and (number := _integer(entry.get("id"))) is not None
     ]
@@ -136,13 +140,13 @@ def _parse_device(entry: Any) -> Device | None:
     if not isinstance(properties, dict):
         return None
     node_id = _text(properties.get("nodeId"))
-    if node_id is None:
+    if node_id is None or not is_plain(node_id):
         return None
     return Device(
         node_id=node_id,
         id=_integer(entry.get("id")),
-        node_type=_text(properties.get("nodeType")),
-        name=_text(properties.get("name")),
+        node_type=_label(properties.get("nodeType")),
+        name=_label(properties.get("name")),
         last_update=_text(entry.get("lastUpdate")),
         parents=_texts(properties.get("nodeParentsIds")),
         children=(
@@ -180,7 +184,10 @@ def _parse_all_series(value: Any) -> tuple[SeriesInfo, ...]:
         usable_tags = {
             key: value
             for key, value in tags.items()
-            if isinstance(value, str) and is_tag_value(key) and is_tag_value(value)
+            if isinstance(value, str)
+            and is_tag_value(key)
+            and is_tag_value(value)
+            and max(len(key), len(value)) <= LONGEST_NAME
         }
         # A tag left out would select the series of other nodes too
         if not usable_tags or len(usable_tags) != len(tags):
@@ -196,7 +203,9 @@ def _parse_all_series(value: Any) -> tuple[SeriesInfo, ...]:
             dict.fromkeys(
                 name
                 for name in fields
-                if isinstance(name, str) and is_queryable_field(name)
+                if isinstance(name, str)
+                and is_queryable_field(name)
+                and len(name) <= LONGEST_NAME
             )
         )
     return tuple(
@@ -211,10 +220,10 @@ def _parse_info(value: Any) -> DeviceInfo:
         return DeviceInfo()
     driver = value.get("protocolDriverParameters")
     return DeviceInfo(
-        manufacturer=_text(value.get("manufacturer")),
-        model=_text(value.get("model")),
-        serial_number=_text(value.get("serialNumber")),
-        firmware_version=_text(
+        manufacturer=_label(value.get("manufacturer")),
+        model=_label(value.get("model")),
+        serial_number=_label(value.get("serialNumber")),
+        firmware_version=_label(
             driver.get("firmwareVersion") if isinstance(driver, dict) else None
         ),
         nominal_power=_number(value.get("nomPower_W")),
@@ -245,8 +254,16 @@ def _text(value: Any) -> str | None:
     return value.strip() or None
 
 
+def _label(value: Any) -> str | None:
+    """Return a text that is only shown, as `_text` has it, without what would do more than that."""
+    text = _text(value)
+    return None if text is None else label(text, _LONGEST_LABEL) or None
+
+
 def _name(value: Any) -> str | None:
-    return value if isinstance(value, str) and is_name(value) else None
+    if not isinstance(value, str) or not is_name(value) or len(value) > LONGEST_NAME:
+        return None
+    return value
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -19,6 +19,14 @@ class EnirisTimeoutError(EnirisConnectionError):
     """No complete answer within the time that the request allows."""
 
 
+class EnirisCertificateError(EnirisConnectionError):
+    """Whoever answered could not prove to be the host that was asked; nothing was sent."""
+
+
+class EnirisAddressError(EnirisConnectionError):
+    """Nothing may be sent to this address: no usable one, or plain http off this machine."""
+
+
 class EnirisResponseError(EnirisError):
     """An answer that is not what the API promises: HTML, truncated JSON, wrong types."""
 

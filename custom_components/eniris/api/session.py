@@ -36,7 +36,7 @@ from .telemetry import (
     parse_date,
     parse_statements,
 )
-from .transport import Answer, Hosts, send
+from .transport import Answer, Hosts, clean, send
 from .write import Point, WireFormat, WriteTarget, encode
 
 _LOGGER = logging.getLogger(__name__)
@@ -97,6 +97,11 @@ class Session:
         if self._access_token is None:
             return None
         return time.monotonic() - self._access_token_at
+
+    @property
+    def _secrets(self) -> list[str]:
+        """What no text may quote, whichever host says it."""
+        return [self._refresh_token.value, *filter(None, [self._access_token])]
 
     async def validate(self) -> int:
         """Return the account's user id."""
@@ -254,7 +259,7 @@ class Session:
             answer.results.extend(
                 await _off_loop(
                     len(response.body) >= _OFF_LOOP_BYTES,
-                    partial(_statements, response, len(chunk)),
+                    partial(_statements, response, len(chunk), self._secrets),
                 )
             )
             cost = parse_cost(response.headers)
@@ -309,6 +314,7 @@ class Session:
             url,
             expected=expected,
             calls=self.calls,
+            secrets=self._secrets,
             **kwargs,
         )
         token = await self.access_token()
@@ -329,8 +335,19 @@ async def _off_loop[R](is_long: bool, function: Callable[[], R]) -> R:
     return await asyncio.to_thread(function) if is_long else function()
 
 
-def _statements(response: Answer, expected: int) -> list[StatementResult]:
-    return parse_statements(response.json(), expected)
+def _statements(
+    response: Answer, expected: int, secrets: Collection[str]
+) -> list[StatementResult]:
+    results = parse_statements(response.json(), expected)
+    errors = {result.error for result in results if result.error is not None}
+    # Most often it is the same error for all
+    cleaned = {error: clean(error, secrets) for error in errors}
+    return [
+        result
+        if result.error is None
+        else StatementResult([], cleaned[result.error] or "unknown error")
+        for result in results
+    ]
 
 
 def _single_device(answer: Answer) -> Device | None:

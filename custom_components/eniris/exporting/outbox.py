@@ -8,7 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 import functools
@@ -727,9 +727,11 @@ def _is_damage(err: sqlite3.Error) -> bool:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open or create the file, private to its owner; raises `sqlite3.DatabaseError`."""
-    # SQLite gives its side files the mode of the file itself
+    # SQLite gives its side files the mode of the file itself, but leaves those that are there as they are
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    path.chmod(0o600)
+    for suffix in _SIDE_FILES:
+        with suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{suffix}").chmod(0o600)
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
         version = _version(connection)

@@ -93,7 +93,7 @@ class ImportOptions:
 
 def totals_store(hass: HomeAssistant, entry_id: str) -> Store[list[Any]]:
     """Return the store of an account's energy totals."""
-    return Store(hass, _STORE_VERSION, f"{DOMAIN}.{entry_id}.totals")
+    return Store(hass, _STORE_VERSION, f"{DOMAIN}.{entry_id}.totals", private=True)
 
 
 class Outage:

@@ -212,7 +212,7 @@ class Share:
 
 def history_store(hass: HomeAssistant, entry_id: str) -> Store[dict[str, Any]]:
     """Return the store of what of an account's past is still to be fetched."""
-    return Store(hass, _STORE_VERSION, f"{DOMAIN}.{entry_id}.history")
+    return Store(hass, _STORE_VERSION, f"{DOMAIN}.{entry_id}.history", private=True)
 
 
 class History:

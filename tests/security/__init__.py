@@ -1,0 +1,1 @@
+"""What must never happen, each with a test that fails when it does."""
