@@ -82,12 +82,13 @@ def peak_memory() -> Iterator[list[float]]:
 
 
 @asynccontextmanager
-async def simulator(port: int, *arguments: str) -> AsyncIterator[str]:
-    """Run a simulator as a process of its own and yield its address."""
+async def server(module: str, port: int, *arguments: str) -> AsyncIterator[str]:
+    """Run a server as a process of its own and yield its address, once it has said a first line."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-u",
         "-m",
-        "simulator",
+        module,
         "--port",
         str(port),
         *arguments,
@@ -96,8 +97,16 @@ async def simulator(port: int, *arguments: str) -> AsyncIterator[str]:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(30):
-            await process.stdout.readline()
+            assert await process.stdout.readline(), f"{module} did not start"
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
+
+
+@asynccontextmanager
+async def simulator(port: int, *arguments: str) -> AsyncIterator[str]:
+    """Run a simulator as a process of its own and yield its address."""
+    async with server("simulator", port, *arguments) as url:
+        yield url

@@ -51,9 +51,9 @@ def register(registry: er.EntityRegistry) -> er.RegistryEntry:
 
 
 def in_memory(entry: MockConfigEntry) -> int:
-    """Return how many samples are not on disk yet."""
-    exporter: Exporter = entry.runtime_data.exporter
-    return len(exporter._sampler._pending)
+    """Return how much is not on disk yet."""
+    sampler = entry.runtime_data.exporter._sampler
+    return len(sampler._noted) + len(sampler._pending)
 
 
 def on_disk(hass: HomeAssistant, entry: MockConfigEntry) -> list[Any]:
@@ -379,6 +379,46 @@ async def test_disabled_from_the_start(
     entry.runtime_data.exporter.async_enable(export_id(entry), True)
     await clock.advance(6)
     assert received.values() == [(9, 2.0)]
+
+
+async def test_switched_between_two_changes(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """What was before the switch counts and what was after it does not, however quickly they follow."""
+    entry = await add_account(export_data(A_FIELD))
+    exporter: Exporter = entry.runtime_data.exporter
+    hass.states.async_set("sensor.a", "1")
+    await hass.async_block_till_done()
+    clock.freezer.tick(0.001)
+    exporter.async_enable(export_id(entry), False)
+    hass.states.async_set("sensor.a", "2")
+    await hass.async_block_till_done()
+    await clock.advance(6)
+    assert received.values() == [(0, 1.0)]
+
+
+@pytest.mark.expected_log("A value could not be taken")
+async def test_one_that_cannot_be_taken(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """It takes no other with it."""
+
+    class Odd(float):
+        def __float__(self) -> float:
+            raise RuntimeError("no number after all")
+
+    rows = [
+        attribute_row("sensor.a", "level", "a_W"),
+        attribute_row("sensor.b", "level", "b_W"),
+    ]
+    await add_account(export_data(rows))
+    for number in range(2):
+        hass.states.async_set("sensor.a", "on", {"level": Odd(number)})
+        hass.states.async_set("sensor.b", "on", {"level": number})
+        await hass.async_block_till_done()
+        clock.freezer.tick(1)
+    await clock.advance(6)
+    assert received.values("b_W") == [(0, 0.0), (1, 1.0)]
 
 
 async def test_waiting_samples_of_a_disabled_export_go_up(

@@ -94,6 +94,11 @@ class When:
     aggregate: Aggregate = Aggregate.LAST
     heartbeat: timedelta = timedelta()
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether samples are taken at other times than those of changes."""
+        return self.mode is Mode.INTERVAL or bool(self.shortest or self.heartbeat)
+
 
 @dataclass(frozen=True, slots=True)
 class Series:

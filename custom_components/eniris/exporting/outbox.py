@@ -273,6 +273,13 @@ class Outbox:
         if samples:
             await self._run(self._add, samples)
 
+    async def add_from(self, take: Callable[[], list[Sample]]) -> None:
+        """Put on disk what `take` returns, all or none, and empty that list when it is there.
+
+        `take` is called in the outbox' thread, and again where the file turns out to be damaged.
+        """
+        await self._run(self._add_from, take)
+
     async def targets(self) -> list[WriteTarget]:
         """Return the targets that samples wait for."""
         return await self._run(self._targets)
@@ -497,6 +504,11 @@ class Outbox:
             )
         for export_id, count in counts.items():
             self._waiting[export_id] += count
+
+    def _add_from(self, take: Callable[[], list[Sample]]) -> None:
+        if samples := take():
+            self._add(samples)
+            samples.clear()
 
     def _targets(self) -> list[WriteTarget]:
         rows = self._db.execute(

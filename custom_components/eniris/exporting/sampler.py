@@ -1,10 +1,11 @@
 """The sampler: state changes of the followed entities become samples, and reach the disk."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 import logging
 from typing import Any, Final
 
@@ -55,7 +56,12 @@ class _Followed:
 
 
 class Sampler:
-    """Follows the entities of all exports. Does next to nothing per event: one conversion."""
+    """Follows the entities of all exports. On the event loop it only notes what happens.
+
+    What was noted is carried out in the outbox' thread when it is put on disk: values are converted and trackers
+    told of them, in the order in which they were noted. Trackers go by the times that they are told, so it
+    makes no difference to them when that is.
+    """
 
     def __init__(
         self,
@@ -73,9 +79,13 @@ class Sampler:
             for export in exports
             for exported in export.fields
         ]
-        self._disabled = {export.id for export in exports if not export.enabled}
+        self._timed = [each for each in self._followed if each.export.when.is_timed]
         self._by_entity: dict[str, list[_Followed]] = {}
         self._gone: list[_Followed] = []
+        self._noted: deque[Callable[[], None]] = deque()
+        """What is yet to be carried out in the outbox' thread."""
+        # What follows, and all trackers, are known to that thread alone while it works
+        self._disabled = {export.id for export in exports if not export.enabled}
         self._pending: list[Sample] = []
         self._flushing = asyncio.Lock()
         self._unsubscribe_states: CALLBACK_TYPE | None = None
@@ -109,25 +119,22 @@ class Sampler:
             if unsubscribe is not None:
                 unsubscribe()
         self._unsubscribe_registry = self._unsubscribe_states = None
-        for followed in self._followed:
-            followed.tracker.finish()
+        self._noted.extend(followed.tracker.finish for followed in self._followed)
         await self.async_flush()
 
     @callback
     def async_enable(self, export_id: str, enabled: bool) -> None:
         """Collect the values of an export, or collect nothing of it."""
-        if enabled:
-            self._disabled.discard(export_id)
-        else:
-            self._disabled.add(export_id)
+        note = self._disabled.discard if enabled else self._disabled.add
+        self._noted.append(partial(note, export_id))
         now = dt_util.utcnow()
         for entity_id, all_followed in self._by_entity.items():
             state = self._hass.states.get(entity_id) if enabled else None
             for followed in all_followed:
                 if followed.export.id == export_id:
-                    followed.observe(state, now)
+                    self._noted.append(partial(followed.observe, state, now))
                     if not enabled:
-                        followed.tracker.finish()
+                        self._noted.append(followed.tracker.finish)
 
     @callback
     def _async_follow(self) -> None:
@@ -140,7 +147,7 @@ class Sampler:
             if entity_id is None:
                 self._gone.append(followed)
                 # Else its last value would be repeated for ever
-                followed.observe(None, now)
+                self._noted.append(partial(followed.observe, None, now))
                 self._issues.entity_gone(
                     followed.export,
                     followed.exported.field,
@@ -162,13 +169,8 @@ class Sampler:
         # before keeps its time, and the service overwrites equal points
         for entity_id in new:
             if (state := self._hass.states.get(entity_id)) is not None:
-                for followed in self._active(entity_id):
-                    followed.catch_up(state, now)
-
-    def _active(self, entity_id: str) -> Iterable[_Followed]:
-        for followed in self._by_entity.get(entity_id, ()):
-            if followed.export.id not in self._disabled:
-                yield followed
+                all_followed = self._by_entity[entity_id]
+                self._noted.append(partial(self._catch_up, all_followed, state, now))
 
     @callback
     def _async_registry_updated(
@@ -187,23 +189,53 @@ class Sampler:
 
     @callback
     def _async_state_changed(self, event: Event[EventStateChangedData]) -> None:
-        new, old = event.data["new_state"], event.data["old_state"]
-        time = event.time_fired if new is None else new.last_updated
-        for followed in self._active(event.data["entity_id"]):
-            # A change of something else is none of this field
-            if old is None or followed.gist(new) != followed.gist(old):
-                followed.observe(new, time)
+        all_followed = self._by_entity.get(event.data["entity_id"])
+        if all_followed is not None:
+            self._noted.append(partial(self._change, all_followed, event))
 
     @callback
     def async_advance(self) -> None:
         """Take the samples that the time which has passed asks for."""
-        now = dt_util.utcnow()
-        for followed in self._followed:
+        if self._timed:
+            self._noted.append(partial(self._advance, dt_util.utcnow()))
+
+    def _take(self) -> list[Sample]:
+        """Carry out what was noted, and return what is to be put on disk."""
+        for _ in range(len(self._noted)):
+            note = self._noted.popleft()
+            try:
+                note()
+            except Exception:
+                # As Home Assistant does with listeners: none of the others is to suffer
+                _LOGGER.exception("A value could not be taken")
+        return self._pending
+
+    def _change(
+        self, all_followed: Sequence[_Followed], event: Event[EventStateChangedData]
+    ) -> None:
+        new, old = event.data["new_state"], event.data["old_state"]
+        time = event.time_fired if new is None else new.last_updated
+        for followed in all_followed:
+            # A change of something else is none of this field
+            if followed.export.id not in self._disabled and (
+                old is None or followed.gist(new) != followed.gist(old)
+            ):
+                followed.observe(new, time)
+
+    def _catch_up(
+        self, all_followed: Sequence[_Followed], state: State, now: datetime
+    ) -> None:
+        for followed in all_followed:
+            if followed.export.id not in self._disabled:
+                followed.catch_up(state, now)
+
+    def _advance(self, now: datetime) -> None:
+        for followed in self._timed:
             if followed.export.id not in self._disabled:
                 followed.tracker.advance(now)
 
     async def async_flush(self) -> None:
-        """Put all samples in memory on disk; while that fails they stay in memory.
+        """Put on disk all that was noted so far; while that fails the samples stay in memory.
 
         No more than `MEMORY_LIMIT` of them: beyond it the oldest are dropped, and counted.
         """
@@ -212,12 +244,11 @@ class Sampler:
             await self._flush()
 
     async def _flush(self) -> None:
-        if not self._pending:
+        if not self._noted and not self._pending:
             await self._count_dropped()
             return
-        samples = self._pending.copy()
         try:
-            await self._outbox.add(samples)
+            await self._outbox.add_from(self._take)
         except OutboxError as err:
             if self.problem is None:
                 _LOGGER.error(
@@ -228,8 +259,6 @@ class Sampler:
             self.problem = str(err)
             self._drop_oldest()
             return
-        # Not before: Home Assistant cancels this when it stops, and twice on disk does no harm
-        del self._pending[: len(samples)]
         if self.problem is not None:
             self.problem = None
             if self._not_counted:

@@ -22,6 +22,7 @@ from ..api import (
     ForbiddenError,
     NotFoundError,
     PayloadTooLargeError,
+    Point,
     ReauthenticationRequiredError,
     Session,
     UnprocessableError,
@@ -381,9 +382,9 @@ class Sender:
     ) -> Outcome:
         """Send one request and do as the API's table of statuses says; `forget` what is stored."""
         if len(samples) < _MERGED_AT_ONCE:
-            points = merge_points(samples)
+            points, types = _prepare(samples)
         else:
-            points = await self._hass.async_add_executor_job(merge_points, samples)
+            points, types = await self._hass.async_add_executor_job(_prepare, samples)
         try:
             await self._session.write_telemetry(
                 target, points, wire_format=self._wire_format
@@ -412,12 +413,16 @@ class Sender:
         except EnirisError as err:
             return self._postpone(target, state, err, paused=False)
         await forget(samples)
-        self._note_success(target, state, samples)
+        self._note_success(target, state, samples, types)
         return Outcome.STORED
 
     @callback
     def _note_success(
-        self, target: WriteTarget, state: TargetState, samples: list[StoredSample]
+        self,
+        target: WriteTarget,
+        state: TargetState,
+        samples: list[StoredSample],
+        types: set[FieldType],
     ) -> None:
         if state.failures:
             _LOGGER.info("Uploads to %s work again", target.database)
@@ -428,10 +433,7 @@ class Sender:
         if state.size < BATCH_BYTES and time.monotonic() >= state.larger_from:
             state.size = min(2 * state.size, BATCH_BYTES)
             state.larger_from = time.monotonic() + _LARGER_AFTER
-        state.stored_fields |= {
-            field_type(sample.measurement, sample.field, sample.value)
-            for sample in samples
-        }
+        state.stored_fields |= types
         self._issues.target_works(target)
         if state.refused_fields:
             stored = {(sample.measurement, sample.field) for sample in samples}
@@ -478,6 +480,14 @@ class Sender:
             )
         state.failures += 1
         return Outcome.LATER
+
+
+def _prepare(samples: list[StoredSample]) -> tuple[list[Point], set[FieldType]]:
+    """Return the points of a request, and the types that their fields have."""
+    types = {
+        field_type(sample.measurement, sample.field, sample.value) for sample in samples
+    }
+    return merge_points(samples), types
 
 
 def more_careless(careful: int | None, stored: int) -> int | None:

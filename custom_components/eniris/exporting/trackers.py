@@ -98,7 +98,9 @@ class ChangeTracker:
             self._emit(*sample)
 
     def _send_waiting(self, now: datetime) -> None:
-        if self._waiting is None or not self._elapsed(now, self._shortest):
+        if self._waiting is None or (
+            self._shortest and not self._elapsed(now, self._shortest)
+        ):
             return
         (time, value), self._waiting = self._waiting, None
         self._due_at = (
