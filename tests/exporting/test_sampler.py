@@ -594,3 +594,36 @@ async def test_clock_set_back(
         await exporter.async_upload_now()
     assert received.values() == [(-588, 2.0), (0, 1.0)]
     assert received.values("b_W") == [(-580, 2.0), (10, 1.0)]
+
+
+@pytest.mark.expected_log("cannot be put on disk")
+@pytest.mark.expected_log("the oldest are dropped")
+@pytest.mark.expected_log("can be put on disk again; 40 were lost")
+async def test_memory_is_bounded_without_a_file(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a damaged file cannot even be followed by a new one, the newest values are kept."""
+    monkeypatch.setattr(sampler_module, "MEMORY_LIMIT", 10)
+    entry = await add_account(export_data(A_FIELD))
+    await clock.advance(2)
+    outbox = entry.runtime_data.exporter.outbox
+
+    def refuse(_outbox: object) -> None:
+        raise OSError("no space for a file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(outbox), "_open", refuse)
+        outbox._lost = True
+        for number in range(50):
+            hass.states.async_set("sensor.a", str(number))
+            await clock.advance(1)
+        assert in_memory(entry) == 10
+    await clock.advance(10)
+    assert [value for _, value in received.values()] == [
+        float(number) for number in range(40, 50)
+    ]
+    assert in_memory(entry) == 0

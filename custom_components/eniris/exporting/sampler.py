@@ -257,6 +257,8 @@ class Sampler:
                     err,
                 )
             self.problem = str(err)
+            # Where there is no file at all nothing was carried out, and what is noted has no other bound
+            await self._hass.async_add_executor_job(self._take)
             self._drop_oldest()
             return
         if self.problem is not None:
