@@ -647,9 +647,9 @@ def _delete_range(db: sqlite3.Connection, first: int, last: int) -> dict[str, in
     """Delete the samples with ids from `first` to `last`, and count them by export."""
     counts = dict(
         db.execute(
-            "SELECT export.name, count(*) FROM sample"
-            " JOIN export ON export.id = export_id"
-            " WHERE sample.id BETWEEN ? AND ? GROUP BY export_id",
+            "SELECT name, number FROM export JOIN (SELECT export_id, count(*) AS number"
+            " FROM sample WHERE id BETWEEN ? AND ? GROUP BY export_id)"
+            " ON export.id = export_id",
             (first, last),
         ).fetchall()
     )
@@ -894,7 +894,8 @@ def merge_points(samples: Iterable[StoredSample]) -> list[Point]:
         tuple[str, tuple[tuple[str, str], ...]], dict[int, dict[str, FieldValue]]
     ] = {}
     for _, _, measurement, tags, time_us, field, value in samples:
-        times = merged.setdefault((measurement, tags), {})
+        if (times := merged.get((measurement, tags))) is None:
+            times = merged[measurement, tags] = {}
         if (fields := times.get(time_us)) is None:
             times[time_us] = {field: value}
         else:
