@@ -14,6 +14,7 @@ from .points import check_integer, check_name, check_tag_value
 from .store import IncomingPoint
 
 _NAME = r"(?:\\.|[^,= \n\\]|\\(?=\n|\Z))+"
+_HEAD = re.compile(r"(?:\\.|[^ \n\\]|\\(?=\n|\Z))+")
 _MEASUREMENT = re.compile(r"(?:\\.|[^, \n\\])+")
 _TAG = re.compile(rf",({_NAME})=({_NAME})")
 _FIELD = re.compile(rf'({_NAME})=("(?:\\.|[^"\\])*"|[^, \n"]+)', re.DOTALL)
@@ -35,6 +36,7 @@ def parse_lines(
 ) -> list[IncomingPoint]:
     """Return the points of a text; one without a time gets `now_ns`. 400 names the line that is wrong."""
     points: list[IncomingPoint] = []
+    known: dict[str, SeriesKey] = {}
     position = 0
     while True:
         if skipped := _SKIPPED.match(text, position):
@@ -43,7 +45,7 @@ def parse_lines(
             return points
         try:
             point, position = _parse_line(
-                text, position, database, retention_policy, now_ns
+                text, position, database, retention_policy, now_ns, known
             )
         except ApiError as err:
             line = text[position:].partition("\n")[0][:200]
@@ -52,22 +54,20 @@ def parse_lines(
 
 
 def _parse_line(
-    text: str, position: int, database: str, retention_policy: str, now_ns: int
+    text: str,
+    position: int,
+    database: str,
+    retention_policy: str,
+    now_ns: int,
+    known: dict[str, SeriesKey],
 ) -> tuple[IncomingPoint, int]:
-    if (match := _MEASUREMENT.match(text, position)) is None:
-        raise bad_request("missing measurement")
-    measurement = check_name(_unescape(match[0]), "measurement")
-    position = match.end()
-
-    tags: dict[str, str] = {}
-    while match := _TAG.match(text, position):
-        key = check_name(_unescape(match[1]), "tag key")
-        if key in tags:
-            raise bad_request(f"duplicate tag '{key}'")
-        tags[key] = check_tag_value(_unescape(match[2]), f"tag '{key}'")
-        position = match.end()
-    if not text.startswith(" ", position):
-        raise bad_request("invalid tag or missing fields")
+    head = _HEAD.match(text, position)
+    if head is not None and (series := known.get(head[0])) is not None:
+        position = head.end()
+    else:
+        start = position
+        series, position = _parse_series(text, position, database, retention_policy)
+        known[text[start:position]] = series
     while text.startswith(" ", position):
         position += 1
 
@@ -87,10 +87,31 @@ def _parse_line(
         position = match.end()
     if (match := _LINE_END.match(text, position)) is None:
         raise bad_request("invalid timestamp or trailing text")
+    return IncomingPoint(series, time_ns, fields), match.end()
+
+
+def _parse_series(
+    text: str, position: int, database: str, retention_policy: str
+) -> tuple[SeriesKey, int]:
+    """Return what stands before the first space that is not escaped, and where that is."""
+    if (match := _MEASUREMENT.match(text, position)) is None:
+        raise bad_request("missing measurement")
+    measurement = check_name(_unescape(match[0]), "measurement")
+    position = match.end()
+
+    tags: dict[str, str] = {}
+    while match := _TAG.match(text, position):
+        key = check_name(_unescape(match[1]), "tag key")
+        if key in tags:
+            raise bad_request(f"duplicate tag '{key}'")
+        tags[key] = check_tag_value(_unescape(match[2]), f"tag '{key}'")
+        position = match.end()
+    if not text.startswith(" ", position):
+        raise bad_request("invalid tag or missing fields")
     series = SeriesKey(
         database, retention_policy, measurement, tuple(sorted(tags.items()))
     )
-    return IncomingPoint(series, time_ns, fields), match.end()
+    return series, position
 
 
 def _unescape(text: str) -> str:

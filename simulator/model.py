@@ -5,7 +5,6 @@ Neither imports the other.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -13,8 +12,7 @@ type FieldValue = float | int | bool | str
 type Tags = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SeriesKey:
+class SeriesKey(NamedTuple):
     """Identity of a series; `tags` are sorted by key."""
 
     database: str

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from .errors import bad_request
-from .model import FieldValue, SeriesKey
+from .errors import ApiError, bad_request
+from .model import SeriesKey
 from .shapes import as_list, as_object, as_str
 from .store import IncomingPoint
 from .timestamps import parse_iso_ns
@@ -48,52 +48,75 @@ def parse_points(
     items = as_list(value, "The body")
     if not items:
         raise bad_request("The body has no points")
-    return [
-        _parse_point(item, f"point {index}", database, retention_policy)
-        for index, item in enumerate(items)
-    ]
+    series = _SeriesReader(database, retention_policy)
+    points: list[IncomingPoint] = []
+    for item in items:
+        try:
+            points.append(_parse_point(item, series))
+        except ApiError as err:
+            raise bad_request(f"point {len(points)}: {err.detail}") from err
+    return points
 
 
-def _parse_point(
-    value: Any, where: str, database: str, retention_policy: str
-) -> IncomingPoint:
-    point = as_object(value, where, required=_POINT_KEYS)
-    measurement = check_name(
-        as_str(point["measurement"], f"{where}: measurement"), f"{where}: measurement"
-    )
+class _SeriesReader:
+    """Series and names of fields, each checked where it first stands in a body."""
+
+    def __init__(self, database: str, retention_policy: str) -> None:
+        self._database = database
+        self._retention_policy = retention_policy
+        self._series: dict[tuple[str, tuple[tuple[str, str], ...]], SeriesKey] = {}
+        self.fields: set[str] = set()
+
+    def series(self, measurement: str, tags: dict[str, Any]) -> SeriesKey:
+        """Return a series; 400 for a measurement, tag or value of one that is not valid."""
+        for key, tag in tags.items():
+            if not isinstance(tag, str):
+                raise bad_request(f"tag '{key}' has to be a string")
+        # With strings alone as values, so that none is taken for another that equals it
+        named = (measurement, tuple(tags.items()))
+        if (series := self._series.get(named)) is None:
+            check_name(measurement, "measurement")
+            for key, tag in tags.items():
+                check_name(key, "tag")
+                check_tag_value(tag, f"tag '{key}'")
+            series = self._series[named] = SeriesKey(
+                self._database,
+                self._retention_policy,
+                measurement,
+                tuple(sorted(tags.items())),
+            )
+        return series
+
+
+def _parse_point(value: Any, reader: _SeriesReader) -> IncomingPoint:
+    point = as_object(value, "the point", required=_POINT_KEYS)
+    measurement = as_str(point["measurement"], "measurement")
     try:
-        time_ns = check_integer(
-            parse_iso_ns(as_str(point["time"], f"{where}: time")), f"{where}: time"
-        )
+        time_ns = check_integer(parse_iso_ns(as_str(point["time"], "time")), "time")
     except ValueError as err:
-        raise bad_request(f"{where}: {err}") from err
+        raise bad_request(str(err)) from err
     tags = point["tags"]
     fields = point["fields"]
     if not isinstance(tags, dict) or not isinstance(fields, dict):
-        raise bad_request(f"{where}: tags and fields have to be objects")
+        raise bad_request("tags and fields have to be objects")
     if not fields:
-        raise bad_request(f"{where}: there are no fields")
-    for key, tag in tags.items():
-        check_name(key, f"{where}: tag")
-        check_tag_value(as_str(tag, f"{where}: tag '{key}'"), f"{where}: tag '{key}'")
-    for key, field in fields.items():
-        check_name(key, f"{where}: field")
-        _check_field(field, f"{where}: field '{key}'")
-    series = SeriesKey(
-        database, retention_policy, measurement, tuple(sorted(tags.items()))
-    )
+        raise bad_request("there are no fields")
+    series = reader.series(measurement, tags)
+    for name, field in fields.items():
+        if name not in reader.fields:
+            reader.fields.add(check_name(name, "field"))
+        if not isinstance(field, float) or not math.isfinite(field):
+            _check_other_field(field, name)
     return IncomingPoint(series, time_ns, fields)
 
 
-def _check_field(value: Any, where: str) -> FieldValue:
+def _check_other_field(value: Any, name: str) -> None:
     match value:
         case bool() | str():
-            return value
+            pass
         case int():
-            return check_integer(value, where)
-        case float() if math.isfinite(value):
-            return value
+            check_integer(value, f"field '{name}'")
         case _:
             raise bad_request(
-                f"{where} has to be a finite number, a boolean or a string"
+                f"field '{name}' has to be a finite number, a boolean or a string"
             )

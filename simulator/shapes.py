@@ -51,6 +51,8 @@ def as_object(
     """Return an object that has all `required` keys and none beyond `optional`."""
     if not isinstance(value, dict):
         raise bad_request(f"{where} has to be an object")
+    if value.keys() == required:
+        return value
     if missing := sorted(required - value.keys()):
         raise bad_request(f"{where} lacks {', '.join(missing)}")
     if unknown := sorted(value.keys() - required - optional):

@@ -3,7 +3,7 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .model import FieldValue, SeriesKey
 from .timestamps import format_ns
@@ -14,18 +14,17 @@ type FieldType = Literal["float", "integer", "boolean", "string"]
 def field_type(value: FieldValue) -> FieldType:
     """Return the name that InfluxDB gives to the type of a value."""
     match value:
+        case float():
+            return "float"
         case bool():
             return "boolean"
         case int():
             return "integer"
-        case float():
-            return "float"
         case _:
             return "string"
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingPoint:
+class IncomingPoint(NamedTuple):
     """A point of a write, already checked by itself."""
 
     series: SeriesKey
@@ -99,19 +98,25 @@ class PointStore:
     def write(self, points: Iterable[IncomingPoint]) -> None:
         """Store the points of one accepted write."""
         self.batches += 1
-        for point in points:
+        for series, time_ns, fields in points:
             self.received += 1
-            stored = self._series.setdefault(point.series, _StoredSeries())
-            if (row := stored.rows.get(point.time_ns)) is None:
-                insort(stored.times, point.time_ns)
-                stored.rows[point.time_ns] = row = {}
+            if (stored := self._series.get(series)) is None:
+                stored = self._series[series] = _StoredSeries()
+            if (row := stored.rows.get(time_ns)) is None:
+                if stored.times and time_ns < stored.times[-1]:
+                    insort(stored.times, time_ns)
+                else:
+                    stored.times.append(time_ns)
+                stored.rows[time_ns] = dict(fields)
+                stored.writes[time_ns] = 1
             else:
                 self.overwritten += 1
-            stored.writes[point.time_ns] = stored.writes.get(point.time_ns, 0) + 1
-            row.update(point.fields)
-            stored.names.update(point.fields)
-            for name, value in point.fields.items():
-                self._types[_type_key(point.series, name)] = field_type(value)
+                row.update(fields)
+                stored.writes[time_ns] += 1
+            for name, value in fields.items():
+                if name not in stored.names:
+                    stored.names.add(name)
+                    self._types[_type_key(series, name)] = field_type(value)
 
     def type_of(self, series: SeriesKey, name: str) -> FieldType | None:
         """Return the type that the first write gave to a field; it goes by namespace and measurement, not by tags."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 import zlib
 
 from aiohttp import web
@@ -20,6 +21,14 @@ from .world_index import WorldIndex
 
 _LINE_PROTOCOL_TYPES = frozenset({"text/plain", "application/octet-stream"})
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+
+class _SentType(NamedTuple):
+    """The type with which a message sends a field of a measurement, and a series that has it."""
+
+    series: SeriesKey
+    name: str
+    type: FieldType
 
 
 class WriteApi:
@@ -80,9 +89,9 @@ class WriteApi:
             points = parse_points(parse_json(body), database, retention_policy)
         else:
             points = self._parse_lines(body, database, retention_policy, now_ns)
-        self._refuse_mixed_types(points)
+        types = self._types_within(points)
         self._refuse_times(points, now_ns)
-        self._refuse_other_types(points, now_ns)
+        self._refuse_other_types(types, now_ns)
         self._store.write(points)
         entry.points = len(points)
         return web.Response(status=204)
@@ -148,22 +157,26 @@ class WriteApi:
         return points
 
     @staticmethod
-    def _refuse_mixed_types(points: Sequence[IncomingPoint]) -> None:
-        types: dict[tuple[str, str], FieldType] = {}
-        for point in points:
-            for name, value in point.fields.items():
+    def _types_within(points: Sequence[IncomingPoint]) -> list[_SentType]:
+        """Return each field of each measurement once, with its type; 422 for one with two types."""
+        types: dict[tuple[str, str], _SentType] = {}
+        for series, _, fields in points:
+            for name, value in fields.items():
+                key = (series.measurement, name)
                 sent = field_type(value)
-                first = types.setdefault((point.series.measurement, name), sent)
-                if sent != first:
+                if (first := types.get(key)) is None:
+                    types[key] = _SentType(series, name, sent)
+                elif sent != first.type:
                     raise ApiError(
                         422,
                         _conflict(
-                            point.series,
+                            series,
                             name,
                             sent,
-                            f"but another point sends type {first}",
+                            f"but another point sends type {first.type}",
                         ),
                     )
+        return list(types.values())
 
     def _refuse_times(self, points: Sequence[IncomingPoint], now_ns: int) -> None:
         oldest = now_ns - round(self._switches.max_age_s * NS_PER_S)
@@ -176,20 +189,17 @@ class WriteApi:
                     f'"{point.series.measurement}" is outside the allowed time range',
                 )
 
-    def _refuse_other_types(self, points: Sequence[IncomingPoint], now_ns: int) -> None:
-        for point in points:
-            for name, value in point.fields.items():
-                sent = field_type(value)
-                stored = self._store.type_of(point.series, name) or self._index.type_of(
-                    point.series, name, now_ns // NS_PER_MS
+    def _refuse_other_types(self, types: Sequence[_SentType], now_ns: int) -> None:
+        """409 for a type other than the stored one, which goes by measurement, not by tags."""
+        for series, name, sent in types:
+            stored = self._store.type_of(series, name) or self._index.type_of(
+                series, name, now_ns // NS_PER_MS
+            )
+            if stored is not None and sent != stored:
+                raise ApiError(
+                    409,
+                    _conflict(series, name, sent, f"already exists as type {stored}"),
                 )
-                if stored is not None and sent != stored:
-                    raise ApiError(
-                        409,
-                        _conflict(
-                            point.series, name, sent, f"already exists as type {stored}"
-                        ),
-                    )
 
 
 def _conflict(series: SeriesKey, name: str, sent: FieldType, other: str) -> str:

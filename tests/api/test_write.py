@@ -33,7 +33,7 @@ from custom_components.eniris.api import (
 )
 from custom_components.eniris.api.write import (
     GZIP_FROM,
-    check_point,
+    check_points,
     encode,
     encode_now,
     format_time,
@@ -401,7 +401,7 @@ INVALID = [
 def test_invalid_point(changes: dict[str, Any]) -> None:
     """A point that would be refused is found out, in either form, alone or among others."""
     with pytest.raises(EnirisQueryError):
-        check_point(point(**changes))
+        check_points([point(**changes)])
     for wire_format in FORMATS:
         with pytest.raises(EnirisQueryError):
             encode_now([point(), point(**changes)], wire_format)

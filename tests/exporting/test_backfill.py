@@ -649,9 +649,9 @@ def hold(
     """Hold a request; return what tells that it has come, and what lets it go on or fail."""
     reached, go_on = asyncio.Event(), asyncio.Event()
     requests = 0
-    write = Session.write_telemetry
+    write = Session.write_encoded
 
-    async def write_telemetry(*args: Any, **kwargs: Any) -> None:
+    async def write_encoded(*args: Any, **kwargs: Any) -> None:
         nonlocal requests
         requests += 1
         if requests == number:
@@ -661,7 +661,7 @@ def hold(
                 raise EnirisConnectionError("the connection was cut")
         await write(*args, **kwargs)
 
-    monkeypatch.setattr(Session, "write_telemetry", write_telemetry)
+    monkeypatch.setattr(Session, "write_encoded", write_encoded)
     return reached, go_on
 
 

@@ -374,7 +374,10 @@ async def test_at_most_a_mebibyte(outbox: Outbox, case: str, merged: bool) -> No
 
 
 async def test_merged_points(outbox: Outbox) -> None:
-    """Fields of the same series and time are one point; the later value of a field counts."""
+    """Fields of the same series and time are one point; the later value of a field counts.
+
+    Points of a series stand together.
+    """
     other = Series(TARGET, "gridMetrics", (("serialNr", "other"),))
     await outbox.add(
         [
@@ -388,8 +391,8 @@ async def test_merged_points(outbox: Outbox) -> None:
     points = merge_points(await outbox.batch(TARGET))
     assert [(point.time, dict(point.tags), point.fields) for point in points] == [
         (at(0), dict(SERIES.tags), {"a": 5.0, "b": 2.0}),
-        (at(0), dict(other.tags), {"a": 3.0}),
         (at(1), dict(SERIES.tags), {"a": 4.0}),
+        (at(0), dict(other.tags), {"a": 3.0}),
     ]
 
 

@@ -12,7 +12,12 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from custom_components.eniris.api import WireFormat, WriteTarget
 from custom_components.eniris.const import CONF_OUTBOX, CONF_SIZE_LIMIT
 from custom_components.eniris.exporting.config import Series
-from custom_components.eniris.exporting.outbox import BATCH_BYTES, Outbox, Sample
+from custom_components.eniris.exporting.outbox import (
+    BATCH_BYTES,
+    Limits,
+    Outbox,
+    Sample,
+)
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.const import (
     CONF_PASSWORD,
@@ -459,6 +464,41 @@ async def test_ten_bad_among_5000(kit: SenderKit, received: Received) -> None:
     assert len(received.writes) <= LIMIT * len(bad)
     assert len(received.values()) == 4990
     assert {value for value, _ in await kit.reasons()} == bad
+
+
+@SET_ASIDE
+async def test_bad_ones_in_a_backlog(kit: SenderKit, received: Received) -> None:
+    """What was made ready behind a batch that is refused is sent all the same, once and in order."""
+    bad = {4999, 5000, 7500, 11_999}
+    await kit.outbox.add(
+        [sample(TOO_OLD - n if n in bad else n / 10, float(n)) for n in range(12_000)]
+    )
+    await kit.upload()
+    assert [value for _, value in received.values()] == [
+        float(n) for n in range(12_000) if n not in bad
+    ]
+    assert {value for value, _ in await kit.reasons()} == bad
+    assert received.simulator.store.overwritten == 0
+    assert await kit.waiting() == 0
+
+
+@OUTAGE
+async def test_outage_in_a_backlog(
+    kit: SenderKit, received: Received, simulator: Simulator
+) -> None:
+    """What was made ready when the service went away is forgotten, and read anew afterwards."""
+    await kit.outbox.add([sample(n / 10, float(n)) for n in range(12_000)])
+    simulator.faults.add(PATH, "status", status=503, times=1)
+    await kit.upload()
+    assert await kit.waiting() == 12_000
+    dropped, _ = await kit.outbox.enforce(Limits(2**30, timedelta(seconds=1)), at(701))
+    assert dropped == 7000
+    await kit.wait(30)
+    await kit.upload()
+    assert received.statuses == [503, 204]
+    assert [value for _, value in received.values()] == [
+        float(n) for n in range(7000, 12_000)
+    ]
 
 
 @SET_ASIDE

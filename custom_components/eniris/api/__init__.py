@@ -49,7 +49,7 @@ from .telemetry import (
     is_queryable_field,
 )
 from .transport import Hosts
-from .write import Point, WireFormat, WriteTarget
+from .write import Body, Point, WireFormat, WriteTarget, encode_now
 
 __all__ = [
     "CREDENTIAL_LIMIT",
@@ -57,6 +57,7 @@ __all__ = [
     "AggregateFunction",
     "Authentication",
     "BadRequestError",
+    "Body",
     "BucketNamespace",
     "Budget",
     "CallFigures",
@@ -104,6 +105,7 @@ __all__ = [
     "UnprocessableError",
     "WireFormat",
     "WriteTarget",
+    "encode_now",
     "is_queryable_field",
     "skip_hash",
 ]

@@ -37,7 +37,7 @@ from .telemetry import (
     parse_statements,
 )
 from .transport import Answer, Hosts, clean, send
-from .write import Point, WireFormat, WriteTarget, encode
+from .write import Body, Point, WireFormat, WriteTarget, encode
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -283,11 +283,14 @@ class Session:
         """
         if not points:
             return 0
-        body = await encode(points, wire_format)
+        return await self.write_encoded(target, await encode(points, wire_format))
+
+    async def write_encoded(self, target: WriteTarget, body: Body) -> int:
+        """Store points that are encoded already; see `write_telemetry`."""
         await self._call(
             "POST",
             f"{self._hosts.ingress}/v1/telemetry",
-            params=target.as_params(wire_format),
+            params=target.as_params(body.wire_format),
             data=body.data,
             headers=body.headers,
             expected=(204,),

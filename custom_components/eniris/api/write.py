@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 import gzip
 import math
 import re
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -47,8 +48,7 @@ class WriteTarget:
         return params
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """Fields of one series at one time (aware). Integers are sent as they are: float ≠ int."""
 
     measurement: str
@@ -63,6 +63,7 @@ class Body:
 
     data: bytes
     headers: dict[str, str]
+    wire_format: WireFormat
 
 
 def name_problem(name: str) -> str | None:
@@ -76,24 +77,41 @@ def name_problem(name: str) -> str | None:
     return None
 
 
-def check_point(point: Point) -> None:
+def check_points(points: Sequence[Point]) -> None:
     """Raise `EnirisQueryError` for a point that the API page declares invalid."""
-    names = (point.measurement, *point.tags, *point.fields)
-    for name in names:
-        if problem := name_problem(name):
-            raise EnirisQueryError(f"{name!r} is not a valid name ({problem})")
-    if not point.fields:
-        raise EnirisQueryError("a point has at least one field")
-    for key, text in point.tags.items():
+    series: set[tuple[str, int]] = set()
+    names: set[str] = set()
+    for measurement, tags, time, fields in points:
+        # Points of one series that share their tags are looked at once
+        if (measurement, id(tags)) not in series:
+            _check_series(measurement, tags)
+            series.add((measurement, id(tags)))
+        if not fields:
+            raise EnirisQueryError("a point has at least one field")
+        for name, value in fields.items():
+            if name not in names:
+                _check_name(name)
+                names.add(name)
+            if isinstance(value, float):
+                if not math.isfinite(value):
+                    raise EnirisQueryError(f"field {name!r} is not a finite number")
+            elif isinstance(value, int) and value not in _INTEGERS:
+                raise EnirisQueryError(f"field {name!r} needs more than 64 bits")
+        if time.tzinfo is None:
+            raise EnirisQueryError("a point's time has a time zone")
+
+
+def _check_series(measurement: str, tags: Mapping[str, str]) -> None:
+    for name in (measurement, *tags):
+        _check_name(name)
+    for key, text in tags.items():
         if not text or "\n" in text:
             raise EnirisQueryError(f"tag {key!r} has no valid value")
-    for key, value in point.fields.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise EnirisQueryError(f"field {key!r} is not a finite number")
-        if isinstance(value, int) and value not in _INTEGERS:
-            raise EnirisQueryError(f"field {key!r} needs more than 64 bits")
-    if point.time.tzinfo is None:
-        raise EnirisQueryError("a point's time has a time zone")
+
+
+def _check_name(name: str) -> None:
+    if problem := name_problem(name):
+        raise EnirisQueryError(f"{name!r} is not a valid name ({problem})")
 
 
 async def encode(points: Sequence[Point], wire_format: WireFormat) -> Body:
@@ -105,12 +123,15 @@ async def encode(points: Sequence[Point], wire_format: WireFormat) -> Body:
 
 def encode_now(points: Sequence[Point], wire_format: WireFormat) -> Body:
     """Encode in the calling thread; raises `EnirisQueryError` for an invalid point."""
-    for point in points:
-        check_point(point)
+    check_points(points)
     headers: dict[str, str] = {}
     try:
         if wire_format is WireFormat.JSON:
-            data = orjson.dumps([_as_json(point) for point in points])
+            data = orjson.dumps(
+                [_as_json(point) for point in points],
+                default=_other_as_json,
+                option=orjson.OPT_UTC_Z,
+            )
             headers["Content-Type"] = "application/json"
         else:
             # No Content-Type, as the official driver does it
@@ -123,23 +144,28 @@ def encode_now(points: Sequence[Point], wire_format: WireFormat) -> Body:
         if len(compressed) < len(data):
             data = compressed
             headers["Content-Encoding"] = "gzip"
-    return Body(data, headers)
+    return Body(data, headers, wire_format)
 
 
 def _as_json(point: Point) -> dict[str, object]:
-    return {
-        "measurement": point.measurement,
-        "time": format_time(point.time),
-        "tags": dict(point.tags),
-        "fields": dict(point.fields),
-    }
+    measurement, tags, time, fields = point
+    if time.tzinfo is not UTC:
+        time = time.astimezone(UTC)
+    return {"measurement": measurement, "time": time, "tags": tags, "fields": fields}
+
+
+def _other_as_json(value: Any) -> object:
+    """Return what orjson does not write by itself: a mapping or a datetime of another class."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
 
 
 def format_time(moment: datetime) -> str:
     """Return ISO 8601 in UTC, as the API's example has it, with as many digits as it takes."""
-    text = moment.astimezone(UTC).replace(tzinfo=None)
-    precision = "seconds" if not text.microsecond else "microseconds"
-    return f"{text.isoformat(timespec=precision)}Z"
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 _NOT_FIRST_IN_LINE: Final = "#\t\0"
@@ -156,30 +182,37 @@ def _escape(text: str, kind: str) -> str:
     return _ESCAPED[kind].sub(r"\\\1", text)
 
 
-def _as_line(point: Point) -> str:
-    """Return InfluxDB line protocol with a time in nanoseconds.
+@lru_cache(maxsize=1024)
+def _line_series(measurement: str, tags: tuple[tuple[str, str], ...]) -> str:
+    """Return what a line begins with.
 
     Raises `EnirisQueryError` for a measurement that would not be read as one.
     """
-    if point.measurement[0] in _NOT_FIRST_IN_LINE:
-        raise EnirisQueryError(
-            f"{point.measurement!r} cannot begin a line of line protocol"
-        )
-    tags = "".join(
-        f",{_escape(key, 'key')}={_escape(value, 'key')}"
-        for key, value in sorted(point.tags.items())
+    if measurement[0] in _NOT_FIRST_IN_LINE:
+        raise EnirisQueryError(f"{measurement!r} cannot begin a line of line protocol")
+    keys = "".join(
+        f",{_escape(key, 'key')}={_escape(value, 'key')}" for key, value in tags
     )
-    fields = ",".join(
-        f"{_escape(key, 'key')}={_line_value(value)}"
-        for key, value in point.fields.items()
+    return f"{_escape(measurement, 'measurement')}{keys}"
+
+
+@lru_cache(maxsize=1024)
+def _line_field(name: str) -> str:
+    return _escape(name, "key")
+
+
+def _as_line(point: Point) -> str:
+    """Return InfluxDB line protocol with a time in nanoseconds; see `_line_series`."""
+    measurement, tags, time, fields = point
+    values = ",".join(
+        [f"{_line_field(name)}={_line_value(value)}" for name, value in fields.items()]
     )
-    elapsed = point.time - _EPOCH
+    elapsed = time - _EPOCH
     microseconds = (
         elapsed.days * 86_400 + elapsed.seconds
     ) * 1_000_000 + elapsed.microseconds
-    return (
-        f"{_escape(point.measurement, 'measurement')}{tags} {fields} {microseconds}000"
-    )
+    series = _line_series(measurement, tuple(sorted(tags.items())))
+    return f"{series} {values} {microseconds}000"
 
 
 def _line_value(value: FieldValue) -> str:

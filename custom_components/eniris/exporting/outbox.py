@@ -5,7 +5,7 @@ one that the service refuses takes no other with it.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -168,17 +168,21 @@ class Sample(NamedTuple):
     value: FieldValue
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSample:
+class StoredSample(NamedTuple):
     """A sample as it waits, with the id by which it is deleted."""
 
     id: int
     export_id: str
     measurement: str
     tags: tuple[tuple[str, str], ...]
-    time: datetime
+    time_us: int
     field: str
     value: FieldValue
+
+    @property
+    def time(self) -> datetime:
+        """When it was taken."""
+        return from_us(self.time_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,35 +479,25 @@ class Outbox:
             self._connection.close()
             self._connection = None
 
-    def _add(self, samples: Iterable[Sample]) -> None:
-        counts: defaultdict[str, int] = defaultdict(int)
+    def _add(self, samples: Sequence[Sample]) -> None:
         with self._db as db:
-            series_ids: dict[Series, tuple[int, int]] = {}
-            export_ids: dict[str, int] = {}
+            # By identity: to compare a series takes longer than all the rest
+            all_keys: dict[tuple[str, int], tuple[int, int, int]] = {}
             rows = []
-            for sample in samples:
-                if sample.series not in series_ids:
-                    series_ids[sample.series] = series_keys(db, sample.series)
-                if sample.export_id not in export_ids:
-                    export_ids[sample.export_id] = export_key(db, sample.export_id)
-                counts[sample.export_id] += 1
-                rows.append(
-                    (
-                        *series_ids[sample.series],
-                        export_ids[sample.export_id],
-                        to_us(sample.time),
-                        sample.field,
-                        sample.value,
-                    )
-                )
+            for export_id, series, moment, field, value in samples:
+                keys = all_keys.get((export_id, id(series)))
+                if keys is None:
+                    keys = (*series_keys(db, series), export_key(db, export_id))
+                    all_keys[export_id, id(series)] = keys
+                rows.append((*keys, to_us(moment), field, value))
             db.executemany(
                 "INSERT INTO sample"
                 " (target_id, series_id, export_id, time_us, field, value)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 rows,
             )
-        for export_id, count in counts.items():
-            self._waiting[export_id] += count
+        for sample in samples:
+            self._waiting[sample.export_id] += 1
 
     def _add_from(self, take: Callable[[], list[Sample]]) -> None:
         if samples := take():
@@ -552,17 +546,13 @@ class Outbox:
             return cut_batch(rows, max_size)
 
     def _delete_uploaded(self, samples: Sequence[StoredSample], now: float) -> None:
-        ids: defaultdict[str, list[tuple[int]]] = defaultdict(list)
-        for sample in samples:
-            ids[sample.export_id].append((sample.id,))
+        counts: Counter[str] = Counter(
+            dict.fromkeys((sample.export_id for sample in samples), 0)
+        )
         with self._db as db:
-            # What a limit has dropped in the meantime is counted already
-            counts = {
-                export_id: db.executemany(
-                    "DELETE FROM sample WHERE id = ?", its_ids
-                ).rowcount
-                for export_id, its_ids in ids.items()
-            }
+            for first, last in _ranges([sample.id for sample in samples]):
+                # What a limit has dropped in the meantime is counted already
+                counts.update(_delete_range(db, first, last))
             db.executemany(
                 "UPDATE export SET uploaded = uploaded + ?, last_upload = ?"
                 " WHERE name = ?",
@@ -608,7 +598,7 @@ class Outbox:
                     row[4],
                     row[5],
                     parse_tags(row[6]),
-                    from_us(row[7]),
+                    row[7],
                     row[8],
                     _parse_value(row[9]),
                 ),
@@ -692,20 +682,43 @@ class Outbox:
     def _drop_until(self, last_id: int) -> int:
         """Delete the samples up to an id, and count them."""
         with self._db as db:
-            rows = db.execute(
-                "SELECT export.name, count(*) FROM sample"
-                " JOIN export ON export.id = export_id"
-                " WHERE sample.id <= ? GROUP BY export_id",
-                (last_id,),
-            ).fetchall()
-            db.execute("DELETE FROM sample WHERE id <= ?", (last_id,))
+            counts = _delete_range(db, 0, last_id)
             db.executemany(
                 "UPDATE export SET dropped = dropped + ? WHERE name = ?",
-                [(count, name) for name, count in rows],
+                [(count, name) for name, count in counts.items()],
             )
-        for name, count in rows:
+        for name, count in counts.items():
             self._waiting[name] -= count
-        return sum(count for _, count in rows)
+        return sum(counts.values())
+
+
+def _delete_range(db: sqlite3.Connection, first: int, last: int) -> dict[str, int]:
+    """Delete the samples with ids from `first` to `last`, and count them by export."""
+    counts = dict(
+        db.execute(
+            "SELECT name, number FROM export JOIN (SELECT export_id, count(*) AS number"
+            " FROM sample WHERE id BETWEEN ? AND ? GROUP BY export_id)"
+            " ON export.id = export_id",
+            (first, last),
+        ).fetchall()
+    )
+    db.execute("DELETE FROM sample WHERE id BETWEEN ? AND ?", (first, last))
+    return counts
+
+
+def _ranges(ids: Iterable[int]) -> list[tuple[int, int]]:
+    """Return first and last of each run of consecutive numbers, in the order of `ids`."""
+    ranges: list[tuple[int, int]] = []
+    first = last = None
+    for id_ in ids:
+        if first is not None and last is not None and id_ != last + 1:
+            ranges.append((first, last))
+            first = None
+        first = id_ if first is None else first
+        last = id_
+    if first is not None and last is not None:
+        ranges.append((first, last))
+    return ranges
 
 
 _TABLES: Final = {
@@ -813,28 +826,36 @@ def cut_batch(rows: Iterable[tuple[Any, ...]], max_size: int) -> list[StoredSamp
     samples: list[StoredSample] = []
     points: set[tuple[int, int]] = set()
     size = 0
-    tags: dict[str, tuple[tuple[str, str], ...]] = {}
-    for id_, export_id, series_id, measurement, tag_text, time_us, field, value in rows:
-        if tag_text not in tags:
-            tags[tag_text] = parse_tags(tag_text)
-        sample = StoredSample(
-            id_,
-            export_id,
-            measurement,
-            tags[tag_text],
-            from_us(time_us),
-            field,
-            _parse_value(value),
-        )
+    # Tags, and the bytes of a point, by series; the bytes of a name by field
+    all_series: dict[int, tuple[tuple[tuple[str, str], ...], int]] = {}
+    names: dict[str, int] = {}
+    for (
+        id_,
+        export_id,
+        series_id,
+        measurement,
+        tag_text,
+        time_us,
+        field,
+        stored,
+    ) in rows:
+        if (series := all_series.get(series_id)) is None:
+            tags = parse_tags(tag_text)
+            series = all_series[series_id] = (tags, _json_of_point(measurement, tags))
+        if (name_size := names.get(field)) is None:
+            name_size = names[field] = _json_of_name(field)
+        value = _parse_value(stored)
         if (series_id, time_us) not in points:
             if len(points) == BATCH_POINTS:
                 break
             points.add((series_id, time_us))
-            size += _json_of_point(sample)
-        size += _json_of_field(sample)
+            size += series[1]
+        size += name_size + len(orjson.dumps(value))
         if samples and size > max_size:
             break
-        samples.append(sample)
+        samples.append(
+            StoredSample(id_, export_id, measurement, series[0], time_us, field, value)
+        )
     return samples
 
 
@@ -900,22 +921,22 @@ def export_key(db: sqlite3.Connection, name: str) -> int:
     return int(id_)
 
 
-def _json_of_point(sample: StoredSample) -> int:
+def _json_of_point(measurement: str, tags: tuple[tuple[str, str], ...]) -> int:
     """Return the bytes of a point's JSON without its fields, or a few more."""
-    return _JSON_OF_POINT + len(
-        orjson.dumps((sample.measurement, *sum(sample.tags, ())))
-    )
+    return _JSON_OF_POINT + len(orjson.dumps((measurement, *sum(tags, ()))))
 
 
-def _json_of_field(sample: StoredSample) -> int:
-    """Return the bytes of a field's JSON, or a few more."""
-    return len(orjson.dumps(sample.field)) + len(orjson.dumps(sample.value)) + len(":,")
+def _json_of_name(field: str) -> int:
+    """Return the bytes that go with the value of a field, or a few more."""
+    return len(orjson.dumps(field)) + len(":,")
 
 
 def json_size(samples: Iterable[StoredSample]) -> int:
     """Return the bytes that samples take in one request, or a few more."""
-    points = {(s.measurement, s.tags, s.time): s for s in samples}
-    return sum(map(_json_of_point, points.values())) + sum(map(_json_of_field, samples))
+    points = {(s.measurement, s.tags, s.time_us) for s in samples}
+    return sum(
+        _json_of_point(measurement, tags) for measurement, tags, _ in points
+    ) + sum(_json_of_name(s.field) + len(orjson.dumps(s.value)) for s in samples)
 
 
 def parse_tags(text: str) -> tuple[tuple[str, str], ...]:
@@ -929,14 +950,25 @@ def _parse_value(value: float | str) -> FieldValue:
 
 
 def merge_points(samples: Iterable[StoredSample]) -> list[Point]:
-    """Return the samples as points: those of the same series and time become one."""
+    """Return the samples as points: those of the same series and time become one.
+
+    Points of one series stand together, since what is alike compresses best when it is near.
+    """
     merged: dict[
-        tuple[str, tuple[tuple[str, str], ...], datetime], dict[str, FieldValue]
+        tuple[str, tuple[tuple[str, str], ...]], dict[int, dict[str, FieldValue]]
     ] = {}
-    for sample in samples:
-        fields = merged.setdefault((sample.measurement, sample.tags, sample.time), {})
-        fields[sample.field] = sample.value
-    return [
-        Point(measurement, dict(tags), moment, fields)
-        for (measurement, tags, moment), fields in merged.items()
-    ]
+    for _, _, measurement, tags, time_us, field, value in samples:
+        if (times := merged.get((measurement, tags))) is None:
+            times = merged[measurement, tags] = {}
+        if (fields := times.get(time_us)) is None:
+            times[time_us] = {field: value}
+        else:
+            fields[field] = value
+    points = []
+    for (measurement, tags), times in merged.items():
+        shared = dict(tags)
+        points += [
+            Point(measurement, shared, from_us(time_us), fields)
+            for time_us, fields in times.items()
+        ]
+    return points

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 import logging
 import random
 import time
@@ -14,6 +15,7 @@ from homeassistant.core import HomeAssistant, callback
 
 from ..api import (
     BadRequestError,
+    Body,
     ConflictError,
     EnirisConnectionError,
     EnirisError,
@@ -22,15 +24,15 @@ from ..api import (
     ForbiddenError,
     NotFoundError,
     PayloadTooLargeError,
-    Point,
     ReauthenticationRequiredError,
     Session,
     UnprocessableError,
     WireFormat,
     WriteTarget,
+    encode_now,
 )
 from .issues import Issues
-from .lane import FieldType, field_type
+from .lane import FieldType
 from .outbox import (
     BATCH_BYTES,
     Outbox,
@@ -58,7 +60,7 @@ _SMALLEST_SIZE: Final = 1024
 _LARGER_AFTER: Final = 3600.0
 """Seconds after a 413 until a larger request is tried, so that this costs one in vain at most."""
 
-_MERGED_AT_ONCE: Final = 200
+_ENCODED_AT_ONCE: Final = 100
 """Samples below which a thread costs more than the work."""
 
 _BAD_SAMPLE: Final = (
@@ -106,6 +108,77 @@ class TargetState:
 
 
 type Forget = Callable[[list[StoredSample]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Samples, and the request that stores them."""
+
+    samples: list[StoredSample]
+    types: set[FieldType]
+    body: Body | EnirisQueryError
+    """An error where one of them cannot be sent."""
+
+
+def _encode(samples: list[StoredSample], wire_format: WireFormat) -> _Batch:
+    named = {
+        (sample.measurement, sample.field, type(sample.value)) for sample in samples
+    }
+    body: Body | EnirisQueryError
+    try:
+        body = encode_now(merge_points(samples), wire_format)
+    except EnirisQueryError as err:
+        body = err
+    return _Batch(
+        samples,
+        {
+            FieldType(measurement, name, kind.__name__)
+            for measurement, name, kind in named
+        },
+        body,
+    )
+
+
+class _Window:
+    """The samples of a target with ids above one and up to another, batch by batch.
+
+    While a batch is under way the next is made ready, so that neither waits for the other.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int | None], Awaitable[_Batch | None]],
+        after_id: int,
+        until_id: int | None,
+    ) -> None:
+        """Take batches from `read`, which is given the ids."""
+        self._read = read
+        self._after_id = after_id
+        self._until_id = until_id
+        self._ahead: asyncio.Future[_Batch | None] | None = None
+
+    async def next(self) -> _Batch | None:
+        """Return the oldest batch, None where nothing is left."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return await self._read(self._after_id, self._until_id)
+        return await ahead
+
+    def make_ready(self, after: _Batch) -> None:
+        """Begin with the batch that comes after one, which is taken for stored."""
+        last_id = after.samples[-1].id
+        if self._until_id is not None and last_id < self._until_id:
+            self._ahead = asyncio.ensure_future(self._read(last_id, self._until_id))
+
+    def forget_ready(self) -> None:
+        """Begin with the oldest again: what was made ready is not what comes next."""
+        if self._ahead is not None:
+            self._ahead.cancel()
+            # Or its failure, which concerns nobody, would be logged
+            self._ahead.add_done_callback(
+                lambda ahead: None if ahead.cancelled() else ahead.exception()
+            )
+            self._ahead = None
 
 
 class LowerLane(Protocol):
@@ -269,35 +342,42 @@ class Sender:
         The oldest go first. What is taken while a backlog goes up takes turns with it, so that it
         never waits for more than one request. Nor does it wait for more than one of the lower lane.
         """
+        read = partial(self._read, target, state)
+        backlog = _Window(read, 0, 0)
         try:
-            backlog_until = await self._outbox.newest_id(target)
+            newest_id = await self._outbox.newest_id(target)
+            backlog = _Window(read, 0, newest_id)
             while True:
-                sent = await self._send_next(target, state, 0, backlog_until)
+                sent = await self._send_next(target, state, backlog)
                 if sent is None:
                     return
-                live = await self._send_next(target, state, backlog_until, None)
+                live = await self._send_next(
+                    target, state, _Window(read, newest_id, None)
+                )
                 if live is None:
                     return
-                if sent or live:
+                if sent:
                     continue
-                if (
+                if not live and (
                     self.lower_lane is None
                     or self._stopping
                     or not await self.lower_lane.send_next(target, state)
                 ):
                     return
-                backlog_until = await self._outbox.newest_id(target)
+                newest_id = await self._outbox.newest_id(target)
+                backlog = _Window(read, 0, newest_id)
         except OutboxError as err:
             _LOGGER.debug("The outbox failed during an upload, later again: %s", err)
+        finally:
+            backlog.forget_ready()
 
-    async def _send_next(
+    async def _read(
         self,
         target: WriteTarget,
         state: TargetState,
         after_id: int,
         until_id: int | None,
-    ) -> int | None:
-        """Send one batch; return how many samples it had, None when the target must wait."""
+    ) -> _Batch | None:
         samples = await self._outbox.batch(
             target,
             after_id=after_id,
@@ -305,12 +385,34 @@ class Sender:
             limit=state.careful,
             size=state.size,
         )
-        if not samples:
+        return await self._encoded(samples) if samples else None
+
+    async def _encoded(self, samples: list[StoredSample]) -> _Batch:
+        if len(samples) < _ENCODED_AT_ONCE:
+            return _encode(samples, self._wire_format)
+        return await self._hass.async_add_executor_job(
+            _encode, samples, self._wire_format
+        )
+
+    async def _send_next(
+        self, target: WriteTarget, state: TargetState, window: _Window
+    ) -> int | None:
+        """Send one batch; return how many samples it had, None when the target must wait."""
+        batch = await window.next()
+        if batch is None:
             return 0
-        outcome = await self._send(target, state, samples)
+        if state.careful is None:
+            window.make_ready(batch)
+        outcome = await self._send_batch(
+            target, state, batch, self._outbox.delete_uploaded
+        )
+        if outcome is Outcome.STORED:
+            state.careful = more_careless(state.careful, len(batch.samples))
+        else:
+            window.forget_ready()
         if outcome is Outcome.REFUSED:
-            outcome = await self._isolate(target, state, samples)
-        return None if outcome is Outcome.LATER else len(samples)
+            outcome = await self._isolate(target, state, batch.samples)
+        return None if outcome is Outcome.LATER else len(batch.samples)
 
     async def _isolate(
         self, target: WriteTarget, state: TargetState, samples: list[StoredSample]
@@ -381,14 +483,18 @@ class Sender:
         forget: Forget,
     ) -> Outcome:
         """Send one request and do as the API's table of statuses says; `forget` what is stored."""
-        if len(samples) < _MERGED_AT_ONCE:
-            points, types = _prepare(samples)
-        else:
-            points, types = await self._hass.async_add_executor_job(_prepare, samples)
+        return await self._send_batch(
+            target, state, await self._encoded(samples), forget
+        )
+
+    async def _send_batch(
+        self, target: WriteTarget, state: TargetState, batch: _Batch, forget: Forget
+    ) -> Outcome:
+        samples = batch.samples
         try:
-            await self._session.write_telemetry(
-                target, points, wire_format=self._wire_format
-            )
+            if isinstance(batch.body, EnirisQueryError):
+                raise batch.body
+            await self._session.write_encoded(target, batch.body)
         except ReauthenticationRequiredError as err:
             return self._stop_for_log_in(state, err)
         except PayloadTooLargeError as err:
@@ -413,16 +519,12 @@ class Sender:
         except EnirisError as err:
             return self._postpone(target, state, err, paused=False)
         await forget(samples)
-        self._note_success(target, state, samples, types)
+        self._note_success(target, state, batch.types)
         return Outcome.STORED
 
     @callback
     def _note_success(
-        self,
-        target: WriteTarget,
-        state: TargetState,
-        samples: list[StoredSample],
-        types: set[FieldType],
+        self, target: WriteTarget, state: TargetState, stored_types: set[FieldType]
     ) -> None:
         if state.failures:
             _LOGGER.info("Uploads to %s work again", target.database)
@@ -433,10 +535,10 @@ class Sender:
         if state.size < BATCH_BYTES and time.monotonic() >= state.larger_from:
             state.size = min(2 * state.size, BATCH_BYTES)
             state.larger_from = time.monotonic() + _LARGER_AFTER
-        state.stored_fields |= types
+        state.stored_fields |= stored_types
         self._issues.target_works(target)
         if state.refused_fields:
-            stored = {(sample.measurement, sample.field) for sample in samples}
+            stored = {(kind.measurement, kind.field) for kind in stored_types}
             for measurement, name in state.refused_fields & stored:
                 self._issues.field_stored(target, measurement, name)
             state.refused_fields -= stored
@@ -480,14 +582,6 @@ class Sender:
             )
         state.failures += 1
         return Outcome.LATER
-
-
-def _prepare(samples: list[StoredSample]) -> tuple[list[Point], set[FieldType]]:
-    """Return the points of a request, and the types that their fields have."""
-    types = {
-        field_type(sample.measurement, sample.field, sample.value) for sample in samples
-    }
-    return merge_points(samples), types
 
 
 def more_careless(careful: int | None, stored: int) -> int | None:
