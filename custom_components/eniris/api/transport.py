@@ -27,6 +27,8 @@ DEFAULT_TIMEOUT: Final = 30.0
 """Seconds for one request and its whole answer."""
 
 _MESSAGE_LIMIT: Final = 300
+_DIGITS: Final = 19
+"""From so many on an integer may need more than 64 bits."""
 _CALL: Final = re.compile(r".*(/(?:v1|auth|user)/[a-z0-9/-]+)")
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -61,9 +63,12 @@ class Answer:
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as err:
-            raise EnirisResponseError(
-                f"the answer is not valid JSON ({len(self.body)} bytes)"
-            ) from err
+            body = _almost_json(self.body)
+            if body is None:
+                raise EnirisResponseError(
+                    f"the answer is not valid JSON ({len(self.body)} bytes)"
+                ) from err
+            return body
 
     def text(self) -> str:
         """Return the body as text; raises `EnirisResponseError` where it is not UTF-8."""
@@ -168,6 +173,32 @@ async def _exchange(
     except ValueError as err:
         # aiohttp's word for an address or a header that cannot be sent at all
         raise EnirisConnectionError("the request could not be sent") from err
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _almost_json(body: bytes) -> Any:
+    """Return what is meant by a body that other languages write and take as JSON; else None.
+
+    `NaN` and `Infinity` become null, and half an emoji at the end of a name that was cut off becomes
+    a question mark: one such value must not cost all the others.
+    """
+    try:
+        value = stdlib_json.loads(
+            body.decode("utf-8-sig", "replace"),
+            parse_constant=lambda _: None,
+            parse_float=_finite,
+            parse_int=lambda digits: (
+                int(digits) if len(digits) < _DIGITS else _finite(digits)
+            ),
+        )
+        text = stdlib_json.dumps(value, ensure_ascii=False)
+        return orjson.loads(text.encode(errors="replace"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _path(url: str) -> str:
