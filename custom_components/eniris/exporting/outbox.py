@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+import errno
 import functools
 import json
 import logging
@@ -394,7 +395,7 @@ class Outbox:
         except (sqlite3.DatabaseError, IsADirectoryError, PermissionError) as err:
             if isinstance(err, sqlite3.Error) and not _is_damage(err):
                 raise
-            if not self._path.exists():
+            if not self._path.exists(follow_symlinks=False):
                 raise
             self._set_aside(err)
             self._connect()
@@ -454,7 +455,7 @@ class Outbox:
             aside = f"{aside.partition('~')[0]}~{number}"
         for suffix in _SIDE_FILES:
             file = self._path.with_name(f"{self._path.name}{suffix}")
-            if file.exists():
+            if file.exists(follow_symlinks=False):
                 file.replace(self._path.with_name(f"{aside}{suffix}"))
         _LOGGER.error(
             "The outbox %s cannot be read (%s); it was kept as %s and a new one begun",
@@ -739,8 +740,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     """Open or create the file, private to its owner; raises `sqlite3.DatabaseError`."""
     if path.exists() and not path.is_file():
         raise _UselessFileError("not a file")
-    # SQLite gives its side files the mode of the file itself
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        # SQLite gives its side files the mode of the file itself
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as err:
+        if err.errno == errno.ELOOP:
+            raise _UselessFileError("a link that leads to itself") from err
+        raise
     path.chmod(0o600)
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
@@ -774,14 +780,19 @@ def _version(connection: sqlite3.Connection) -> int:
     """Return the version of the file, 0 of an empty one; raises where it is no outbox."""
     version: int
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0 and not _columns(connection):
+    columns = _columns(connection)
+    if version == 0 and not columns:
         return 0
+    with closing(sqlite3.connect(":memory:")) as sound:
+        for number, step in enumerate(_STEPS, start=1):
+            sound.executescript(step)
+            # The number itself may be what is damaged
+            if version == number - 1 and columns >= _columns(sound):
+                version = number
+            if version == number and not columns >= _columns(sound):
+                raise _UselessFileError("tables are missing")
     if not 0 < version <= SCHEMA_VERSION:
         raise _UselessFileError(f"unknown version {version}")
-    with closing(sqlite3.connect(":memory:")) as sound:
-        sound.executescript("".join(_STEPS[:version]))
-        if not _columns(connection) >= _columns(sound):
-            raise _UselessFileError("tables are missing")
     return version
 
 
