@@ -44,6 +44,8 @@ from .exporting.outbox import Limits
 from .importing.coordinator import ImportOptions
 from .importing.plan import Preference
 
+_LOST_TOKEN: Final = "unreadable-token"
+
 
 def account_hosts(data: Mapping[str, Any]) -> Hosts:
     """Return the three base addresses of an entry's data or of the form.
@@ -67,12 +69,12 @@ def account_hosts(data: Mapping[str, Any]) -> Hosts:
 def stored_token(entry: ConfigEntry[Any]) -> RefreshToken:
     """Return the refresh token that an entry keeps.
 
-    One that cannot be read is empty, which the service refuses: then a new log-in is asked for.
+    In the place of one that cannot be read is one that the service refuses: a new log-in is asked for.
     """
     value = entry.data.get(CONF_REFRESH_TOKEN)
     issued_at = entry.data.get(CONF_REFRESH_TOKEN_ISSUED)
     return RefreshToken(
-        value if isinstance(value, str) and is_token(value) else "",
+        value if isinstance(value, str) and is_token(value) else _LOST_TOKEN,
         issued_at if _is_number(issued_at) and math.isfinite(issued_at) else 0.0,
     )
 
@@ -193,7 +195,7 @@ def note_damage(entry: ConfigEntry[Any]) -> None:
         )
         if str(entry.data.get(key)).rstrip("/") != address
     ]
-    if not stored_token(entry).value:
+    if stored_token(entry).value == _LOST_TOKEN:
         damaged.append(CONF_REFRESH_TOKEN)
     if entry.data.get(CONF_HISTORY) is not None and first_history(entry) is None:
         damaged.append(CONF_HISTORY)
