@@ -44,7 +44,7 @@ from .exporting.outbox import Limits
 from .importing.coordinator import ImportOptions
 from .importing.plan import Preference
 
-_LOST_TOKEN: Final = "unreadable-token"
+_LOST_TOKEN: Final = "unreadable-token"  # noqa: S105
 
 
 def account_hosts(data: Mapping[str, Any]) -> Hosts:

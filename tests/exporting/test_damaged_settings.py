@@ -176,6 +176,7 @@ async def test_what_has_a_default(
 
 
 @REPLACED
+@pytest.mark.expected_log("does not accept the stored log-in")
 async def test_without_a_token(
     hass: HomeAssistant, clock: Clock, add_account: AddAccount
 ) -> None:
