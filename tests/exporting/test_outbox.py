@@ -693,12 +693,8 @@ async def test_damaged_row(outbox: Outbox, path: Path, change: str) -> None:
 async def test_damaged_figures(outbox: Outbox, path: Path) -> None:
     """Figures that are none begin anew, and the account has its outbox all the same."""
     await outbox.add([sample(0)])
-    await outbox.run(
-        lambda db: (
-            db.execute("UPDATE export SET last_upload = 'x', uploaded = 'y'")
-            and db.commit()
-        )
-    )
+    change = "UPDATE export SET last_upload = 'x', uploaded = 'y'"
+    await outbox.run(lambda db: db.executescript(change))
     again = await reopened(outbox, path)
     figures = (await again.figures())["export"]
     assert (figures.waiting, figures.uploaded, figures.last_upload) == (1, 0, None)
