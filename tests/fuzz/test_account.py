@@ -165,7 +165,7 @@ def _claims_another(devices: list[Any]) -> bool:
     return any(ids.count(node_id) != 1 for node_id in UNTOUCHED)
 
 
-@effort(12)
+@effort(8)
 @given(damage=st.data(), power=st.integers(-9999, 9999))
 async def test_damaged_results(home: _Home, damage: st.DataObject, power: int) -> None:
     """A result of which anything is wrong costs itself: the value beside it is shown."""

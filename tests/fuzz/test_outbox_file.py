@@ -226,7 +226,7 @@ async def test_cut_off(
         await check(path)
 
 
-@effort(80)
+@effort(50)
 @given(
     flips=st.lists(
         st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)),
@@ -352,7 +352,7 @@ def damage_cells(path: Path, changes: list[tuple[tuple[str, str], float, Any]]) 
     db.close()
 
 
-@effort(100)
+@effort(60)
 @given(
     changes=st.lists(
         st.tuples(CELL, st.floats(0, 1, exclude_max=True), CELLS),

@@ -135,7 +135,7 @@ all_options = (
 )
 
 
-@effort(200)
+@effort(100)
 @given(data=exports)
 def test_any_export(data: Any) -> None:
     """What can be read makes an export, and what has been read is whole."""
@@ -152,7 +152,7 @@ def test_any_export(data: Any) -> None:
         assert f"{exported.entity}{exported.field}{exported.attribute}".encode()
 
 
-@effort(200)
+@effort(100)
 @given(data=accounts, options=all_options)
 def test_any_account(data: dict[str, Any], options: dict[str, Any]) -> None:
     """What an account needs is there, and no token goes where it could be read."""
