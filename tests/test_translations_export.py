@@ -164,6 +164,7 @@ async def test_issues(hass: HomeAssistant) -> None:
     export = Export.from_data("export", "House", export_data({"sensor.a": "x_W"}))
     target = WriteTarget("collector", "db", "rp_one_m")
     raised.entity_gone(export, "x_W", "sensor.a")
+    raised.export_damaged("export", "House", "collector")
     raised.role_missing(target, "403")
     raised.namespace_unknown(WriteTarget("other", "db", "rp_one_m"), "404")
     raised.type_conflict(target, "gridMetrics", "x_W", "float", "409")

@@ -1,6 +1,5 @@
 """Eniris SmartgridOne: an account's nodes as devices, and chosen entities to its telemetry."""
 
-from datetime import timedelta
 from pathlib import Path
 
 from homeassistant.config_entries import ConfigEntryState
@@ -22,32 +21,24 @@ from .account import (
     fingerprint,
     first_history,
     import_options,
+    note_damage,
+    outbox_limits,
     stored_token,
     token_data,
     wire_format,
 )
 from .api import EnirisError, RefreshToken, Session
-from .const import (
-    CONF_AGE_LIMIT,
-    CONF_OUTBOX,
-    CONF_SIZE_LIMIT,
-    DEFAULT_AGE_LIMIT,
-    DEFAULT_SIZE_LIMIT,
-    DOMAIN,
-    LOGGER,
-    SUBENTRY_EXPORT,
-)
+from .const import DOMAIN, LOGGER, SUBENTRY_EXPORT
 from .data import EnirisConfigEntry, EnirisData
 from .export_entity import (
     async_fire_history_exported,
     async_register_exports,
     export_identifier,
 )
-from .exporting.config import Export
-from .exporting.exporter import Exporter
+from .exporting.config import Export, read_data
+from .exporting.exporter import Damaged, Exporter
 from .exporting.issues import Issues
 from .exporting.outbox import (
-    Limits,
     NewerOutboxError,
     Outbox,
     OutboxError,
@@ -98,6 +89,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     An unreachable service or a dead token is no reason to fail: the export has to take samples
     all the same, and the import recovers by itself or by a re-authentication.
     """
+    note_damage(entry)
     token_in_use = stored_token(entry)
 
     @callback
@@ -117,20 +109,18 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         account_hosts(entry.data),
         on_refresh_token=store_refresh_token,
     )
+    exports, damaged = _read_exports(entry)
     exporter = Exporter(
         hass,
         session,
         Outbox(_outbox_path(hass, entry)),
-        [
-            Export.from_subentry(subentry)
-            for subentry in entry.subentries.values()
-            if subentry.subentry_type == SUBENTRY_EXPORT
-        ],
-        _outbox_limits(entry),
+        exports,
+        outbox_limits(entry),
         Issues(hass, entry.entry_id, entry.title, await instance_id.async_get(hass)),
         lambda: entry.async_start_reauth(hass),
         lambda job: async_fire_history_exported(hass, entry, job),
         wire_format(entry),
+        damaged,
     )
     outage = Outage(entry.title)
     options = import_options(entry)
@@ -219,10 +209,7 @@ async def async_remove_config_entry_device(
         return False
     kept = {(DOMAIN, node_id) for node_id in entry.runtime_data.nodes.data.by_id}
     kept.add(account_identifier(entry))
-    kept |= {
-        export_identifier(entry, export_id)
-        for export_id in entry.runtime_data.exporter.exports
-    }
+    kept |= {export_identifier(entry, export_id) for export_id in entry.subentries}
     return not kept & device.identifiers
 
 
@@ -230,12 +217,30 @@ def _outbox_path(hass: HomeAssistant, entry: EnirisConfigEntry) -> Path:
     return outbox_path(Path(hass.config.path(STORAGE_DIR)), entry.entry_id)
 
 
-def _outbox_limits(entry: EnirisConfigEntry) -> Limits:
-    options = entry.options.get(CONF_OUTBOX, {})
-    return Limits(
-        int(options.get(CONF_SIZE_LIMIT, DEFAULT_SIZE_LIMIT)) * 1024 * 1024,
-        timedelta(days=options.get(CONF_AGE_LIMIT, DEFAULT_AGE_LIMIT)),
-    )
+def _read_exports(entry: EnirisConfigEntry) -> tuple[list[Export], list[Damaged]]:
+    """Return the exports that can be carried out, and those that are damaged; some are both."""
+    exports: list[Export] = []
+    damaged: list[Damaged] = []
+    for subentry in entry.subentries.values():
+        if subentry.subentry_type != SUBENTRY_EXPORT:
+            continue
+        id_, title, legible = (
+            subentry.subentry_id,
+            subentry.title,
+            read_data(subentry.data),
+        )
+        if legible.replaced:
+            LOGGER.warning(
+                "Stored settings of the export %s cannot be used, so that the defaults"
+                " hold: %s",
+                title,
+                ", ".join(legible.replaced),
+            )
+        if legible.lost:
+            damaged.append(Damaged(id_, title, ", ".join(legible.lost)))
+        if legible.has_series:
+            exports.append(Export.from_data(id_, title, legible.data))
+    return exports, damaged
 
 
 @callback

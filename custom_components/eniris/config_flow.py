@@ -228,7 +228,7 @@ class EnirisConfigFlow(LoginFlow, domain=DOMAIN):
         )
 
     def _start_with(self, data: Mapping[str, Any]) -> None:
-        self._username = data[CONF_USERNAME]
+        self._username = data.get(CONF_USERNAME, "")
         self._addresses = {key: data[key] for key in ADDRESSES}
         self._proven = dict(self._addresses)
 
@@ -272,7 +272,7 @@ class EnirisConfigFlow(LoginFlow, domain=DOMAIN):
         before = fingerprint(entry)
         # By the time the update returns, a reload may have begun
         listens = bool(entry.update_listeners)
-        named_after_user = entry.title == entry.data[CONF_USERNAME]
+        named_after_user = entry.title == entry.data.get(CONF_USERNAME)
         self.hass.config_entries.async_update_entry(
             entry,
             title=self._username if named_after_user else entry.title,

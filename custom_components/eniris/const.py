@@ -67,6 +67,11 @@ CONF_OUTBOX: Final = "outbox"
 CONF_SIZE_LIMIT: Final = "size_limit"
 CONF_AGE_LIMIT: Final = "age_limit"
 
+SHORTEST_POLL_INTERVAL: Final = 10
+LONGEST_POLL_INTERVAL: Final = 3600
+LARGEST_SIZE: Final = 1_000_000
+LONGEST_AGE: Final = 3650
+
 DEFAULT_SIZE_LIMIT: Final = 1024
 """MiB on disk; enough for some ten million samples."""
 

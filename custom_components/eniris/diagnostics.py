@@ -27,7 +27,13 @@ from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.util import dt as dt_util
 
-from .account import account_hosts, import_options, stored_token, wire_format
+from .account import (
+    account_hosts,
+    import_options,
+    read_options,
+    stored_token,
+    wire_format,
+)
 from .api import Failure, Hosts, SeriesInfo, WriteTarget
 from .api.auth import REFRESH_TOKEN_LIFETIME
 from .api.calls import known_words
@@ -44,7 +50,7 @@ from .const import (
 )
 from .data import EnirisConfigEntry, EnirisData
 from .export_entity import export_identifier
-from .exporting.config import Export, async_entity_id
+from .exporting.config import Export, async_entity_id, read_data
 from .exporting.exporter import ACTION, Exporter
 from .exporting.lane import Job
 from .exporting.names import RETENTION_POLICIES
@@ -164,11 +170,19 @@ class _Report:
         self._data: EnirisData | None = (
             entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
         )
-        self._exports = [
-            Export.from_subentry(subentry)
+        stored = [
+            (subentry, read_data(subentry.data))
             for subentry in entry.subentries.values()
             if subentry.subentry_type == SUBENTRY_EXPORT
         ]
+        self._exports = [
+            Export.from_data(subentry.subentry_id, subentry.title, legible.data)
+            for subentry, legible in stored
+        ]
+        self._unread = {
+            subentry.subentry_id: [*legible.lost, *legible.replaced]
+            for subentry, legible in stored
+        }
 
     async def whole(self) -> dict[str, Any]:
         """Return the diagnostics of the account."""
@@ -240,7 +254,7 @@ class _Report:
     def _note_identities(self) -> None:
         """Label whatever is somebody's own, in an order that does not change by itself."""
         labels, entry = self._labels, self._entry
-        labels.of("user", str(entry.data[CONF_USERNAME]))
+        labels.of("user", str(entry.data.get(CONF_USERNAME)))
         labels.of("account", entry.title)
         labels.of("account", str(entry.unique_id))
         labels.of("token", stored_token(entry).value)
@@ -276,7 +290,7 @@ class _Report:
         entry, standard = self._entry, Hosts()
         hosts = account_hosts(entry.data)
         options = import_options(entry)
-        outbox = entry.options.get(CONF_OUTBOX, {})
+        outbox = read_options(entry.options)[0].get(CONF_OUTBOX, {})
         token = stored_token(entry)
         tokens: dict[str, Any] = {
             "refresh": {
@@ -511,6 +525,8 @@ class _Report:
             "is_enabled": export.enabled,
             "fields": [],
         }
+        if self._unread[export.id]:
+            part["unreadable"] = self._unread[export.id]
         for exported in export.fields:
             entity_id = async_entity_id(self._hass, exported.entity)
             if entity_id is not None:
@@ -531,7 +547,7 @@ class _Report:
                     "unit": _unit(attributes.get("unit_of_measurement")),
                 }
             )
-        if self._data is not None:
+        if self._data is not None and export.id in self._data.exporter.exports:
             exporter = self._data.exporter
             status = exporter.status(export.id)
             part["is_enabled"] = exporter.is_enabled(export.id)

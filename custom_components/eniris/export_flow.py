@@ -80,6 +80,7 @@ from .exporting.config import (
     async_entity_id,
     async_entity_reference,
     parse_series,
+    read_data,
 )
 from .exporting.names import (
     MEASUREMENTS,
@@ -212,13 +213,22 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Begin with what the export does today, and let the user choose what to change."""
         if not self._data:
             subentry = self._get_reconfigure_subentry()
-            self._data = {CONF_NAME: subentry.title, **subentry.data}
-            for row in subentry.data[CONF_FIELDS]:
+            legible = read_data(subentry.data)
+            self._data = {CONF_NAME: subentry.title, **legible.data}
+            for row in self._data[CONF_FIELDS]:
                 entity_id = async_entity_id(self.hass, row[CONF_ENTITY])
                 if entity_id is not None:
                     self._fields[entity_id] = row[CONF_FIELD]
                     self._attributes[entity_id] = row.get(CONF_ATTRIBUTE)
             self._accepted = _series_key(self._data)
+            if not legible.has_series:
+                # Of a damaged export; nothing else can be done before
+                self._errors = {
+                    key: "tag_missing" if key == CONF_TAGS else "name_empty"
+                    for key in legible.lost
+                    if key in self._data and key != CONF_FIELDS
+                }
+                return await self.async_step_where()
         return self.async_show_menu(
             step_id="reconfigure",
             menu_options=["where", "entities", "fields", "when", "trial"],
@@ -328,7 +338,8 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             **self._data,
             CONF_TAGS: [
                 f"{key}={value}" for key, value in self._data[CONF_TAGS].items()
-            ],
+            ]
+            or _NO_TAGS,
         }
 
     def _where_schema(self) -> vol.Schema:
@@ -518,8 +529,9 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             for subentry in entry.subentries.values()
             if subentry.subentry_type == SUBENTRY_EXPORT
             and subentry.subentry_id != own_id
-            and parse_series({**subentry.data, CONF_COLLECTOR: ""}) == here
-            for row in subentry.data[CONF_FIELDS]
+            and (legible := read_data(subentry.data)).has_series
+            and parse_series({**legible.data, CONF_COLLECTOR: ""}) == here
+            for row in legible.data[CONF_FIELDS]
         }
 
     async def async_step_when(
@@ -759,8 +771,11 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             subentry = self._get_reconfigure_subentry()
             # As it is by now: the switch may have been used while the dialog was open
             # So does what a newer version has added
+            legible = read_data(subentry.data).data
             data |= {
-                key: value for key, value in subentry.data.items() if key not in _FORMS
+                key: legible.get(key, value)
+                for key, value in subentry.data.items()
+                if key not in _FORMS
             }
             return self.async_update_and_abort(
                 self._entry, subentry, title=title, data=data

@@ -20,6 +20,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.util import dt as dt_util
 
+from .account import read_options
 from .api import WireFormat
 from .const import (
     CONF_AGE_LIMIT,
@@ -34,15 +35,15 @@ from .const import (
     DEFAULT_AGE_LIMIT,
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SIZE_LIMIT,
+    LARGEST_SIZE,
+    LONGEST_AGE,
+    LONGEST_POLL_INTERVAL,
+    SHORTEST_POLL_INTERVAL,
 )
 from .history_form import history_schema, history_start
 from .importing.history import History
 from .importing.plan import Preference
 from .recording import has_recorder
-
-LONGEST_INTERVAL: Final = 3600
-LARGEST_SIZE: Final = 1_000_000
-LONGEST_AGE: Final = 3650
 
 
 def _whole_number(least: int, most: int, unit: str) -> NumberSelector:
@@ -57,7 +58,9 @@ def _whole_number(least: int, most: int, unit: str) -> NumberSelector:
     )
 
 
-INTERVAL_SELECTOR: Final = _whole_number(10, LONGEST_INTERVAL, "s")
+INTERVAL_SELECTOR: Final = _whole_number(
+    SHORTEST_POLL_INTERVAL, LONGEST_POLL_INTERVAL, "s"
+)
 LIMIT_SELECTORS: Final = {
     CONF_SIZE_LIMIT: _whole_number(1, LARGEST_SIZE, "MiB"),
     CONF_AGE_LIMIT: _whole_number(0, LONGEST_AGE, "d"),
@@ -161,7 +164,7 @@ class EnirisOptionsFlow(OptionsFlow):
         return self.async_show_form(
             step_id="settings",
             data_schema=self.add_suggested_values_to_schema(
-                _schema(self._sites()), self.config_entry.options
+                _schema(self._sites()), read_options(self.config_entry.options)[0]
             ),
         )
 
@@ -247,7 +250,8 @@ class EnirisOptionsFlow(OptionsFlow):
 
     def _sites(self) -> dict[str, str]:
         """Return what can be chosen: the sites there are, and those chosen before."""
-        chosen = self.config_entry.options.get(CONF_IMPORT, {}).get(CONF_SITES, ())
+        options, _ = read_options(self.config_entry.options)
+        chosen = options.get(CONF_IMPORT, {}).get(CONF_SITES, ())
         sites = {node_id: node_id for node_id in chosen}
         if self.config_entry.state is ConfigEntryState.LOADED:
             sites |= self.config_entry.runtime_data.nodes.data.sites

@@ -15,6 +15,7 @@ from homeassistant.data_entry_flow import AbortFlow, FlowResult
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.selector import BooleanSelector, TextSelector
 
+from .account import read_options
 from .api import WriteTarget
 from .const import (
     CONF_AGE_LIMIT,
@@ -34,6 +35,9 @@ from .const import (
     DEFAULT_AGE_LIMIT,
     DEFAULT_SIZE_LIMIT,
     DOMAIN,
+    LARGEST_SIZE,
+    LONGEST_AGE,
+    LONGEST_POLL_INTERVAL,
     SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry
@@ -43,6 +47,7 @@ from .exporting.config import (
     async_entity_id,
     async_entity_reference,
     parse_series,
+    read_data,
 )
 from .exporting.exporter import Exporter
 from .exporting.issues import ATTR_ENTRY_ID, ATTR_EXPORT_ID, Detail
@@ -51,13 +56,7 @@ from .exporting.names import name_problem, namespace_problem
 from .exporting.outbox import OutboxError
 from .exporting.values import field_unit, unit_problem
 from .importing.plan import Preference
-from .options_flow import (
-    INTERVAL_SELECTOR,
-    LARGEST_SIZE,
-    LIMIT_SELECTORS,
-    LONGEST_AGE,
-    LONGEST_INTERVAL,
-)
+from .options_flow import INTERVAL_SELECTOR, LIMIT_SELECTORS
 
 _CONF_MOVE: Final = "move"
 
@@ -158,7 +157,7 @@ class _Fix(RepairsFlow, metaclass=ABCMeta):
         )
 
     def _options(self, entry: EnirisConfigEntry, section: str) -> dict[str, Any]:
-        return dict(entry.options.get(section, {}))
+        return read_options(entry.options)[0].get(section, {})
 
     async def _async_set_options(
         self, entry: EnirisConfigEntry, section: str, **changes: Any
@@ -186,9 +185,19 @@ class _Fix(RepairsFlow, metaclass=ABCMeta):
 
 
 def _exports(entry: EnirisConfigEntry) -> Iterator[ConfigSubentry]:
+    """Yield the exports that are known to write somewhere."""
     for subentry in entry.subentries.values():
-        if subentry.subentry_type == SUBENTRY_EXPORT:
+        if (
+            subentry.subentry_type == SUBENTRY_EXPORT
+            and read_data(subentry.data).has_series
+        ):
             yield subentry
+
+
+def _rows(export: ConfigSubentry) -> list[dict[str, Any]]:
+    """Return the fields of an export; those that cannot be read are not sent."""
+    rows: list[dict[str, Any]] = read_data(export.data).data[CONF_FIELDS]
+    return rows
 
 
 def _place(series: Series) -> tuple[Any, ...]:
@@ -219,7 +228,7 @@ class _BudgetFix(_Fix):
             return await self._async_change(
                 **{CONF_INTERVAL: int(user_input[CONF_INTERVAL])}
             )
-        default = min(self._affordable, LONGEST_INTERVAL)
+        default = min(self._affordable, LONGEST_POLL_INTERVAL)
         key = vol.Required(CONF_INTERVAL, default=default)
         return self._form("interval", {key: INTERVAL_SELECTOR})
 
@@ -249,7 +258,7 @@ class _EntityGoneFix(_Fix):
 
     async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
         export = self._export(entry)
-        if len(export.data[CONF_FIELDS]) == 1:
+        if len(_rows(export)) == 1:
             # An export of nothing is none
             return await self.async_step_replace()
         return self._menu("init", ["replace", "leave_out"])
@@ -260,7 +269,7 @@ class _EntityGoneFix(_Fix):
         if export is not None and any(
             row[CONF_FIELD] == self._detail(CONF_FIELD)
             and async_entity_id(self.hass, row[CONF_ENTITY]) is None
-            for row in export.data[CONF_FIELDS]
+            for row in _rows(export)
         ):
             return export
         raise AbortFlow("solved")
@@ -284,7 +293,7 @@ class _EntityGoneFix(_Fix):
         return self._form("replace", {key: entity_selector(multiple=False)}, errors)
 
     def _problem(self, export: ConfigSubentry, entity_id: str) -> str | None:
-        rows = {row[CONF_FIELD]: row for row in export.data[CONF_FIELDS]}
+        rows = {row[CONF_FIELD]: row for row in _rows(export)}
         if entity_id in (
             async_entity_id(self.hass, row[CONF_ENTITY]) for row in rows.values()
         ):
@@ -308,7 +317,7 @@ class _EntityGoneFix(_Fix):
     ) -> FlowResult:
         field = self._detail(CONF_FIELD)
         rows = []
-        for row in export.data[CONF_FIELDS]:
+        for row in _rows(export):
             if row[CONF_FIELD] != field:
                 rows.append(row)
             elif entity_id is not None:
@@ -417,7 +426,7 @@ class _TargetFix(_Fix):
                 )
             )
             for export in affected
-            if (fields := {row[CONF_FIELD] for row in export.data[CONF_FIELDS]})
+            if (fields := {row[CONF_FIELD] for row in _rows(export)})
         )
 
     async def _async_correct(
@@ -474,7 +483,7 @@ def _fields_of_series(
         for export in _exports(entry)
         if export.subentry_id not in without
         and _place(parse_series(export.data)) == _place(series)
-        for row in export.data[CONF_FIELDS]
+        for row in _rows(export)
     }
 
 
@@ -518,7 +527,7 @@ class _TypeConflictFix(_Fix):
             for export in _exports(entry)
             if parse_series(export.data).target == named.target
             and export.data[CONF_MEASUREMENT] == named.measurement
-            and any(row[CONF_FIELD] == named.field for row in export.data[CONF_FIELDS])
+            and any(row[CONF_FIELD] == named.field for row in _rows(export))
         ]
 
     async def async_step_rename(
@@ -553,13 +562,13 @@ class _TypeConflictFix(_Fix):
         if name == self._named.field:
             return "unchanged"
         for export in self._affected(entry):
-            taken = {row[CONF_FIELD] for row in export.data[CONF_FIELDS]}
+            taken = {row[CONF_FIELD] for row in _rows(export)}
             taken |= _fields_of_series(
                 self.hass, parse_series(export.data), {export.subentry_id}
             )
             if name in taken:
                 return "field_taken"
-            for row in export.data[CONF_FIELDS]:
+            for row in _rows(export):
                 entity_id = async_entity_id(self.hass, row[CONF_ENTITY])
                 if (
                     row[CONF_FIELD] == self._named.field
@@ -618,7 +627,7 @@ class _TypeConflictFix(_Fix):
                 {**row, CONF_FIELD: self._name}
                 if row[CONF_FIELD] == self._named.field
                 else row
-                for row in export.data[CONF_FIELDS]
+                for row in _rows(export)
             ]
             self._update_export(entry, export, **{CONF_FIELDS: rows})
         await self._async_reloaded(entry)
@@ -713,6 +722,25 @@ class _DamagedFix(_Fix):
         return self._done()
 
 
+class _ExportDamagedFix(_Fix):
+    """Stored settings of an export cannot be read: its own dialog mends that, else delete it."""
+
+    async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
+        return self._form("delete_export")
+
+    async def async_step_delete_export(
+        self, user_input: dict[str, Any] | None = None
+    ) -> FlowResult:
+        """Delete the export; what waits of it is sent."""
+        entry = self._entry
+        export_id = self._detail(ATTR_EXPORT_ID)
+        if not self._is_raised or export_id not in entry.subentries:
+            return self.async_abort(reason="solved")
+        self.hass.config_entries.async_remove_subentry(entry, export_id)
+        await self._async_reloaded(entry)
+        return self._done()
+
+
 class _DiskFix(_Fix):
     """Values could not be put on disk, and some were dropped: try again."""
 
@@ -733,6 +761,7 @@ class _DiskFix(_Fix):
 _FLOWS: Final[Mapping[str, type[_Fix]]] = {
     "budget": _BudgetFix,
     "entity_gone": _EntityGoneFix,
+    "export_damaged": _ExportDamagedFix,
     "namespace_unknown": _NamespaceFix,
     "not_on_disk": _DiskFix,
     "outbox_damaged": _DamagedFix,

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from aiohttp import web
 from hypothesis import given, strategies as st
 import orjson
 import pytest
@@ -31,6 +32,8 @@ from custom_components.eniris.api.devices import parse_companies, parse_devices
 from simulator.devices import skip_hash as simulators_hash
 from simulator.server import Simulator
 from simulator.world import HomeWorld
+
+from .conftest import Received, StubServer
 
 QUERY = "POST /v1/device/query"
 
@@ -728,3 +731,31 @@ def test_good_device_among_any(
         assert device.node_id
         assert all(isinstance(parent, str) for parent in device.parents)
         assert all(series.fields and series.tags for series in device.series)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "power"),
+    [
+        (b'"x\\ud83d", "nodeType": NaN', "x?", 100.0),
+        (b'"x", "y": [Infinity, 1e999]', "x", 100.0),
+        (b'"x", "y": 1' + b"0" * 400, "x", 100.0),
+        (b'"x\xff"', "x\ufffd", 100.0),
+    ],
+)
+async def test_almost_json(
+    stub: StubServer, stub_session: Session, text: bytes, name: str, power: float
+) -> None:
+    """What other languages write, and JSON does not know, costs no more than itself."""
+    body = (
+        b'{"device": [{"properties": {"nodeId": "a", "info": {"nomPower_W": 100},'
+        b' "name": ' + text + b"}}]}"
+    )
+
+    def respond(received: Received) -> web.Response:
+        return web.Response(body=b"token" if "token" in received.path else body)
+
+    stub.respond = respond
+    answer = await stub_session.query_devices()
+    assert answer is not None
+    [device] = answer.devices
+    assert (device.name, device.info.nominal_power) == (name, power)

@@ -668,6 +668,61 @@ async def test_damage_that_shows_later(outbox: Outbox, path: Path) -> None:
     await again.close()
 
 
+LOST = pytest.mark.expected_log("1 waiting values were damaged on disk and are lost")
+
+
+@LOST
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE sample SET time_us = 9223372036854775807 WHERE field = 'bad_W'",
+        "UPDATE sample SET time_us = 'noon' WHERE field = 'bad_W'",
+        "UPDATE sample SET value = x'00' WHERE field = 'bad_W'",
+        "UPDATE sample SET value = CAST(x'ff' AS TEXT) WHERE field = 'bad_W'",
+        "UPDATE sample SET series_id = 99 WHERE field = 'bad_W'",
+        "UPDATE sample SET export_id = 99 WHERE field = 'bad_W'",
+        "UPDATE sample SET target_id = 99 WHERE field = 'bad_W'",
+        "UPDATE sample SET field = x'00' WHERE field = 'bad_W'",
+        "UPDATE series SET tags = '[[1, 2]]' WHERE measurement = 'bad'",
+        "UPDATE series SET tags = 'x' WHERE measurement = 'bad'",
+        "UPDATE series SET measurement = x'00' WHERE measurement = 'bad'",
+    ],
+)
+async def test_damaged_row(outbox: Outbox, path: Path, change: str) -> None:
+    """A row that cannot be what was put there is taken out and counted; the others go on."""
+    bad = Series(TARGET, "bad", SERIES.tags)
+    await outbox.add([sample(0), sample(1, name="bad_W", series=bad), sample(2)])
+    await outbox.run(lambda db: db.executescript(change))
+    again = await reopened(outbox, path)
+    assert [s.time for s in await again.batch(TARGET)] == [at(0), at(2)]
+    assert await again.targets() == [TARGET]
+    figures = sum(f.waiting for f in (await again.figures()).values())
+    assert figures == 2
+    assert await again.damaged_files() == []
+    await again.close()
+
+
+async def test_damaged_figures(outbox: Outbox, path: Path) -> None:
+    """Figures that are none begin anew, and the account has its outbox all the same."""
+    await outbox.add([sample(0)])
+    change = "UPDATE export SET last_upload = 'x', uploaded = 'y'"
+    await outbox.run(lambda db: db.executescript(change))
+    again = await reopened(outbox, path)
+    figures = (await again.figures())["export"]
+    assert (figures.waiting, figures.uploaded, figures.last_upload) == (1, 0, None)
+    await again.close()
+
+
+async def test_damaged_version(outbox: Outbox, path: Path) -> None:
+    """A file that says it is older than it is keeps what waits in it."""
+    await outbox.add([sample(0)])
+    await outbox.run(lambda db: db.execute("PRAGMA user_version = 1"))
+    again = await reopened(outbox, path)
+    assert len(await again.batch(TARGET)) == 1
+    assert await again.damaged_files() == []
+    await again.close()
+
+
 async def test_no_directory(tmp_path: Path) -> None:
     """Where there cannot be a file at all, the error says so and no thread stays."""
     write(tmp_path / "file", b"")

@@ -1,5 +1,6 @@
 """What a state means as a value of a field, and which name is suggested for it."""
 
+from enum import Enum
 import math
 from typing import Any
 
@@ -222,6 +223,16 @@ def test_words_that_look_like_numbers() -> None:
     assert to_value(state("2", device_class="enum"), "phases") == "2"
     assert to_value(state("16", entity_id="select.limit"), "importLimit_A") == 16.0
     assert to_value(state("2", entity_id="input_number.phases"), "phases") == 2.0
+
+
+def test_words_of_an_enumeration() -> None:
+    """A member that is a text counts as that text, and not as its own name."""
+
+    class Colour(str, Enum):  # noqa: UP042
+        RED = "red"
+
+    assert str(Colour.RED) != "red"
+    assert to_value(state("on", x=Colour.RED), "colour", "x") == "red"
 
 
 def test_half_a_surrogate_pair() -> None:

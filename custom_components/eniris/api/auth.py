@@ -31,6 +31,11 @@ REFRESH_TOKEN_LIFETIME: Final = 14 * 24 * 3600
 _TOKEN: Final = re.compile(r"(?![<\"{\[])[\x21-\x7e]{1,16384}")
 
 
+def is_token(text: str) -> bool:
+    """Tell whether a text can be a token at all."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
     """What stands for the user from one start to the next; `issued_at` is Unix seconds."""
@@ -126,7 +131,7 @@ class Authentication:
         )
         tokens = answer.json()
         refresh = tokens.get("refreshToken") if isinstance(tokens, dict) else None
-        if not isinstance(refresh, str) or not _TOKEN.fullmatch(refresh):
+        if not isinstance(refresh, str) or not is_token(refresh):
             raise EnirisResponseError("the answer holds no refresh token")
         return RefreshToken(refresh, time.time())
 
@@ -191,6 +196,6 @@ def _token(answer: Answer) -> str:
         token = orjson.loads(text)
     except orjson.JSONDecodeError:
         token = text
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+    if not isinstance(token, str) or not is_token(token):
         raise EnirisResponseError("the answer is not a token")
     return token

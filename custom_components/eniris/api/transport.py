@@ -46,6 +46,8 @@ LONGEST_NAME: Final = 255
 _DECOMPRESSED_AT_ONCE: Final = 2**20
 _MESSAGE_LIMIT: Final = 300
 _REDACTED: Final = "**REDACTED**"
+_DIGITS: Final = 19
+"""From so many on an integer may need more than 64 bits."""
 _CALL: Final = re.compile(r".*(/(?:v1|auth|user)/[a-z0-9/-]+)")
 # Control characters, and those that turn the direction of what stands beside them
 _UNPRINTABLE: Final = re.compile(
@@ -87,16 +89,13 @@ class Answer:
         """
         try:
             return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            pass
-        try:
-            # A name that was cut in the middle of an emoji must not cost all the others
-            text = stdlib_json.dumps(stdlib_json.loads(self.body), ensure_ascii=False)
-            return orjson.loads(_without_halves(text))
-        except (ValueError, RecursionError):
-            raise EnirisResponseError(
-                f"the answer is not valid JSON ({len(self.body)} bytes)"
-            ) from None
+        except orjson.JSONDecodeError as err:
+            body = _almost_json(self.body)
+            if body is None:
+                raise EnirisResponseError(
+                    f"the answer is not valid JSON ({len(self.body)} bytes)"
+                ) from err
+            return body
 
     def text(self) -> str:
         """Return the body as text; raises `EnirisResponseError` where it is not UTF-8."""
@@ -292,6 +291,32 @@ async def _read(content: aiohttp.StreamReader, encoding: str) -> bytes:
     return bytes(body)
 
 
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _almost_json(body: bytes) -> Any:
+    """Return what is meant by a body that other languages write and take as JSON; else None.
+
+    `NaN` and `Infinity` become null, and half an emoji at the end of a name that was cut off becomes
+    a question mark: one such value must not cost all the others.
+    """
+    try:
+        value = stdlib_json.loads(
+            body.decode("utf-8-sig", "replace"),
+            parse_constant=lambda _: None,
+            parse_float=_finite,
+            parse_int=lambda digits: (
+                int(digits) if len(digits) < _DIGITS else _finite(digits)
+            ),
+        )
+        text = stdlib_json.dumps(value, ensure_ascii=False)
+        return orjson.loads(text.encode(errors="replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _path(url: str) -> str:
     """Return the path of one of the service's calls, without the base address before it."""
     match = _CALL.fullmatch(url)
@@ -379,11 +404,6 @@ def _spellings(secret: str) -> list[str]:
         encoded.rstrip("=").replace("+", "-").replace("/", "_"),
     }
     return sorted((form for form in forms if form), key=len, reverse=True)
-
-
-def _without_halves(text: str) -> str:
-    """Return a text with a replacement character for each half of a surrogate pair."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _describe(err: Exception) -> str:

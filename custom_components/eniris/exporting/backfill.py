@@ -6,7 +6,7 @@ read, and there are never more than these two.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 import logging
@@ -86,8 +86,9 @@ class Backfill:
         limits: Limits,
         on_change: Callable[[], None],
         on_finished: Callable[[Job], None],
+        damaged: Collection[str] = (),
     ) -> None:
-        """Send for `exports` by way of `sender`.
+        """Send for `exports` by way of `sender`; of what is `damaged`, by id, what waits already.
 
         Tell `on_change` when a job begins, and `on_finished` when it has ended.
         """
@@ -98,6 +99,7 @@ class Backfill:
         self._limits = limits
         self._on_change = on_change
         self._on_finished = on_finished
+        self._kept = {*exports, *damaged}
         self._lane = Lane(outbox)
         self._lane_sender = LaneSender(self._lane, sender.request)
         sender.lower_lane = self._lane_sender
@@ -123,7 +125,7 @@ class Backfill:
     async def _begin(self) -> None:
         if self._begun is None:
             return
-        await self._lane.forget_others(self._exports)
+        await self._lane.forget_others(self._kept)
         for export in self._exports.values():
             if export.past is not Past.NOTHING:
                 start = past_start(export.past, self._begun)
@@ -219,8 +221,11 @@ class Backfill:
 
     async def _carry_out(self, job: Job) -> bool:
         """Do a job; return False where it has to wait."""
-        export = self._exports[job.export_id]
         if not await self._send_waiting(job):
+            return False
+        export = self._exports.get(job.export_id)
+        if export is None:
+            # Its settings cannot be read; it goes on when they can
             return False
         while True:
             inventory = await self._take_inventory(export, job)

@@ -1,16 +1,16 @@
 """`Export`: what a config subentry says about which entities become which fields, and when."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeIs
 
-from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 
 from ..api import WriteTarget
+from ..api.write import name_problem
 from ..const import (
     CONF_AGGREGATE,
     CONF_ATTRIBUTE,
@@ -135,13 +135,8 @@ class Export:
     """What is asked for once, when the export is made."""
 
     @classmethod
-    def from_subentry(cls, subentry: ConfigSubentry) -> Self:
-        """Parse a subentry that the `export` flow wrote."""
-        return cls.from_data(subentry.subentry_id, subentry.title, subentry.data)
-
-    @classmethod
     def from_data(cls, id: str, title: str, data: Mapping[str, Any]) -> Self:
-        """Parse the data of a subentry, saved or not yet."""
+        """Parse the data of a subentry as the `export` flow writes it, or as `Legible` has it."""
         return cls(
             id=id,
             title=title,
@@ -173,6 +168,119 @@ def parse_series(data: Mapping[str, Any]) -> Series:
         data[CONF_MEASUREMENT],
         tuple(sorted(data[CONF_TAGS].items())),
     )
+
+
+# What years of hands and versions have left in the storage
+
+_LONGEST: Final = 366 * 86_400
+"""Seconds; nothing of an export takes longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Legible:
+    """What can be read of a subentry's data, whatever has become of it since it was written."""
+
+    data: Mapping[str, Any]
+    """All that an export needs; what cannot be read is empty, or the default if there is one."""
+    lost: tuple[str, ...] = ()
+    """Keys of what cannot be read and has no default; the rows of fields by number."""
+    replaced: tuple[str, ...] = ()
+    """Keys of what cannot be read and has its default."""
+
+    @property
+    def has_series(self) -> bool:
+        """Whether it is known where values go; what does not know that is no export."""
+        return _SERIES.keys().isdisjoint(self.lost)
+
+
+def read_data(data: Mapping[str, Any]) -> Legible:
+    """Return what can be read of the data of a subentry, damaged or not."""
+    legible: dict[str, Any] = {}
+    lost: list[str] = []
+    for key, is_valid in _SERIES.items():
+        if is_valid(data.get(key)):
+            legible[key] = data[key]
+        else:
+            legible[key] = {} if key == CONF_TAGS else ""
+            lost.append(key)
+    rows = data.get(CONF_FIELDS)
+    if not isinstance(rows, list | tuple):
+        rows = []
+        lost.append(CONF_FIELDS)
+    legible[CONF_FIELDS] = [row for row in rows if _is_row(row)]
+    lost += [
+        f"{CONF_FIELDS} {number}"
+        for number, row in enumerate(rows, start=1)
+        if not _is_row(row)
+    ]
+    replaced = []
+    for key, (is_valid, default) in _OPTIONAL.items():
+        legible[key] = data.get(key, default)
+        if not is_valid(legible[key]):
+            legible[key] = default
+            replaced.append(key)
+    return Legible(legible, tuple(lost), tuple(replaced))
+
+
+def _is_text(value: Any) -> TypeIs[str]:
+    """Tell whether something is a text that can be written down; half a surrogate pair cannot."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_name(value: Any) -> bool:
+    return _is_text(value) and name_problem(value) is None
+
+
+def _are_tags(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        _is_name(key) and _is_text(text) and "\n" not in text
+        for key, text in value.items()
+    )
+
+
+def _is_row(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and _is_text(value.get(CONF_ENTITY))
+        and _is_name(value.get(CONF_FIELD))
+        and (value.get(CONF_ATTRIBUTE) is None or _is_text(value[CONF_ATTRIBUTE]))
+    )
+
+
+def _one_of(choices: type[StrEnum]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value in set(choices)
+
+
+def _seconds_from(least: int) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and least <= value <= _LONGEST
+    )
+
+
+_SERIES: Final[Mapping[str, Callable[[Any], bool]]] = {
+    CONF_COLLECTOR: _is_text,
+    CONF_DATABASE: _is_text,
+    CONF_RETENTION_POLICY: _is_text,
+    CONF_MEASUREMENT: _is_name,
+    CONF_TAGS: _are_tags,
+}
+"""What says where values go, with what tells whether that can be used."""
+
+_OPTIONAL: Final[Mapping[str, tuple[Callable[[Any], bool], Any]]] = {
+    CONF_MODE: (_one_of(Mode), Mode.CHANGE.value),
+    CONF_SHORTEST: (_seconds_from(0), 0),
+    CONF_INTERVAL: (_seconds_from(1), DEFAULT_INTERVAL),
+    CONF_AGGREGATE: (_one_of(Aggregate), Aggregate.LAST.value),
+    CONF_HEARTBEAT: (_seconds_from(0), 0),
+    CONF_ENABLED: (lambda value: isinstance(value, bool), True),
+    CONF_HISTORY: (_one_of(Past), Past.NOTHING.value),
+}
+"""What has a default, with the same."""
 
 
 @callback

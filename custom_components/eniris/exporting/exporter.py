@@ -47,6 +47,16 @@ class ExportStatus:
     """How the sending of its past is doing, None where that was never asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """An export of which some settings cannot be read, or all."""
+
+    id: str
+    title: str
+    lost: str
+    """What cannot be read, to be shown."""
+
+
 class Exporter:
     """The export path of one account. It waits for nothing else, and nothing waits for it."""
 
@@ -61,8 +71,9 @@ class Exporter:
         on_reauthenticate: Callable[[], None],
         on_history: Callable[[Job], None],
         wire_format: WireFormat,
+        damaged: Sequence[Damaged] = (),
     ) -> None:
-        """Carry out `exports` over `session`, by way of `outbox`.
+        """Carry out `exports` over `session`, by way of `outbox`, and tell of those that are `damaged`.
 
         Tell `on_reauthenticate` when only a new log-in helps, and `on_history` when a part of
         the past was sent.
@@ -91,7 +102,9 @@ class Exporter:
             limits,
             self._async_changed,
             on_history,
+            [export.id for export in damaged],
         )
+        self._damaged = damaged
         self._enabled = {export.id: export.enabled for export in exports}
         self._status: dict[str, ExportStatus] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -109,6 +122,13 @@ class Exporter:
     async def async_start(self) -> None:
         """Open the outbox and begin; raises `OutboxError` where there can be none."""
         await self._outbox.open()
+        for export in self._damaged:
+            _LOGGER.error(
+                "Stored settings of the export %s cannot be read and were left out: %s",
+                export.title,
+                export.lost,
+            )
+            self._issues.export_damaged(export.id, export.title, export.lost)
         self._sampler.async_start()
         self._backfill.async_start()
         self._unsubscribe = [

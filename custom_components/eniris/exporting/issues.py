@@ -100,6 +100,16 @@ class Issues:
         self._withdraw("entity_gone", f"{export.id}_{field}")
 
     @callback
+    def export_damaged(self, export_id: str, title: str, lost: str) -> None:
+        """Tell that settings of an export cannot be read, and which."""
+        self._raise(
+            "export_damaged",
+            export_id,
+            {"export": title, "lost": lost},
+            **{ATTR_EXPORT_ID: export_id},
+        )
+
+    @callback
     def role_missing(self, target: WriteTarget, error: str) -> None:
         """Tell that the account may not write to a target."""
         self._withdraw("namespace_unknown", _key(target))

@@ -9,19 +9,22 @@ doubles nothing.
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 import sqlite3
 import time
 from typing import Any, Final, NamedTuple
 
 from ..api import FieldValue, WriteTarget
+from .damage import NonsenseError
 from .outbox import (
     BATCH_BYTES,
     Outbox,
     Sample,
     StoredSample,
+    as_target,
     cut_batch,
     export_key,
+    from_seconds,
     from_us,
     note_reject,
     series_keys,
@@ -227,7 +230,7 @@ class Lane:
                 " (SELECT target_id FROM history_sample WHERE job_id = ?)",
                 (job_id,),
             )
-            return [WriteTarget(*row) for row in rows]
+            return [as_target(row) for row in rows]
 
         return await self._outbox.run(targets)
 
@@ -248,8 +251,8 @@ class Lane:
                 db.execute(
                     "SELECT history_sample.id, history_job.export, series_id,"
                     " measurement, tags, time_us, field, value FROM history_sample"
-                    " JOIN series ON series.id = series_id"
-                    " JOIN history_job ON history_job.id = job_id"
+                    " LEFT JOIN series ON series.id = series_id"
+                    " LEFT JOIN history_job ON history_job.id = job_id"
                     " WHERE history_sample.target_id = ? AND job_id = ?"
                     " ORDER BY history_sample.id LIMIT ?",
                     (key, job_id, -1 if limit is None else limit),
@@ -384,13 +387,15 @@ class Lane:
 
 def _job(row: tuple[Any, ...]) -> Job:
     outside_until, reason, finished = row[10:]
+    if not isinstance(row[1], str) or not all(isinstance(n, int) for n in row[6:10]):
+        raise NonsenseError("a job is none")
     values: list[Any] = [
         *row[:2],
         *map(from_us, row[2:6]),
         *row[6:10],
         None if outside_until is None else from_us(outside_until),
         reason,
-        None if finished is None else datetime.fromtimestamp(finished, UTC),
+        None if finished is None else from_seconds(finished),
     ]
     return Job(*values)
 

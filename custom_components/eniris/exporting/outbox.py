@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+import errno
 import functools
 import json
 import logging
@@ -24,6 +25,7 @@ import orjson
 
 from ..api import FieldValue, Point, WriteTarget
 from .config import Series
+from .damage import LAST_ID, NonsenseError, are_tags, take_out_nonsense
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -156,6 +158,8 @@ _JSON_OF_POINT: Final = len(
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_EARLIEST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LATEST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 class Sample(NamedTuple):
@@ -245,6 +249,8 @@ class Outbox:
         self._connection: sqlite3.Connection | None = None
         self._ended = False
         self._lost = False
+        self._sound = False
+        """Whether all rows were looked at without finding a damaged one."""
         # Known to the outbox' thread alone; counting rows would take longer the more wait
         self._waiting: defaultdict[str, int] = defaultdict(int)
 
@@ -379,8 +385,8 @@ class Outbox:
             )
         except _NewerFileError as err:
             raise NewerOutboxError(str(err)) from err
-        # A text with half a surrogate pair, or an integer of more than 64 bits
-        except (sqlite3.Error, OSError, UnicodeError, OverflowError) as err:
+        # A text with half a surrogate pair, an integer of more than 64 bits, or a row that is nonsense
+        except (sqlite3.Error, OSError, ValueError, OverflowError) as err:
             raise OutboxError(str(err)) from err
 
     def _guarded[**P, R](
@@ -389,7 +395,7 @@ class Outbox:
         """Call a function, again on a fresh file where the present one turns out to be damaged."""
         if not self._lost:
             try:
-                return function(*args, **kwargs)
+                return self._sane(function, *args, **kwargs)
             except sqlite3.DatabaseError as err:
                 if self._connection is None or not _is_damage(err):
                     raise
@@ -399,6 +405,32 @@ class Outbox:
         self._open()
         self._lost = False
         return function(*args, **kwargs)
+
+    def _sane[**P, R](
+        self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call a function, again without the damaged rows where it meets one."""
+        try:
+            return function(*args, **kwargs)
+        except (NonsenseError, sqlite3.OperationalError) as err:
+            if (
+                self._connection is None
+                or self._sound
+                or not (isinstance(err, NonsenseError) or _is_undecodable(err))
+            ):
+                raise
+        if self._take_out_nonsense(self._connection):
+            self._count_waiting(self._connection)
+        else:
+            self._sound = True
+        return function(*args, **kwargs)
+
+    def _take_out_nonsense(self, connection: sqlite3.Connection) -> bool:
+        taken = take_out_nonsense(connection)
+        if taken:
+            # What was left of the past is read again
+            put_history_back(connection)
+        return bool(taken)
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -413,7 +445,7 @@ class Outbox:
         except (sqlite3.DatabaseError, IsADirectoryError, PermissionError) as err:
             if isinstance(err, sqlite3.Error) and not _is_damage(err):
                 raise
-            if not self._path.exists():
+            if not self._path.exists(follow_symlinks=False):
                 raise
             self._set_aside(err)
             self._connect()
@@ -422,17 +454,46 @@ class Outbox:
         connection = _connect(self._path)
         try:
             # Reads everything, and so finds most of what can be damaged
-            self._count_waiting(connection)
+            self._check_ids(connection)
+            try:
+                self._count_waiting(connection)
+            except NonsenseError:
+                self._take_out_nonsense(connection)
+                self._count_waiting(connection)
         except sqlite3.Error:
             connection.close()
             raise
+        except NonsenseError as err:
+            connection.close()
+            raise _UselessFileError(str(err)) from err
         self._connection = connection
+        self._sound = False
+
+    @staticmethod
+    def _check_ids(connection: sqlite3.Connection) -> None:
+        """Raise where no id would be left for another sample."""
+        for table in ("sample", "history_sample"):
+            (last,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()  # noqa: S608
+            rows = connection.execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
+            ).fetchall()
+            for (id_,) in ((last or 0,), *rows):
+                if not isinstance(id_, int) or id_ > LAST_ID:
+                    raise _UselessFileError("no ids are left")
 
     def _count_waiting(self, connection: sqlite3.Connection) -> None:
         waiting = connection.execute(
             "SELECT export.name, count(*) FROM sample"
-            " JOIN export ON export.id = export_id GROUP BY export_id"
+            " LEFT JOIN export ON export.id = export_id GROUP BY export_id"
         ).fetchall()
+        (stray,) = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM sample WHERE target_id <"
+            " (SELECT coalesce(min(id), 0) FROM target))"
+            " OR EXISTS (SELECT 1 FROM sample WHERE target_id >"
+            " (SELECT coalesce(max(id), 0) FROM target))"
+        ).fetchone()
+        if stray or not all(isinstance(name, str) for name, _ in waiting):
+            raise NonsenseError("samples belong to nothing")
         self._waiting.clear()
         self._waiting.update(waiting)
 
@@ -444,7 +505,7 @@ class Outbox:
             aside = f"{aside.partition('~')[0]}~{number}"
         for suffix in _SIDE_FILES:
             file = self._path.with_name(f"{self._path.name}{suffix}")
-            if file.exists():
+            if file.exists(follow_symlinks=False):
                 file.replace(self._path.with_name(f"{aside}{suffix}"))
         _LOGGER.error(
             "The outbox %s cannot be read (%s); it was kept as %s and a new one begun",
@@ -510,7 +571,7 @@ class Outbox:
             " WHERE EXISTS (SELECT 1 FROM sample WHERE target_id = target.id)"
             " OR EXISTS (SELECT 1 FROM history_sample WHERE target_id = target.id)"
         )
-        return [WriteTarget(*row) for row in rows]
+        return [as_target(row) for row in rows]
 
     def _newest_id(self, target: WriteTarget) -> int:
         (newest,) = self._db.execute(
@@ -531,8 +592,8 @@ class Outbox:
             self._db.execute(
                 "SELECT sample.id, export.name, series_id, measurement, tags, time_us,"
                 " field, value FROM sample"
-                " JOIN series ON series.id = series_id"
-                " JOIN export ON export.id = export_id"
+                " LEFT JOIN series ON series.id = series_id"
+                " LEFT JOIN export ON export.id = export_id"
                 " WHERE sample.target_id = ? AND sample.id > ? AND sample.id <= ?"
                 " ORDER BY sample.id LIMIT ?",
                 (
@@ -592,15 +653,9 @@ class Outbox:
         )
         return [
             Reject(
-                WriteTarget(*row[:3]),
-                StoredSample(
-                    row[3],
-                    row[4],
-                    row[5],
-                    parse_tags(row[6]),
-                    row[7],
-                    row[8],
-                    _parse_value(row[9]),
+                as_target(row[:3]),
+                _stored_sample(
+                    row[3], row[4], row[5], parse_tags(row[6]), row[7], row[8], row[9]
                 ),
                 row[10],
             )
@@ -616,15 +671,15 @@ class Outbox:
         for name, uploaded, rejected, dropped, last_upload in self._db.execute(
             "SELECT name, uploaded, rejected, dropped, last_upload FROM export"
         ).fetchall():
+            if not all(isinstance(n, int) for n in (uploaded, rejected, dropped)):
+                raise NonsenseError("a figure is no number")
             figures[name] = Figures(
                 waiting=self._waiting[name],
                 uploaded=uploaded,
                 rejected=rejected,
                 dropped=dropped,
                 last_upload=(
-                    None
-                    if last_upload is None
-                    else datetime.fromtimestamp(last_upload, UTC)
+                    None if last_upload is None else from_seconds(last_upload)
                 ),
             )
             if self._waiting[name]:
@@ -672,6 +727,8 @@ class Outbox:
             for id_, sample_us in self._db.execute(
                 "SELECT id, time_us FROM sample ORDER BY id LIMIT ?", (_DROP_AT_ONCE,)
             ).fetchall():
+                if not isinstance(sample_us, int):
+                    raise NonsenseError("a time is no number")
                 if sample_us >= time_us:
                     break
                 last = id_
@@ -721,12 +778,6 @@ def _ranges(ids: Iterable[int]) -> list[tuple[int, int]]:
     return ranges
 
 
-_TABLES: Final = {
-    1: {"target", "series", "export", "sample", "reject"},
-    2: {"history_job", "history_offer", "history_field", "history_sample"},
-}
-"""What the steps have added."""
-
 _OURS: Final = {"target", "series", "sample"}
 """Tables that there are in files of any version."""
 
@@ -745,15 +796,28 @@ def _is_damage(err: sqlite3.Error) -> bool:
     """Tell a file that is of no use from trouble that may pass, a full disk for instance."""
     return (
         isinstance(err, _UselessFileError)
+        or _is_undecodable(err)
         # The low byte is the kind of an error, the others say more about it
         or getattr(err, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
     )
 
 
+def _is_undecodable(err: sqlite3.Error) -> bool:
+    """Tell a text that is not UTF-8, for which SQLite has no code."""
+    return str(err).startswith("Could not decode to UTF-8")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     """Open or create the file, private to its owner; raises `sqlite3.DatabaseError`."""
-    # SQLite gives its side files the mode of the file itself, but leaves those that are there as they are
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if path.exists() and not path.is_file():
+        raise _UselessFileError("not a file")
+    try:
+        # SQLite gives its side files the mode of the file itself, but leaves those that are there as they are
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as err:
+        if err.errno == errno.ELOOP:
+            raise _UselessFileError("a link that leads to itself") from err
+        raise
     for suffix in _SIDE_FILES:
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}{suffix}").chmod(0o600)
@@ -791,21 +855,35 @@ def _version(connection: sqlite3.Connection) -> int:
     """Return the version of the file, 0 of an empty one; raises where it is none that is known."""
     version: int
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    names = {
-        name
-        for (name,) in connection.execute("SELECT name FROM sqlite_schema").fetchall()
-    }
-    if version == 0 and not names:
+    columns = _columns(connection)
+    if version == 0 and not columns:
         return 0
-    if version > SCHEMA_VERSION and names >= _OURS:
+    tables = {table for table, _ in columns}
+    if version > SCHEMA_VERSION and tables >= _OURS:
         raise _NewerFileError(f"version {version}, of a newer integration")
-    if version not in _TABLES:
-        raise _UselessFileError(f"unknown version {version}")
-    if version == 1 and "export" not in names and names >= _FIRST_TABLES:
+    if version == 1 and "export" not in tables and tables >= _FIRST_TABLES:
         return _FIRST
-    if any(not names >= tables for step, tables in _TABLES.items() if step <= version):
-        raise _UselessFileError("tables are missing")
+    with closing(sqlite3.connect(":memory:")) as sound:
+        for number, step in enumerate(_STEPS, start=1):
+            sound.executescript(step)
+            # The number itself may be what is damaged
+            if version == number - 1 and columns >= _columns(sound):
+                version = number
+            if version == number and not columns >= _columns(sound):
+                raise _UselessFileError("tables are missing")
+    if not 0 < version <= SCHEMA_VERSION:
+        raise _UselessFileError(f"unknown version {version}")
     return version
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Return tables and columns by name."""
+    return set(
+        connection.execute(
+            "SELECT tables.name, columns.name FROM sqlite_schema AS tables"
+            " JOIN pragma_table_info(tables.name) AS columns"
+        ).fetchall()
+    )
 
 
 def target_key(db: sqlite3.Connection, target: WriteTarget) -> int:
@@ -841,22 +919,61 @@ def cut_batch(rows: Iterable[tuple[Any, ...]], max_size: int) -> list[StoredSamp
     ) in rows:
         if (series := all_series.get(series_id)) is None:
             tags = parse_tags(tag_text)
-            series = all_series[series_id] = (tags, _json_of_point(measurement, tags))
+            series = all_series[series_id] = (
+                tags,
+                _json_of_point(as_text(measurement), tags),
+            )
         if (name_size := names.get(field)) is None:
-            name_size = names[field] = _json_of_name(field)
-        value = _parse_value(stored)
+            name_size = names[field] = _json_of_name(as_text(field))
+        sample = _stored_sample(
+            id_, export_id, measurement, series[0], time_us, field, stored
+        )
         if (series_id, time_us) not in points:
             if len(points) == BATCH_POINTS:
                 break
             points.add((series_id, time_us))
             size += series[1]
-        size += name_size + len(orjson.dumps(value))
+        size += name_size + len(orjson.dumps(sample.value))
         if samples and size > max_size:
             break
-        samples.append(
-            StoredSample(id_, export_id, measurement, series[0], time_us, field, value)
-        )
+        samples.append(sample)
     return samples
+
+
+def _stored_sample(
+    id: int,
+    export_id: str,
+    measurement: str,
+    tags: tuple[tuple[str, str], ...],
+    time_us: int,
+    field: str,
+    value: Any,
+) -> StoredSample:
+    """Return a sample as it stands in the file; raises `NonsenseError` where that cannot be."""
+    if not (type(export_id) is type(measurement) is type(field) is str):
+        raise NonsenseError("a name is no text")
+    if type(value) not in _STORED_TYPES:
+        raise NonsenseError("a value is none")
+    if not is_time(time_us):
+        raise NonsenseError("a time is none")
+    return StoredSample(
+        id, export_id, measurement, tags, time_us, field, _parse_value(value)
+    )
+
+
+_STORED_TYPES: Final = (float, int, str)
+
+
+def as_text(name: Any) -> str:
+    """Return a stored name; raises `NonsenseError` where it is none."""
+    if not isinstance(name, str):
+        raise NonsenseError("a name is no text")
+    return name
+
+
+def as_target(row: Sequence[Any]) -> WriteTarget:
+    """Return a stored target; raises `NonsenseError` where it is none."""
+    return WriteTarget(*map(as_text, row))
 
 
 def note_reject(db: sqlite3.Connection, export_id: str) -> None:
@@ -884,8 +1001,23 @@ def to_us(time: datetime) -> int:
 
 
 def from_us(time_us: int) -> datetime:
-    """Return a stored time."""
+    """Return a stored time; raises `NonsenseError` where it is none."""
+    if not is_time(time_us):
+        raise NonsenseError("a time is none")
     return _EPOCH + time_us * _MICROSECOND
+
+
+def is_time(time_us: Any) -> bool:
+    """Tell whether what is stored is a time that can be written down."""
+    return type(time_us) is int and _EARLIEST <= time_us <= _LATEST
+
+
+def from_seconds(seconds: float) -> datetime:
+    """Return a time that is stored in seconds since 1970; raises `NonsenseError` where it is none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (TypeError, ValueError, OverflowError, OSError) as err:
+        raise NonsenseError("a time is none") from err
 
 
 def series_keys(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
@@ -897,28 +1029,39 @@ def series_keys(db: sqlite3.Connection, series: Series) -> tuple[int, int]:
         " VALUES (?, ?, ?)",
         key,
     )
-    (target_id,) = db.execute(
-        "SELECT id FROM target"
-        " WHERE collector = ? AND database = ? AND retention_policy = ?",
-        key,
-    ).fetchone()
+    target_id = _id_of(
+        db.execute(
+            "SELECT id FROM target"
+            " WHERE collector = ? AND database = ? AND retention_policy = ?",
+            key,
+        )
+    )
     tags = json.dumps(series.tags, ensure_ascii=False)
     db.execute(
         "INSERT OR IGNORE INTO series (target_id, measurement, tags) VALUES (?, ?, ?)",
         (target_id, series.measurement, tags),
     )
-    (series_id,) = db.execute(
-        "SELECT id FROM series WHERE target_id = ? AND measurement = ? AND tags = ?",
-        (target_id, series.measurement, tags),
-    ).fetchone()
+    series_id = _id_of(
+        db.execute(
+            "SELECT id FROM series WHERE target_id = ? AND measurement = ? AND tags = ?",
+            (target_id, series.measurement, tags),
+        )
+    )
     return target_id, series_id
 
 
 def export_key(db: sqlite3.Connection, name: str) -> int:
     """Return the id of an export's row, made where it is missing."""
     db.execute("INSERT OR IGNORE INTO export (name) VALUES (?)", (name,))
-    (id_,) = db.execute("SELECT id FROM export WHERE name = ?", (name,)).fetchone()
-    return int(id_)
+    return _id_of(db.execute("SELECT id FROM export WHERE name = ?", (name,)))
+
+
+def _id_of(rows: sqlite3.Cursor) -> int:
+    """Return the id of a row that was just seen to."""
+    row = rows.fetchone()
+    if row is None:
+        raise _UselessFileError("an index has not what the table has")
+    return int(row[0])
 
 
 def _json_of_point(measurement: str, tags: tuple[tuple[str, str], ...]) -> int:
@@ -940,8 +1083,14 @@ def json_size(samples: Iterable[StoredSample]) -> int:
 
 
 def parse_tags(text: str) -> tuple[tuple[str, str], ...]:
-    """Return tags as `series_keys` has written them down."""
-    return tuple((key, value) for key, value in json.loads(text))
+    """Return tags as `series_keys` has written them down; raises `NonsenseError` for others."""
+    try:
+        pairs = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as err:
+        raise NonsenseError("tags are no JSON") from err
+    if not are_tags(pairs):
+        raise NonsenseError("tags are none")
+    return tuple((key, value) for key, value in pairs)
 
 
 def _parse_value(value: float | str) -> FieldValue:

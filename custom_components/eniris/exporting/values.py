@@ -210,7 +210,8 @@ def _number(raw: str | float) -> float:
 
 def _word(raw: str | float) -> str | None:
     """Return a text as it can be written down; half a surrogate pair cannot."""
-    text = str(raw)
+    # Of a text that is more than that, an enumeration's for one, the text itself
+    text = str.__str__(raw) if isinstance(raw, str) else str(raw)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -178,7 +178,8 @@ def _export(call: ServiceCall) -> tuple[Exporter, Export]:
             for export_id in entry.subentries:
                 if export_identifier(entry, export_id) in device.identifiers:
                     exporter = loaded(entry).runtime_data.exporter
-                    return exporter, exporter.exports[export_id]
+                    if export_id in exporter.exports:
+                        return exporter, exporter.exports[export_id]
     raise invalid("no_such_export")
 
 

@@ -1,0 +1,243 @@
+"""Whatever has become of what Home Assistant stores of an account: it costs what it says, and no more."""
+
+import asyncio
+from collections.abc import Iterator
+import logging
+import math
+import re
+from types import MappingProxyType
+from typing import Any, Final
+
+from hypothesis import given, strategies as st
+import orjson
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.eniris.account import (
+    account_hosts,
+    address_problem,
+    first_history,
+    import_options,
+    outbox_limits,
+    stored_token,
+    wire_format,
+)
+from custom_components.eniris.const import (
+    CONF_AGGREGATE,
+    CONF_API_URL,
+    CONF_AUTHENTICATION_URL,
+    CONF_ENABLED,
+    CONF_EXPERT,
+    CONF_HISTORY,
+    CONF_IMPORT,
+    CONF_INGRESS_URL,
+    CONF_INTERVAL,
+    CONF_OUTBOX,
+    CONF_REFRESH_TOKEN,
+    CONF_REFRESH_TOKEN_ISSUED,
+    DOMAIN,
+    SUBENTRY_EXPORT,
+)
+from custom_components.eniris.diagnostics import async_get_config_entry_diagnostics
+from custom_components.eniris.exporting.config import Export, read_data
+from custom_components.eniris.exporting.exporter import Exporter
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.core import HomeAssistant
+from simulator.server import Simulator
+from tests.conftest import is_ours
+from tests.export_kit import export_data
+from tests.exporting.conftest import (
+    AddAccount,
+    Clock,
+    Received,
+    add_account,
+    clock,
+    hosts,
+    issue_ids,
+    log_in,
+    received,
+    world,
+)
+
+from .documents import damaged
+from .effort import PATIENCE, effort
+
+__all__ = ["add_account", "clock", "hosts", "log_in", "received", "world"]
+
+pytestmark = PATIENCE
+
+GOOD: Final = export_data(
+    {"sensor.a": "a_W", "sensor.b": "b"},
+    **{
+        CONF_INTERVAL: 60,
+        CONF_AGGREGATE: "mean",
+        CONF_ENABLED: True,
+        CONF_HISTORY: "nothing",
+    },
+)
+OTHERS: Final = ("interval", "change", "last", "week", "sensor.a", "b", 60, 0.5, True)
+OPTIONS: Final = {
+    CONF_IMPORT: {"interval": 60, "preference": "freshest", "sites": ["x"]},
+    CONF_OUTBOX: {"size_limit": 1024, "age_limit": 7},
+    CONF_EXPERT: {"wire_format": "json"},
+}
+DATA: Final = {
+    CONF_AUTHENTICATION_URL: "https://authentication.example.com",
+    CONF_API_URL: "https://api.example.com/",
+    CONF_INGRESS_URL: "https://ingress.example.com",
+    CONF_REFRESH_TOKEN: "token",
+    CONF_REFRESH_TOKEN_ISSUED: 1.8e9,
+    CONF_HISTORY: "2026-01-01T00:00:00+00:00",
+}
+TOLD: Final = re.compile(
+    r"Stored settings of|.*cannot be (used|uploaded)|.*refuses|.*not accepted"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_log_of_ours(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Take what is told of damage, and nothing else, in the place of the fixture that takes nothing."""
+    yield
+    assert not complaints(caplog)
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the log has of errors, whoever's, and of warnings of ours."""
+    return [
+        f"{record.getMessage()} {record.exc_text or ''}"
+        for record in caplog.records
+        if (
+            (record.levelno >= logging.ERROR and record.name != "asyncio")
+            or (record.levelno >= logging.WARNING and is_ours(record))
+        )
+        and not TOLD.match(record.getMessage())
+    ]
+
+
+def _stored(document: Any) -> Any:
+    """Return a document as Home Assistant reads it from its storage, None where it cannot be there."""
+    try:
+        return orjson.loads(orjson.dumps(document))
+    except TypeError:
+        return None
+
+
+exports = damaged(GOOD, others=OTHERS).map(_stored).filter(bool)
+accounts = (
+    damaged(DATA, others=("http://example.com", "ftp://x", "token\r\n"))
+    .map(_stored)
+    .filter(bool)
+)
+all_options = (
+    damaged(OPTIONS, others=("lightest", "line_protocol", 10, 3601))
+    .map(_stored)
+    .filter(bool)
+)
+
+
+@effort(100)
+@given(data=exports)
+def test_any_export(data: Any) -> None:
+    """What can be read makes an export, and what has been read is whole."""
+    legible = read_data(data)
+    export = Export.from_data("id", "title", legible.data)
+    assert export.when.interval.total_seconds() >= 1
+    again = read_data(legible.data)
+    assert again.replaced == ()
+    # What is lost is empty, and no name is; that there are no tags may be meant
+    assert set(legible.lost) & set(data) - {"tags", "fields"} <= set(again.lost)
+    if data == GOOD:
+        assert legible == again
+    for exported in export.fields:
+        assert f"{exported.entity}{exported.field}{exported.attribute}".encode()
+
+
+@effort(100)
+@given(data=accounts, options=all_options)
+def test_any_account(data: dict[str, Any], options: dict[str, Any]) -> None:
+    """What an account needs is there, and no token goes where it could be read."""
+    entry = MockConfigEntry(domain=DOMAIN, data=data, options=options)
+    hosts = account_hosts(entry.data)
+    for address in (hosts.authentication, hosts.api, hosts.ingress):
+        assert address_problem(address) is None
+    token = stored_token(entry)
+    assert token.value.isascii()
+    assert math.isfinite(token.age)
+    assert 10 <= import_options(entry).interval.total_seconds() <= 3600
+    assert all(isinstance(site, str) for site in import_options(entry).sites)
+    assert outbox_limits(entry).size >= 1024 * 1024
+    assert outbox_limits(entry).age.total_seconds() >= 0
+    assert wire_format(entry)
+    moment = first_history(entry)
+    assert moment is None or moment.tzinfo is not None
+
+
+async def _reloaded(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Wait until an account runs with what was changed of it."""
+    await hass.async_block_till_done()
+    async with entry.setup_lock:
+        await asyncio.sleep(0)
+
+
+@effort(10)
+@given(data=exports, options=all_options, with_options=st.booleans())
+async def test_any_export_of_an_account(
+    hass: HomeAssistant,
+    clock: Clock,
+    simulator: Simulator,
+    received: Received,
+    add_account: AddAccount,
+    caplog: pytest.LogCaptureFixture,
+    data: Any,
+    options: dict[str, Any],
+    with_options: bool,
+) -> None:
+    """The account loads, its other export goes on, and what is lost is told of."""
+    caplog.clear()
+    entries: list[Any] = hass.config_entries.async_entries(DOMAIN)
+    if not entries:
+        entries = [await add_account(export_data({"sensor.w": "w_W"}), GOOD)]
+    [entry] = entries
+    witness, odd = entry.subentries.values()
+    subentries = hass.config_entries
+    subentries.async_update_subentry(entry, odd, data=data)
+    if with_options:
+        subentries.async_update_entry(entry, options=options)
+    await _reloaded(hass, entry)
+    assert entry.state is ConfigEntryState.LOADED
+    legible = read_data(data)
+    assert ("export_damaged" in issue_ids(hass)) == bool(legible.lost)
+    exporter: Exporter = entry.runtime_data.exporter
+    assert (odd.subentry_id in exporter.exports) == legible.has_series
+    await exporter.async_upload_now()
+    simulator.store.clear()
+    for number, name in enumerate(("sensor.w", "sensor.a", "sensor.b", "sensor.w")):
+        hass.states.async_set(name, f"{number}.25", {}, force_update=True)
+        await clock.advance(1)
+    await exporter.async_upload_now()
+    assert [value for _, value in received.values("w_W")] == [0.25, 3.25]
+    assert await async_get_config_entry_diagnostics(hass, entry)
+    # The dialog of the export opens, whatever is in it
+    result = await subentries.subentries.async_init(
+        (entry.entry_id, SUBENTRY_EXPORT),
+        context={"source": "reconfigure", "subentry_id": odd.subentry_id},
+    )
+    subentries.subentries.async_abort(result["flow_id"])
+    assert (result["type"] == "form") == (not legible.has_series)
+    assert witness.subentry_id in exporter.exports
+    assert not complaints(caplog)
+
+
+async def test_another_kind(hass: HomeAssistant, add_account: AddAccount) -> None:
+    """A subentry of a kind that only a later version knows is let be."""
+    entry = await add_account(GOOD)
+    later = ConfigSubentry(
+        data=MappingProxyType({"x": 1}),
+        subentry_type="later",
+        title="Later",
+        unique_id=None,
+    )
+    hass.config_entries.async_add_subentry(entry, later)
+    await _reloaded(hass, entry)
+    assert entry.state is ConfigEntryState.LOADED
+    assert len(entry.runtime_data.exporter.exports) == 1
