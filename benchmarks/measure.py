@@ -95,7 +95,7 @@ async def simulator(port: int, *arguments: str) -> AsyncIterator[str]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             await process.stdout.readline()
         yield f"http://127.0.0.1:{port}"
     finally:
