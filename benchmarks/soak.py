@@ -80,6 +80,9 @@ _QUIET = 15
 The outbox gives a little of its file back at each upload, and here there are few of them.
 """
 
+_TRIES = 10
+"""Uploads until all is stored; one that had begun in the outage may still fail."""
+
 _OUTAGES: Sequence[dict[str, Any]] = (
     {"fault": "status", "status": 503},
     {"fault": "drop"},
@@ -281,8 +284,9 @@ class _Run:
         seconds = round(plan.hours * 3600)
         every = round(plan.every.total_seconds())
         outage_every = round(plan.outage_every.total_seconds())
-        # In the middle between two measurements, or these would have to wait for its end
-        outage_at = outage_every - every // 2 - round(plan.outage.total_seconds() / 2)
+        # In the middle between two measurements, which would have to wait for its end
+        outage = min(round(plan.outage.total_seconds()), every // 2)
+        outage_at = outage_every - (every + outage) // 2
         outage_ends = 0
         start = dt_util.utcnow() - timedelta(hours=plan.hours)
         started = time.monotonic()
@@ -299,7 +303,7 @@ class _Run:
                     _OUTAGES[self.soak.outages % len(_OUTAGES)]
                 )
                 self.soak.outages += 1
-                outage_ends = second + round(plan.outage.total_seconds())
+                outage_ends = second + outage
             if second == outage_ends:
                 await self._control.end_outage()
             if (second - 1) % every >= every - _QUIET:
@@ -359,7 +363,10 @@ class _Run:
         """Wait until all is stored, count it, and measure what is left."""
         await self._finish_poll()
         # What waits for its next try after an outage is sent now, as its button would have it
-        problem = await self._data.exporter.async_upload_now()
+        for _ in range(_TRIES):
+            problem = await self._data.exporter.async_upload_now()
+            if problem is None:
+                break
         assert problem is None, problem
         await self._wait_for_uploads(0)
         await self._hass.async_block_till_done()
@@ -516,6 +523,7 @@ def main() -> None:
     parser.add_argument("--entities", type=int, default=1000)
     parser.add_argument("--sites", type=int, default=100)
     parser.add_argument("--every", type=float, default=10, metavar="MINUTES")
+    parser.add_argument("--outage-every", type=float, default=60, metavar="MINUTES")
     parser.add_argument("--trace", action="store_true", help="show what has grown")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write it here")
     arguments = parser.parse_args()
@@ -528,6 +536,7 @@ def main() -> None:
                 entities=arguments.entities,
                 sites=arguments.sites,
                 every=timedelta(minutes=arguments.every),
+                outage_every=timedelta(minutes=arguments.outage_every),
                 trace=arguments.trace,
             ),
             _print,

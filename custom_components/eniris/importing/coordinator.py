@@ -417,9 +417,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 self._rare,
                 self._preference,
             )
-            self._planned_keys = {
-                key for query in self._plan for key in query.field_keys()
-            }
+            self._planned_keys = {key for query in self._plan for key in query.keys}
             self._planned_for = nodes
             self._are_more_rare = False
             if are_new:
@@ -514,7 +512,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 collected.failed[planned] = result.error
                 continue
             newest = _newest(result)
-            for key in planned.field_keys():
+            for key in planned.keys:
                 if key.field in newest:
                     moment, value = newest[key.field]
                     # The total takes the place of energy within an interval
@@ -551,7 +549,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
 
     def _merge(self, collected: _Collected) -> dict[FieldKey, Reading]:
         """Return the readings of this poll, and earlier ones of fields that it did not bring."""
-        failed = {key for planned in self._failing for key in planned.field_keys()}
+        failed = {key for planned in self._failing for key in planned.keys}
         merged = {
             key: reading
             for key, reading in (self.data | collected.readings).items()
@@ -669,6 +667,8 @@ def _summary(queries: Sequence[PlannedQuery]) -> str:
 
 def _newest(result: StatementResult) -> dict[str, tuple[datetime, FieldValue]]:
     """Return time and value of the newest value of each field of an answer."""
+    if len(result.series) == 1:
+        return result.series[0].newest()
     newest: dict[str, tuple[datetime, FieldValue]] = {}
     for series in result.series:
         for name, (moment, value) in series.newest().items():
