@@ -305,17 +305,22 @@ class _Run:
                 self.soak.outages += 1
                 outage_ends = second + outage
             if second == outage_ends:
-                await self._control.end_outage()
+                await self._end_outage()
             if (second - 1) % every >= every - _QUIET:
                 await self._data.exporter.async_upload_now()
             elif second % 10 == 0 and second >= outage_ends:
                 await self._wait_for_uploads(_MOST_WAITING)
             self.soak.seconds = time.monotonic() - started
             if second % every == 0:
-                await self._control.end_outage()
                 await self._measure(second / 3600)
                 if plan.sitting is not None and self.soak.seconds >= plan.sitting:
                     return
+
+    async def _end_outage(self) -> None:
+        """End an outage that has been noticed, however short it was in real time."""
+        problem = await self._data.exporter.async_upload_now()
+        assert problem is not None
+        await self._control.end_outage()
 
     def _change_all(self, second: int, timestamp: float) -> None:
         # Another value each time, the same over and over: a text that is met again costs no memory
