@@ -96,7 +96,7 @@ async def server(module: str, port: int, *arguments: str) -> AsyncIterator[str]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             assert await process.stdout.readline(), f"{module} did not start"
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -2,7 +2,7 @@
 
 | call | what it does |
 | --- | --- |
-| `GET /` | address, tier, accounts, number of points, counters |
+| `GET /` | address, tier, accounts, number of points and of the values in them, counters |
 | `POST /reset` | forget points, requests, faults, edits, attempts and levels |
 | `GET /points` | stored points; filters `database`, `retention_policy`, `measurement`, `field`, `tag.<key>`, `limit` |
 | `DELETE /points` | forget them, and the types of their fields |
@@ -96,6 +96,7 @@ class ControlApi:
                 "tier": simulator.tier,
                 "accounts": [account.username for account in simulator.accounts],
                 "points": len(simulator.store),
+                "values": simulator.store.values,
                 "batches": simulator.store.batches,
                 "counts": _counts(simulator),
             }

@@ -95,6 +95,13 @@ class PointStore:
         """Return the number of stored instants over all series."""
         return sum(len(stored.rows) for stored in self._series.values())
 
+    @property
+    def values(self) -> int:
+        """Return the number of stored values: the fields of all instants."""
+        return sum(
+            len(row) for stored in self._series.values() for row in stored.rows.values()
+        )
+
     def write(self, points: Iterable[IncomingPoint]) -> None:
         """Store the points of one accepted write."""
         self.batches += 1

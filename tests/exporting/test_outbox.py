@@ -521,6 +521,16 @@ async def test_file_shrinks(outbox: Outbox, path: Path) -> None:
     assert size_of(path) < largest * 0.7
 
 
+async def test_log_shrinks(outbox: Outbox, path: Path) -> None:
+    """What a large commit needed beside the file is given back while the outbox is open."""
+    log = path.with_name(f"{path.name}-wal")
+    await outbox.add([sample(n) for n in range(100_000)])
+    largest = size_of(log)
+    assert largest > 5_000_000
+    await outbox.add([sample(0)])
+    assert size_of(log) < 5_000_000
+
+
 async def make_damaged(path: Path) -> None:
     """Leave an outbox with many samples behind."""
     outbox = Outbox(path)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+import gc
 from itertools import pairwise
 import logging
 from typing import Any
@@ -10,6 +11,7 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
+from custom_components.eniris.api import TelemetryQuery
 from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
 from custom_components.eniris.importing import coordinator
@@ -464,6 +466,31 @@ async def test_one_line_at_either_end_of_an_outage(
     assert state_of(hass, entry, GRID, POWER) != STATE_UNAVAILABLE
     await advance_in_polls(hass, freezer, METADATA_POLL)
     assert logged(caplog) == [logging.WARNING, logging.INFO]
+
+
+@pytest.mark.expected_log("cannot be read at present")
+async def test_nothing_stays_of_a_failed_poll(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After an outage its reason is still known, but what was to be asked for is not kept."""
+    # At debug level the kit keeps the records, and with them the tracebacks
+    caplog.set_level(logging.INFO, "custom_components.eniris")
+    entry = await set_up_frozen(hass, freezer, user_input)
+    simulator.faults.add(PATH, "drop")
+    await advance(hass, freezer)
+    telemetry = entry.runtime_data.telemetry
+    assert "cannot be reached" in str(telemetry.last_exception)
+    simulator.faults.clear()
+    await advance(hass, freezer)
+    assert telemetry.last_update_success
+    gc.collect()
+    kept = [thing for thing in gc.get_objects() if isinstance(thing, TelemetryQuery)]
+    assert not kept
+    assert "cannot be reached" in str(telemetry.last_exception)
 
 
 @pytest.mark.expected_log("cannot be read at present")

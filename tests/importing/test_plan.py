@@ -118,7 +118,7 @@ def test_measurements_are_apart() -> None:
             node(series("rp_one_s", POWER, tag="m"), node_id="m"),
         ]
     )
-    assert {key for query in queries for key in query.field_keys()} == {
+    assert {key for query in queries for key in query.keys} == {
         FieldKey("n", "submeteringMetrics", POWER),
         FieldKey("n", "gridMetrics", POWER),
         FieldKey("m", "submeteringMetrics", POWER),
@@ -129,9 +129,7 @@ def test_home() -> None:
     """Every catalogued field of the demo home is asked for exactly once."""
     devices = HomeWorld().devices(NOW)
     nodes = build_nodes(parse_devices({"device": devices}).devices)
-    count = Counter(
-        key for query in plan_queries(nodes.values()) for key in query.field_keys()
-    )
+    count = Counter(key for query in plan_queries(nodes.values()) for key in query.keys)
     assert set(count.values()) == {1}
     assert set(count) == {
         FieldKey(device["properties"]["nodeId"], info["measurement"], field)

@@ -18,6 +18,7 @@ async def test_overview(simulator: Simulator, client: Client) -> None:
     assert overview["tier"] == "premium"
     assert "norole@example.com" in overview["accounts"]
     assert (overview["points"], overview["batches"]) == (1, 1)
+    assert overview["values"] == len(point()["fields"])
     assert overview["counts"]["POST /v1/telemetry"] == {"204": 1}
 
 

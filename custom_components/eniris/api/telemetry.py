@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-import math
+from functools import lru_cache
+from math import isfinite, nan
+from operator import attrgetter
 import re
 from typing import Any, Final
 
@@ -20,21 +22,30 @@ type FieldValue = float | int | bool | str
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+_EXACT: Final = frozenset({int, bool, str})
+"""Values of which none is no number; among floats there may be."""
+
+_REMEMBERED: Final = 4096
+"""Texts that are known to be valid or not: polls ask for the same ones over and over."""
+
 _NAME: Final = re.compile(r"[a-zA-Z0-9_\-]+")
 _FIELD: Final = re.compile(r"[a-zA-Z0-9_ \-+*/.²³%()]+")
 _TAG_VALUE: Final = re.compile(r"[\x20-\x7e\xa0-\xff]+")
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def is_name(text: str) -> bool:
     """Tell whether the query language takes `text` as database, policy or measurement."""
     return _NAME.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def is_queryable_field(text: str) -> bool:
     """Tell whether the query language takes `text` as a field's name."""
     return _FIELD.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def is_tag_value(text: str) -> bool:
     """Tell whether the query language takes `text` as a tag's value: printable Latin-1.
 
@@ -202,10 +213,9 @@ class ResultSeries:
     def newest(self) -> dict[str, tuple[datetime, FieldValue]]:
         """Return time and value of each field's newest value, whatever the rows' order."""
         newest: dict[str, tuple[datetime, FieldValue]] = {}
-        for row in self.rows:
-            for name, value in row.values.items():
-                if name not in newest or row.time > newest[name][0]:
-                    newest[name] = (row.time, value)
+        for row in sorted(self.rows, key=attrgetter("time"), reverse=True):
+            for name in row.values.keys() - newest.keys():
+                newest[name] = (row.time, row.values[name])
         return newest
 
 
@@ -308,6 +318,11 @@ def _parse_series(entry: Any) -> ResultSeries | None:
     ):
         return None
     time_index = columns.index("time")
+    names = [
+        column if isinstance(column, str) and column != "time" else None
+        for index, column in enumerate(columns)
+        if index != time_index
+    ]
     rows: list[Row] = []
     for line in values:
         if not isinstance(line, list) or len(line) != len(columns):
@@ -315,19 +330,21 @@ def _parse_series(entry: Any) -> ResultSeries | None:
         moment = parse_time(line[time_index])
         if moment is None:
             continue
+        # Not a function for each cell: an account has tens of thousands of them at a poll
+        cells: list[Any] = line[:time_index] + line[time_index + 1 :]
+        for index, value in enumerate(cells):
+            kind = type(value)
+            if kind not in _EXACT and not (kind is float and isfinite(value)):
+                cells[index] = None
         rows.append(
             Row(
                 moment,
                 {
-                    column: value
-                    for column, value in zip(columns, line, strict=True)
-                    if column != "time" and isinstance(column, str) and _is_value(value)
+                    name: cell
+                    for name, cell in zip(names, cells, strict=True)
+                    if cell is not None and name is not None
                 },
-                tuple(
-                    value if _is_value(value) else None
-                    for index, value in enumerate(line)
-                    if index != time_index
-                ),
+                tuple(cells),
             )
         )
     tags = entry.get("tags")
@@ -346,6 +363,8 @@ def parse_time(value: Any) -> datetime | None:
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
+            if moment.tzinfo is UTC:
+                return moment
             return (
                 moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
             )
@@ -356,19 +375,13 @@ def parse_time(value: Any) -> datetime | None:
     return None
 
 
-def _is_value(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int | str)
-
-
 def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _header_number(text: str | None) -> float | None:
     try:
-        number = float(text) if text is not None else math.nan
+        number = float(text) if text is not None else nan
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if isfinite(number) else None

@@ -151,6 +151,9 @@ REJECTS_KEPT: Final = 1000
 
 _DROP_AT_ONCE: Final = 1000
 _VACUUM_PAGES: Final = 256
+_LOG_BYTES: Final = 4 * 1024 * 1024
+"""What the write-ahead log is cut back to; SQLite empties it when it has about as much."""
+
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _DAMAGED: Final = "damaged"
 _JSON_OF_POINT: Final = len(
@@ -828,6 +831,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # In write-ahead mode a power cut then costs the last commits at most, never the file
         connection.execute("PRAGMA synchronous = NORMAL")
+        # Else one large commit would leave it as large as that until Home Assistant stops
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         if version < SCHEMA_VERSION:
             steps = _STEPS[version:]
             if version == _FIRST:

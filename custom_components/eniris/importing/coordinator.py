@@ -196,6 +196,7 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
             raise
         self._outage.succeeded(self.name)
         self.update_interval = self.normal_interval
+        _forget_frames(self.last_exception)
 
     @property
     def seconds_to_wait(self) -> float:
@@ -421,9 +422,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 self._rare,
                 self._preference,
             )
-            self._planned_keys = {
-                key for query in self._plan for key in query.field_keys()
-            }
+            self._planned_keys = {key for query in self._plan for key in query.keys}
             self._planned_for = nodes
             self._are_more_rare = False
             if are_new:
@@ -518,7 +517,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 collected.failed[planned] = result.error
                 continue
             newest = _newest(result)
-            for key in planned.field_keys():
+            for key in planned.keys:
                 if key.field in newest:
                     moment, value = newest[key.field]
                     # The total takes the place of energy within an interval
@@ -555,7 +554,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
 
     def _merge(self, collected: _Collected) -> dict[FieldKey, Reading]:
         """Return the readings of this poll, and earlier ones of fields that it did not bring."""
-        failed = {key for planned in self._failing for key in planned.field_keys()}
+        failed = {key for planned in self._failing for key in planned.keys}
         merged = {
             key: reading
             for key, reading in (self.data | collected.readings).items()
@@ -664,6 +663,16 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
             self._telling = None
 
 
+def _forget_frames(failure: BaseException | None) -> None:
+    """Keep what an exception says, but not the frames it came through, with all that they hold.
+
+    Home Assistant keeps the last exception for good: with it all that the poll was about to ask for.
+    """
+    while failure is not None:
+        failure.__traceback__ = None
+        failure = failure.__context__
+
+
 def _summary(queries: Sequence[PlannedQuery]) -> str:
     """Return what is read by the first of some queries, and how many others there are."""
     first, others = queries[0], len(queries) - 1
@@ -673,6 +682,8 @@ def _summary(queries: Sequence[PlannedQuery]) -> str:
 
 def _newest(result: StatementResult) -> dict[str, tuple[datetime, FieldValue]]:
     """Return time and value of the newest value of each field of an answer."""
+    if len(result.series) == 1:
+        return result.series[0].newest()
     newest: dict[str, tuple[datetime, FieldValue]] = {}
     for series in result.series:
         for name, (moment, value) in series.newest().items():

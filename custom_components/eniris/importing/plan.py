@@ -1,7 +1,7 @@
 """Which telemetry to ask for: one query per series, each field from one series alone."""
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -49,16 +49,21 @@ class PlannedQuery:
     series: SeriesInfo
     fields: tuple[str, ...]
     limit: int
+    keys: tuple[FieldKey, ...] = field(init=False, repr=False, compare=False)
+    """The identities of the values that the query brings."""
+
+    def __post_init__(self) -> None:
+        """Name the values once, as they are asked for at each poll."""
+        keys = tuple(
+            FieldKey(self.node_id, self.series.measurement, name)
+            for name in self.fields
+        )
+        object.__setattr__(self, "keys", keys)
 
     @property
     def valid_for(self) -> timedelta:
         """How old a value may become before it says nothing of the present: five intervals."""
         return _valid_for(self.series)
-
-    def field_keys(self) -> Iterable[FieldKey]:
-        """Return the identities of the values that the query brings."""
-        for field in self.fields:
-            yield FieldKey(self.node_id, self.series.measurement, field)
 
     def query(self, now: datetime) -> TelemetryQuery:
         """Return the query for the newest rows before `now`.
@@ -109,13 +114,13 @@ def _plan_node(
         rows_of_all = _window(series) // interval(series.retention_policy)
         often: list[str] = []
         seldom: list[str] = []
-        for field in fields:
+        for name in fields:
             # Where all rows are asked for anyway, being asked for apart would bring nothing
             is_rare = (
                 rows_of_all > _ROWS_PER_WINDOW
-                and FieldKey(node.id, series.measurement, field) in rare
+                and FieldKey(node.id, series.measurement, name) in rare
             )
-            (seldom if is_rare else often).append(field)
+            (seldom if is_rare else often).append(name)
         for group, limit in ((often, _ROWS_PER_WINDOW), (seldom, rows_of_all)):
             for start in range(0, len(group), FIELDS_PER_QUERY):
                 yield PlannedQuery(
