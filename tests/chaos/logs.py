@@ -1,0 +1,39 @@
+"""What may stand in Home Assistant's logs after a run, and what may not."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+import re
+from typing import Final
+
+from scripts.demo import log
+from scripts.demo.config_dir import ROOT
+
+tail = log.tail
+
+_EXPECTED: Final[tuple[str, ...]] = ()
+"""What the integration says of faults, each of which provokes it."""
+
+_SHOWN: Final = 2500
+
+
+def problems(
+    files: Iterable[Path], secrets: Collection[str], families: Collection[str]
+) -> list[str]:
+    """Return what is wrong in the logs: secrets, and what no injected fault explains."""
+    expected = [re.compile(pattern) for pattern in _EXPECTED]
+    found: dict[str, str] = {}
+    for file in files:
+        if not file.exists():
+            continue
+        text = file.read_text("utf-8", "replace")
+        for secret in secrets:
+            if secret in text:
+                found[f"secret {secret[:4]}"] = f"{file.name} holds a secret"
+        for complaint in log.complaints(file, ROOT):
+            if complaint.ours and not any(
+                pattern.search(complaint.text) for pattern in expected
+            ):
+                # The same thing again has other times and numbers alone
+                gist = re.sub(r"[0-9]+", "", complaint.text)[:300]
+                found.setdefault(gist, f"{file.name}: {complaint.text[:_SHOWN]}")
+    return list(found.values())
