@@ -366,21 +366,26 @@ class Home:
             with suppress(DemoError):
                 await self.control.act("button", "press", entity_id=self.refresh_button)
 
-    async def own_entities(self) -> set[str]:
-        """Return the integration's entities that are enabled."""
+    async def imported(self) -> set[str]:
+        """Return the entities of the import that are enabled."""
         return {
             entity["entity_id"]
             for entity in await self.observer.call("config/entity_registry/list")
-            if entity["platform"] == "eniris" and entity["disabled_by"] is None
+            if entity["platform"] == "eniris"
+            and entity["disabled_by"] is None
+            # Those of exports are none of the import's
+            and not entity["config_subentry_id"]
         }
 
     async def totals(self) -> dict[str, float]:
         """Return the imported totals that have a value, none of which ever goes back."""
         answer = await self.observer.call("get_states")
+        imported = await self.imported()
         return {
             state["entity_id"]: float(state["state"])
             for state in answer
-            if state["attributes"].get("state_class") == "total_increasing"
+            if state["entity_id"] in imported
+            and state["attributes"].get("state_class") == "total_increasing"
             and state["state"] not in ("unknown", "unavailable")
         }
 

@@ -61,6 +61,8 @@ class Journal:
     values: list[Set]
     entry: list[Mark]
     switches: list[Mark]
+    stops: list[int]
+    """When the last value of a process that was stopped had been set."""
 
 
 def read_journal(path: Path, exports: Iterable[Exported] = EXPORTS) -> Journal:
@@ -70,7 +72,7 @@ def read_journal(path: Path, exports: Iterable[Exported] = EXPORTS) -> Journal:
         for export in exports
         for entity_id, name in export.fields.items()
     }
-    journal = Journal([], [], [])
+    journal = Journal([], [], [], [])
     for line in path.read_text("ascii", "replace").splitlines():
         parts = line.split(" ", 4)
         if len(parts) != 5:
@@ -83,6 +85,8 @@ def read_journal(path: Path, exports: Iterable[Exported] = EXPORTS) -> Journal:
         elif kind in ("entry", "entity"):
             marks = journal.entry if kind == "entry" else journal.switches
             marks.append(Mark(name, int(wall), int(at), text))
+        elif kind == "stop":
+            journal.stops.append(int(at))
     return journal
 
 
@@ -230,6 +234,9 @@ class Judge:
     def _find_spans(self) -> Iterator[_Span]:
         for life in self._run.lives:
             end = self._run.end if life.end is None else life.end
+            if not life.killed:
+                stops = [at for at in self._run.journal.stops if life.start <= at <= end]
+                end = min([end, *stops])
             how = "open" if life.end is None else "killed" if life.killed else "stopped"
             since: int | None = None
             for mark in self._run.journal.entry:
@@ -468,27 +475,35 @@ class _Holds:
     def __init__(self, items: list[Set], lives: list[Life]) -> None:
         """Take a field's values in the order in which they were set."""
         starts = [life.start for life in lives]
-        self._ends: dict[Value, tuple[int, int]] = {}
+        self._held: dict[Value, list[tuple[int, int]]] = {}
         for item, following in zip(items, [*items[1:], None], strict=True):
-            end = item.key.wall + _HOLDS
-            if (
-                following is not None
-                and bisect_right(starts, item.at) == bisect_right(starts, following.at)
-                and following.key.wall >= item.key.wall
+            begin = item.key.wall
+            held = [(begin, begin + _HOLDS)]
+            if following is not None and bisect_right(starts, item.at) == bisect_right(
+                starts, following.at
             ):
                 end = following.key.wall
-            self._ends[item.value] = item.key.wall, end
+                lasted = following.at - item.at
+                held = [(begin, end)]
+                if abs(end - begin - lasted) > SECOND // 2:
+                    # The clock was set in between: it held for a while by either
+                    held = [(begin, begin + lasted), (end - lasted, end)]
+                    if end > begin:
+                        held.append((begin, end))
+            self._held[item.value] = held
         self._sorted = sorted(
-            (begin, end, value) for value, (begin, end) in self._ends.items()
+            (begin, end, value)
+            for value, held in self._held.items()
+            for begin, end in held
         )
 
     def problem_of_last(self, wall: int, value: object) -> str | None:
         """Return what is wrong with a value as the last one at a time."""
-        if not isinstance(value, float | str) or value not in self._ends:
+        if not isinstance(value, float | str) or value not in self._held:
             return "was never set"
-        begin, end = self._ends[value]
-        if not begin <= wall <= end + SECOND // 5:
-            return f"held from {begin} to {end} alone"
+        held = self._held[value]
+        if not any(begin <= wall <= end + SECOND // 5 for begin, end in held):
+            return f"held at {held} alone"
         return None
 
     def problem_of_mean(self, wall: int, length: int, value: object) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+import pickle
 import platform
 import random
 import shutil
@@ -162,7 +163,10 @@ async def _carry_out(world: World, planned: list[Planned], report: Report) -> No
     await _judge_import(world, usable, report)
     await world.proxy.settle()
     await world.home.stop()
-    report.verdict = Judge(world.as_run(end)).judge()
+    known = world.as_run(end)
+    # With this the oracle can be asked again, without the run
+    (world.scratch.parent / "run.pickle").write_bytes(pickle.dumps(known))
+    report.verdict = Judge(known).judge()
     report.duplicates = world.simulator.store.overwritten
     report.requests = world.simulator.log.count("POST /v1/telemetry")
     if (
@@ -244,7 +248,7 @@ async def _imported(world: World) -> set[str]:
     states = await world.home.states()
     return {
         entity_id
-        for entity_id in await world.home.own_entities()
+        for entity_id in await world.home.imported()
         if states.get(entity_id) not in _UNUSABLE
     }
 
