@@ -26,15 +26,21 @@ def main() -> int:
     chosen = _chosen(arguments.kinds)
     if not chosen:
         parser.error("there are no such kinds")
-    print(f"Chaos: seed {seed}, {arguments.minutes:g} minutes", flush=True)
+    say(f"Chaos: seed {seed}, {arguments.minutes:g} minutes")
     mounts = own_mounts()
     try:
         report = asyncio.run(_run(seed, arguments.minutes, chosen, mounts=mounts))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        print("Stopped", flush=True)
+        say("Stopped")
         return 130
-    print(describe(report), flush=True)
+    say(describe(report))
     return 0 if report.passed else 1
+
+
+def say(text: str) -> None:
+    """Write a line at once, also into a pipe."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 async def _run(

@@ -141,7 +141,7 @@ async def _json(
 
 
 async def outage(world: World, chance: random.Random, seconds: float) -> None:
-    """Nobody listens at the service's address."""
+    """Let nobody listen at the service's address."""
     async with world.network:
         await world.simulator.stop()
         try:
@@ -154,14 +154,14 @@ async def outage(world: World, chance: random.Random, seconds: float) -> None:
 async def everything_delayed(
     world: World, chance: random.Random, seconds: float
 ) -> None:
-    """Every call takes its time."""
+    """Let every call take its time."""
     async with world.fault("*", "delay", delay=chance.uniform(0.5, 3)) as fault:
         await asyncio.sleep(seconds)
         world.struck["delay of all"] += fault.hits
 
 
 async def ban(world: World, chance: random.Random, seconds: float) -> None:
-    """Everything is refused for five minutes, but the ban is lifted before."""
+    """Refuse everything for five minutes, but lift the ban before."""
     async with AsyncExitStack() as stack:
         faults = [
             await stack.enter_async_context(
@@ -176,13 +176,13 @@ async def ban(world: World, chance: random.Random, seconds: float) -> None:
 
 
 async def access_revoked(world: World, chance: random.Random, seconds: float) -> None:
-    """Every access token is stale at once."""
+    """Make every access token stale at once."""
     world.revoke(refresh=False)
     world.struck["access tokens revoked"] += 1
 
 
 async def refresh_revoked(world: World, chance: random.Random, seconds: float) -> None:
-    """Only a new log-in helps; values wait for it."""
+    """Make a new log-in the only remedy; values wait for it."""
     world.revoke(refresh=True)
     world.struck["refresh tokens revoked"] += 1
 
@@ -201,7 +201,7 @@ async def _mischief(
 
 
 async def burst(world: World, chance: random.Random, seconds: float) -> None:
-    """Thousands of values within a moment."""
+    """Set thousands of values within a moment."""
     await _try(
         world.home.control.act("chaos_meters", "burst", count=chance.randint(500, 4000))
     )
@@ -209,7 +209,7 @@ async def burst(world: World, chance: random.Random, seconds: float) -> None:
 
 
 async def kill(world: World, chance: random.Random, seconds: float) -> None:
-    """A power cut, and the power is back after some seconds."""
+    """Cut the power for some seconds."""
     await world.kill()
     await asyncio.sleep(seconds / 4)
     await world.start()
@@ -219,7 +219,7 @@ async def kill(world: World, chance: random.Random, seconds: float) -> None:
 async def kill_while_starting(
     world: World, chance: random.Random, seconds: float
 ) -> None:
-    """A power cut, and another one before Home Assistant has started."""
+    """Cut the power, and once more before Home Assistant has started."""
     await world.kill()
     starting = asyncio.create_task(world.start())
     await asyncio.sleep(chance.uniform(1, 6))
@@ -231,7 +231,7 @@ async def kill_while_starting(
 
 
 async def restart(world: World, chance: random.Random, seconds: float) -> None:
-    """A stop as a person asks for it, and a start."""
+    """Stop as a person does, and start."""
     await world.stop()
     await asyncio.sleep(seconds / 4)
     await world.start()
@@ -239,14 +239,14 @@ async def restart(world: World, chance: random.Random, seconds: float) -> None:
 
 
 async def reload(world: World, chance: random.Random, seconds: float) -> None:
-    """The account is set up anew, perhaps amidst a request."""
+    """Set the account up anew, perhaps amidst a request."""
     for _ in range(chance.randint(1, 3)):
         await _try(world.home.reload())
     world.struck["reload"] += 1
 
 
 async def switch_off(world: World, chance: random.Random, seconds: float) -> None:
-    """An export is switched off, and on again."""
+    """Switch an export off, and on again."""
     measurement = next(export.measurement for export in EXPORTS if export.switched)
     entity_id = world.home.switches[measurement]
     await _try(world.home.control.act("switch", "turn_off", entity_id=entity_id))
@@ -260,7 +260,7 @@ async def _switch_on(world: World, entity_id: str) -> None:
 
 
 async def full_disk(world: World, chance: random.Random, seconds: float) -> None:
-    """There is no room, for a while."""
+    """Leave no room, for a while."""
     await _without_disk(world, seconds, end=False)
     world.struck["full disk"] += 1
 
@@ -268,7 +268,7 @@ async def full_disk(world: World, chance: random.Random, seconds: float) -> None
 async def full_disk_and_kill(
     world: World, chance: random.Random, seconds: float
 ) -> None:
-    """There is no room, and then no power: what is in memory alone is gone."""
+    """Leave no room, and then no power: what is in memory alone is gone."""
     await _without_disk(world, seconds, end=True)
     await world.start()
     world.struck["full disk and kill"] += 1
@@ -288,7 +288,7 @@ async def _without_disk(world: World, seconds: float, *, end: bool) -> None:
 
 
 async def read_only_disk(world: World, chance: random.Random, seconds: float) -> None:
-    """Nothing can be opened for writing, while the account is set up anew."""
+    """Let nothing be opened for writing, while the account is set up anew."""
     period = Period(now())
     world.disk.append(period)
     try:
@@ -305,7 +305,7 @@ async def read_only_disk(world: World, chance: random.Random, seconds: float) ->
 async def damage_while_down(
     world: World, chance: random.Random, seconds: float
 ) -> None:
-    """Pages of the outbox go bad while nobody has it open, after a stop or a kill."""
+    """Damage pages of the outbox while nobody has it open, after a stop or a kill."""
     async with world.fault("/v1/telemetry", "drop", method="POST"):
         await asyncio.sleep(seconds)
         await (world.stop() if chance.random() < 0.5 else world.kill())
@@ -316,7 +316,7 @@ async def damage_while_down(
 
 
 async def damage_while_up(world: World, chance: random.Random, seconds: float) -> None:
-    """Pages of the outbox go bad while it is in use."""
+    """Damage pages of the outbox while it is in use."""
     async with world.fault("/v1/telemetry", "drop", method="POST"):
         await asyncio.sleep(seconds)
         noted = await _damage(world, chance, live=True)
@@ -437,8 +437,8 @@ def _of_the_machine() -> Iterator[Kind]:
     yield kind("full disk", long, full_disk, "mounts")
     yield kind("full disk and kill", long, full_disk_and_kill, "mounts")
     yield kind("read-only disk", long, read_only_disk, "mounts")
-    yield kind("damage while down", long, damage_while_down)
-    yield kind("damage while up", long, damage_while_up)
+    yield kind("damage while down", middle, damage_while_down)
+    yield kind("damage while up", middle, damage_while_up)
     for offsets in (
         (90, 600, 1700),
         (-90, -600, -7200),

@@ -1,7 +1,6 @@
 """What faults of the machine are made with: the disk under the storage, and the clock of a process."""
 
 import ctypes
-from glob import glob
 import os
 from pathlib import Path
 import random
@@ -104,9 +103,8 @@ def damage(file: Path, chance: random.Random) -> str:
 
 def faketime() -> str | None:
     """Return the library that gives a process another clock, None where there is none."""
-    found = sorted(glob("/usr/lib/*/faketime/libfaketimeMT.so.1"))
-    found += sorted(glob("/usr/lib/faketime/libfaketimeMT.so.1"))
-    return found[0] if found else None
+    found = sorted(Path("/usr").glob("lib*/*/faketime/libfaketimeMT.so.1"))
+    return str(found[0]) if found else None
 
 
 class Clock:

@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 import math
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -199,6 +200,12 @@ class Judge:
         self._run = run
         self._by_measurement = {export.measurement: export for export in run.exports}
         self._set = {item.key: item for item in run.journal.values}
+        self._next = {
+            item.key: following.at
+            for items in self._by_field().values()
+            for item, following in pairwise(items)
+        }
+        """When the next value of the same meter was set."""
         self._ats = [item.at for item in run.journal.values]
         self._spans = list(self._find_spans())
         self._span_starts = [span.start for span in self._spans]
@@ -235,7 +242,9 @@ class Judge:
         for life in self._run.lives:
             end = self._run.end if life.end is None else life.end
             if not life.killed:
-                stops = [at for at in self._run.journal.stops if life.start <= at <= end]
+                stops = [
+                    at for at in self._run.journal.stops if life.start <= at <= end
+                ]
                 end = min([end, *stops])
             how = "open" if life.end is None else "killed" if life.killed else "stopped"
             since: int | None = None
@@ -330,10 +339,7 @@ class Judge:
         first = bisect_left(self._ats, end - 2 * KILL_COSTS)
         moments = [*self._ats[first:last], end]
         return max(
-            (
-                after - before
-                for before, after in zip(moments, moments[1:], strict=False)
-            ),
+            (after - before for before, after in pairwise(moments)),
             default=0,
         )
 
@@ -388,12 +394,7 @@ class Judge:
         if item is not None:
             if not same(item.value, value):
                 return f"{item.value!r} was set"
-            slack = SECOND // 10
-            if self._is_off(key.measurement, item.at - slack) and self._is_off(
-                key.measurement, item.at + slack
-            ):
-                return "collected while switched off"
-            return None
+            return self._problem_of_switch(item)
         for mark in self._run.journal.switches:
             # What an entity has when its export is switched on counts from then on
             if (
@@ -403,6 +404,24 @@ class Judge:
             ):
                 return known.problem_of_last(key.wall, value)
         return "nothing was set at that time"
+
+    def _problem_of_switch(self, item: Set) -> str | None:
+        """Return what is wrong with a value that was set while its export was switched off."""
+        slack = SECOND // 10
+        measurement = item.key.measurement
+        if not (
+            self._is_off(measurement, item.at - slack)
+            and self._is_off(measurement, item.at + slack)
+        ):
+            return None
+        # What an entity has when the account is set up counts with the time that it has
+        until = self._next.get(item.key, self._run.end)
+        if any(
+            item.at <= span.start <= until and not self._is_off(measurement, span.start)
+            for span in self._spans
+        ):
+            return None
+        return "collected while switched off"
 
     def _is_right(self, key: Key, reason: str) -> bool:
         """Tell whether a value was refused as it should be."""
@@ -419,7 +438,7 @@ class Judge:
         for span in self._spans:
             cuts = [at for at in self._run.clock_set if span.start < at < span.end]
             edges = [span.start, *cuts, span.end]
-            for start, end in zip(edges, edges[1:], strict=False):
+            for start, end in pairwise(edges):
                 first = max(start + _SETTLING, self._run.begin + _SETTLING)
                 last = min(end, self._run.end) - _SETTLING
                 if first < last:

@@ -91,10 +91,10 @@ class Proxy:
                     await asyncio.wait_for(self._overtaken.wait(), _BEHIND)
             else:
                 self._overtaken.set()
-            return answer
         except aiohttp.ClientError:
             # As if there were nothing between: no answer is no answer
             return _cut(request)
+        return answer
 
     async def _send_late(self, request: web.Request, body: bytes) -> None:
         await asyncio.sleep(4)

@@ -329,8 +329,10 @@ def describe(report: Report) -> str:
     version = platform.python_version()
     total = report.injected.total()
     lines = [
-        f"Chaos: seed {report.seed}, {report.minutes:g} minutes,"
-        f" Home Assistant {ha_version}, Python {version}",
+        (
+            f"Chaos: seed {report.seed}, {report.minutes:g} minutes,"
+            f" Home Assistant {ha_version}, Python {version}"
+        ),
         f"Faults injected: {total}, {_counts(report.injected)}",
         f"What they struck: {_counts(report.struck)}",
     ]
@@ -342,12 +344,16 @@ def describe(report: Report) -> str:
     ]
     lines += [
         f"Starts of Home Assistant: {report.starts}; uploads: {report.requests}",
-        f"Points sampled: {verdict.sampled}; stored: {verdict.stored};"
-        f" rejected: {verdict.rejected}; duplicates sent: {report.duplicates}",
+        (
+            f"Points sampled: {verdict.sampled}; stored: {verdict.stored};"
+            f" rejected: {verdict.rejected}; duplicates sent: {report.duplicates}"
+        ),
         f"Accounted for: {verdict.accounted.total()}"
         + (f", {_counts(verdict.accounted)}" if verdict.accounted else ""),
-        f"Lost: {len(verdict.lost)}; wrong: {len(verdict.wrong)};"
-        f" other problems: {len(report.problems)}",
+        (
+            f"Lost: {len(verdict.lost)}; wrong: {len(verdict.wrong)};"
+            f" other problems: {len(report.problems)}"
+        ),
     ]
     for name, items in (
         ("Lost", verdict.lost),
