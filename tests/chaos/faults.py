@@ -71,7 +71,7 @@ async def _provoke(world: World, call: Call, chance: random.Random) -> None:
     """Have the call made soon, which else might come in minutes."""
     if call.name == "token":
         world.revoke(refresh=False)
-    if call.name == "write" and chance.random() < 0.5:
+    if call.name == "write" and chance.random() < 0.8:
         await _try(world.home.upload_now())
     elif call.name in ("device", "telemetry"):
         await _try(world.home.refresh())

@@ -25,6 +25,13 @@ _EXPECTED: Final[tuple[str, ...]] = (
 _OF_A_BAD_DISK: Final = ("homeassistant.util.file", "homeassistant.helpers.storage")
 """Who tells of what Home Assistant itself cannot write, traceback included."""
 
+_ANSWER_OF_AN_ACTION: Final = re.compile(
+    r"\[homeassistant\.components\.websocket_api\.http\.connection\].*"
+    r"^homeassistant\.exceptions\.(HomeAssistantError|ServiceValidationError): [^\n]*\Z",
+    re.DOTALL | re.MULTILINE,
+)
+"""The oldest Home Assistant writes down with a traceback what an action tells its caller."""
+
 _SHOWN: Final = 2500
 
 
@@ -44,6 +51,8 @@ def problems(
                 found[f"secret {secret[:4]}"] = f"{file.name} holds a secret"
         for complaint in log.complaints(file, ROOT):
             if bad_disk and complaint.logger in _OF_A_BAD_DISK:
+                continue
+            if _ANSWER_OF_AN_ACTION.search(complaint.text):
                 continue
             if complaint.ours and (
                 "Traceback" in complaint.text

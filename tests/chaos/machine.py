@@ -90,7 +90,8 @@ class Disk:
 def damage(file: Path, chance: random.Random) -> str:
     """Overwrite whole pages of a file, as a failing card does, and tell which."""
     pages = max(1, file.stat().st_size // _PAGE)
-    hit = sorted(chance.sample(range(pages), min(pages, chance.randint(1, 4))))
+    most = max(4, pages // 4)
+    hit = sorted(chance.sample(range(pages), min(pages, chance.randint(1, most))))
     if chance.random() < 0.3:
         hit = sorted({0, *hit})
     fillings = (bytes(_PAGE), b"\xff" * _PAGE, b"\x55" + chance.randbytes(_PAGE - 1))

@@ -23,6 +23,9 @@ KILL_COSTS: Final = 2 * SECOND
 _HOLDS: Final = 5 * SECOND
 """How long a value can still hold whose successor was set by another clock or process."""
 
+_LONG: Final = 10 * SECOND
+"""Longer than a value holds that is set every second, unless the clock was set."""
+
 _SETTLING: Final = 4 * SECOND
 """What is left out at both ends of a time in which all intervals have to be there."""
 
@@ -320,17 +323,21 @@ class Judge:
         verdict.lost.append(f"{moment:.2f} s: {key} {value}")
 
     def _excuse(self, key: Key, at: int) -> str | None:
+        span = self._span_of(at)
+        if span is not None:
+            costs = KILL_COSTS + self._stall(span.end)
+            if span.how == "killed" and at > span.end - costs:
+                return "just before a kill"
+            for period in self._run.disk:
+                bad_at_end = period.reaches(span.end, KILL_COSTS)
+                if (
+                    bad_at_end
+                    and span.how != "open"
+                    and at >= period.start - KILL_COSTS
+                ):
+                    return f"in memory without a disk when {span.how}"
         if any(damage.explains(key, at) for damage in self._run.damages):
             return "in a damaged outbox"
-        span = self._span_of(at)
-        if span is None:
-            return None
-        if span.how == "killed" and at > span.end - KILL_COSTS - self._stall(span.end):
-            return "just before a kill"
-        for period in self._run.disk:
-            bad_at_end = period.reaches(span.end, KILL_COSTS)
-            if bad_at_end and span.how != "open" and at >= period.start - KILL_COSTS:
-                return f"in memory without a disk when {span.how}"
         return None
 
     def _stall(self, end: int) -> int:
@@ -515,6 +522,7 @@ class _Holds:
             for value, held in self._held.items()
             for begin, end in held
         )
+        self._long = [item for item in self._sorted if item[1] - item[0] > _LONG]
 
     def problem_of_last(self, wall: int, value: object) -> str | None:
         """Return what is wrong with a value as the last one at a time."""
@@ -528,10 +536,11 @@ class _Holds:
     def problem_of_mean(self, wall: int, length: int, value: object) -> str | None:
         """Return what is wrong with a value as the mean of an interval."""
         last = bisect_right(self._sorted, (wall + length, 0, ""))
+        first = bisect_left(self._sorted, (wall - _LONG, 0, ""))
         within = [
             held
-            for begin, end, held in self._sorted[max(0, last - 300) : last]
-            if end >= wall and isinstance(held, float)
+            for begin, end, held in [*self._sorted[first:last], *self._long]
+            if begin <= wall + length and end >= wall and isinstance(held, float)
         ]
         if not within or not isinstance(value, float):
             return "nothing was set in that interval"
