@@ -505,9 +505,12 @@ class _Holds:
         for item, following in zip(items, [*items[1:], None], strict=True):
             begin = item.key.wall
             held = [(begin, begin + _HOLDS)]
-            if following is not None and bisect_right(starts, item.at) == bisect_right(
-                starts, following.at
-            ):
+            if following is None and lives[-1].end is None:
+                # Nothing is set any more, and it holds on
+                held = [(begin, begin + 100 * _HOLDS)]
+            elif following is not None and bisect_right(
+                starts, item.at
+            ) == bisect_right(starts, following.at):
                 end = following.key.wall
                 lasted = following.at - item.at
                 held = [(begin, end)]
