@@ -16,6 +16,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
+from homeassistant.util.hass_dict import HassKey
 
 from .account import (
     account_hosts,
@@ -46,7 +47,14 @@ from .export_entity import (
 from .exporting.config import Export
 from .exporting.exporter import Exporter
 from .exporting.issues import Issues
-from .exporting.outbox import Limits, Outbox, OutboxError, delete_outbox, outbox_path
+from .exporting.outbox import (
+    Limits,
+    Outbox,
+    OutboxError,
+    Sample,
+    delete_outbox,
+    outbox_path,
+)
 from .importing.ask import Asker
 from .importing.coordinator import (
     NodeCoordinator,
@@ -57,6 +65,9 @@ from .importing.coordinator import (
 from .importing.devices import NodeDevices, account_identifier
 from .importing.history import History, history_store
 from .services import async_setup_services
+
+_UNSAVED: HassKey[dict[str, list[Sample]]] = HassKey(f"{DOMAIN}_unsaved")
+"""Samples that are not on disk, by the entry that they belong to."""
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -113,6 +124,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         lambda: entry.async_start_reauth(hass),
         lambda job: async_fire_history_exported(hass, entry, job),
         wire_format(entry),
+        # A reload, to log in again for one, must not cost what a full disk keeps in memory
+        hass.data.setdefault(_UNSAVED, {}).setdefault(entry.entry_id, []),
     )
     try:
         await exporter.async_start()
@@ -157,6 +170,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> N
     """Log the account out, and delete what waited to be uploaded and what was counted."""
     await totals_store(hass, entry.entry_id).async_remove()
     await history_store(hass, entry.entry_id).async_remove()
+    hass.data.get(_UNSAVED, {}).pop(entry.entry_id, None)
     await hass.async_add_executor_job(delete_outbox, _outbox_path(hass, entry))
     session = Session(
         async_get_clientsession(hass), stored_token(entry), account_hosts(entry.data)
