@@ -14,6 +14,7 @@ from homeassistant.helpers import config_validation as cv, instance_id
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
+from homeassistant.util.hass_dict import HassKey
 
 from .account import (
     account_hosts,
@@ -42,6 +43,7 @@ from .exporting.outbox import (
     NewerOutboxError,
     Outbox,
     OutboxError,
+    Sample,
     delete_outbox,
     outbox_path,
 )
@@ -65,6 +67,9 @@ from .migration import (
 from .services import async_setup_services
 
 __all__ = ["async_migrate_entry"]
+
+_UNSAVED: HassKey[dict[str, list[Sample]]] = HassKey(f"{DOMAIN}_unsaved")
+"""Samples that are not on disk, by the entry that they belong to."""
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -121,6 +126,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         lambda job: async_fire_history_exported(hass, entry, job),
         wire_format(entry),
         damaged,
+        # A reload, to log in again for one, must not cost what a full disk keeps in memory
+        hass.data.setdefault(_UNSAVED, {}).setdefault(entry.entry_id, []),
     )
     outage = Outage(entry.title)
     options = import_options(entry)
@@ -174,6 +181,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> N
     """Log the account out, and delete what waited to be uploaded and what was counted."""
     await totals_store(hass, entry.entry_id).async_remove()
     await history_store(hass, entry.entry_id).async_remove()
+    hass.data.get(_UNSAVED, {}).pop(entry.entry_id, None)
     await hass.async_add_executor_job(delete_outbox, _outbox_path(hass, entry))
     async_forget_newer(hass, entry)
     if entry.version > VERSION:

@@ -132,7 +132,7 @@ async def ensure_entry(home: HomeAssistant, cloud: str) -> str:
     entries = await home.call("config_entries/get", domain="eniris")
     if not entries:
         addresses = ("authentication_url", "api_url", "ingress_url")
-        await _walk(
+        await walk(
             home,
             "/api/config/config_entries/flow",
             "eniris",
@@ -160,7 +160,7 @@ async def ensure_export(home: HomeAssistant, entry_id: str) -> None:
     exports = await home.call("config_entries/subentries/list", entry_id=entry_id)
     if any(item["subentry_type"] == "export" for item in exports):
         return
-    await _walk(
+    await walk(
         home,
         "/api/config/config_entries/subentries/flow",
         [entry_id, "export"],
@@ -180,7 +180,7 @@ async def ensure_export(home: HomeAssistant, entry_id: str) -> None:
     )
 
 
-async def _walk(
+async def walk(
     home: HomeAssistant,
     path: str,
     handler: str | list[str],

@@ -486,6 +486,35 @@ async def test_full_disk(
     assert exporter.status(export_id(entry)).problem is None
 
 
+@pytest.mark.expected_log("cannot be put on disk .*full")
+async def test_reload_while_the_disk_is_full(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    simulator: Simulator,
+) -> None:
+    """What is in memory alone outlives a reload, which a new log-in brings about for one."""
+    outage = simulator.faults.add("/v1/telemetry", "drop")
+    entry = await add_account(export_data({"sensor.a": "note"}))
+    db = entry.runtime_data.exporter.outbox._db
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    texts = [f"{number} " + "x" * 200 for number in range(100)]
+    for text in texts:
+        hass.states.async_set("sensor.a", text)
+        await clock.advance(0.1, step=0.1)
+    await clock.advance(2)
+    assert in_memory(entry) > 50
+    # The limit goes with the connection
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await clock.settle()
+    simulator.faults.remove(outage.id)
+    await clock.advance(310, step=10)
+    assert not in_memory(entry)
+    assert [text for _, text in received.values("note")] == texts
+
+
 async def test_reload_catches_up(
     hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
 ) -> None:

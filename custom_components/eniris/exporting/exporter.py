@@ -72,18 +72,19 @@ class Exporter:
         on_history: Callable[[Job], None],
         wire_format: WireFormat,
         damaged: Sequence[Damaged] = (),
+        unsaved: list[Sample] | None = None,
     ) -> None:
         """Carry out `exports` over `session`, by way of `outbox`, and tell of those that are `damaged`.
 
         Tell `on_reauthenticate` when only a new log-in helps, and `on_history` when a part of
-        the past was sent.
+        the past was sent. `unsaved` outlives the exporter: the samples that are not on disk.
         """
         self._hass = hass
         self._limits = limits
         self._issues = issues
         self._outbox = outbox
         self._mending = Mending(outbox)
-        self._sampler = Sampler(hass, exports, outbox, issues)
+        self._sampler = Sampler(hass, exports, outbox, issues, unsaved)
         self._sender = Sender(
             hass,
             session,

@@ -69,8 +69,12 @@ class Sampler:
         exports: Sequence[Export],
         outbox: Outbox,
         issues: Issues,
+        unsaved: list[Sample] | None = None,
     ) -> None:
-        """Put what `exports` ask for into `outbox`."""
+        """Put what `exports` ask for into `outbox`.
+
+        `unsaved` holds what could not be put on disk before, and outlives this sampler.
+        """
         self._hass = hass
         self._outbox = outbox
         self._issues = issues
@@ -86,7 +90,7 @@ class Sampler:
         """What is yet to be carried out in the outbox' thread."""
         # What follows, and all trackers, are known to that thread alone while it works
         self._disabled = {export.id for export in exports if not export.enabled}
-        self._pending: list[Sample] = []
+        self._pending: list[Sample] = [] if unsaved is None else unsaved
         self._flushing = asyncio.Lock()
         self._unsubscribe_states: CALLBACK_TYPE | None = None
         self._unsubscribe_registry: CALLBACK_TYPE | None = None
@@ -121,6 +125,13 @@ class Sampler:
         self._unsubscribe_registry = self._unsubscribe_states = None
         self._noted.extend(followed.tracker.finish for followed in self._followed)
         await self.async_flush()
+        if self._pending and self._hass.is_stopping:
+            _LOGGER.error(
+                "%s samples are lost: they could not be put on disk before Home Assistant"
+                " stopped (%s)",
+                len(self._pending),
+                self.problem,
+            )
 
     @callback
     def async_enable(self, export_id: str, enabled: bool) -> None:

@@ -1,0 +1,71 @@
+"""What the run exports: which meters become which fields of which series, and when."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+
+METERS: Final = "chaos_meters"
+"""The component that sets the values, in a folder of the same name."""
+
+COLLECTOR: Final = "demo-ingress"
+DATABASE: Final = "demo"
+TAGS: Final = {"source": "chaos"}
+
+type Aggregate = Literal["last", "mean"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export with meters of its own; on change unless it has an interval."""
+
+    name: str
+    measurement: str
+    retention_policy: str
+    power: int
+    words: int = 0
+    shortest: timedelta = timedelta()
+    interval: timedelta | None = None
+    aggregate: Aggregate = "last"
+    switched: bool = False
+    """Whether its switch is turned off and on in a run."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields by entity id."""
+        stem = self.measurement.removeprefix("chaos").lower()
+        return {
+            f"sensor.chaos_{stem}_power_{n}": f"{stem}Power{n}_W"
+            for n in range(self.power)
+        } | {
+            f"sensor.chaos_{stem}_word_{n}": f"{stem}Word{n}" for n in range(self.words)
+        }
+
+    @property
+    def every_value(self) -> bool:
+        """Whether each single value is due."""
+        return self.interval is None and not self.shortest
+
+
+EXPORTS: Final = (
+    Exported("Chaos change", "chaosChange", "rp_one_s", power=16, words=4),
+    # To another target, so that two uploads are under way at once
+    Exported("Chaos switched", "chaosSwitched", "rp_one_m", power=8, switched=True),
+    Exported(
+        "Chaos shortest",
+        "chaosShortest",
+        "rp_one_s",
+        power=6,
+        shortest=timedelta(seconds=2),
+    ),
+    Exported(
+        "Chaos last", "chaosLast", "rp_one_s", power=5, interval=timedelta(seconds=2)
+    ),
+    Exported(
+        "Chaos mean",
+        "chaosMean",
+        "rp_one_m",
+        power=5,
+        interval=timedelta(seconds=2),
+        aggregate="mean",
+    ),
+)
