@@ -263,7 +263,7 @@ def test_bad_disk_costs_what_is_in_memory_at_a_kill(run: Run) -> None:
     bad = [Period(30 * SECOND, 45 * SECOND)]
     killed = replace(ended(run, 40, killed=True), disk=bad)
     verdict = judge(without(killed, *missing))
-    assert verdict.accounted == {"in memory without a disk when killed": 2}
+    assert verdict.accounted == {"in memory without a disk at the end of a process": 2}
     assert len(verdict.lost) == 1
     # Without the kill it costs nothing at all
     assert len(judge(replace(without(run, *missing), disk=bad)).lost) == 3
