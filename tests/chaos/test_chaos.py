@@ -400,7 +400,7 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
         home=SimpleNamespace(disk=Disk(tmp_path), clock=clock), struck={}
     )
     report = Report(1, 5)
-    usable = usable_kinds(list(kinds()), cast(World, parts), report)
+    usable = usable_kinds(list(kinds()), cast("World", parts), report)
     assert {kind.needs for kind in usable} == {None}
     text = describe(report)
     assert "LEFT OUT for want of mounts: 3 kinds" in text
