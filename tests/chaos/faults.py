@@ -251,12 +251,8 @@ async def switch_off(world: World, chance: random.Random, seconds: float) -> Non
     entity_id = world.home.switches[measurement]
     await _try(world.home.control.act("switch", "turn_off", entity_id=entity_id))
     await asyncio.sleep(seconds)
-    await _switch_on(world, entity_id)
+    await _try(world.home.control.act("switch", "turn_on", entity_id=entity_id))
     world.struck["switch"] += 1
-
-
-async def _switch_on(world: World, entity_id: str) -> None:
-    await world.home.control.act("switch", "turn_on", entity_id=entity_id)
 
 
 async def full_disk(world: World, chance: random.Random, seconds: float) -> None:

@@ -16,6 +16,7 @@ _EXPECTED: Final[tuple[str, ...]] = (
     r"cannot be uploaded at present and wait on disk: ",
     r"Eniris refuses a value of field .* it was set aside",
     r"Samples cannot be put on disk \(",
+    r"samples are lost: they could not be put on disk before Home Assistant stopped",
     r"Samples can be put on disk again; none was lost",
     r"Eniris refuses \w+ of node .*Injected fault",
     r"The outbox \S+ cannot be read \(.*\); it was kept as ",

@@ -329,17 +329,28 @@ class Judge:
             costs = KILL_COSTS + self._stall(span.end)
             if span.how == "killed" and at > span.end - costs:
                 return "just before a kill"
-            for period in self._run.disk:
-                bad_at_end = period.reaches(span.end, KILL_COSTS)
-                if (
-                    bad_at_end
-                    and span.how != "open"
-                    and at >= period.start - KILL_COSTS
-                ):
-                    return f"in memory without a disk when {span.how}"
+            ends = self._ends_in_memory(span)
+            if any(
+                period.reaches(end, KILL_COSTS) and at >= period.start - KILL_COSTS
+                for period in self._run.disk
+                for end in ends
+            ):
+                return "in memory without a disk at the end of a process"
         if any(damage.explains(key, at) for damage in self._run.damages):
             return "in a damaged outbox"
         return None
+
+    def _ends_in_memory(self, span: _Span) -> list[int]:
+        """Return when what a span has left in memory alone was gone: with the process.
+
+        That is as of the span's end where the account was never set up again in it.
+        """
+        life = self._life_of(span.start)
+        if life is None or life.end is None:
+            return []
+        if any(span.end < later.start <= life.end for later in self._spans):
+            return [life.end]
+        return [span.end, life.end]
 
     def _stall(self, end: int) -> int:
         """Return for how long Home Assistant was held up at most shortly before a moment."""

@@ -32,6 +32,9 @@ from .proxy import Proxy
 from .scenario import Planned, plan
 from .world import World, now
 
+SLACK: Final = 240.0
+"""Seconds for all that comes before and after the faults; a busy machine takes a third of it."""
+
 LOOK_EVERY: Final = 2.0
 REFRESH_EVERY: Final = 10.0
 SETTLE_PATIENCE: Final = 60.0
@@ -70,9 +73,11 @@ async def run(seed: int, minutes: float, kinds: list[Kind], *, mounts: bool) -> 
     secrets: set[str] = set()
     try:
         async with _world(folder, seed, secrets, mounts=mounts) as world:
-            usable = _usable(kinds, world, report)
+            usable = usable_kinds(kinds, world, report)
+            planned = plan(usable, seed, minutes * 60)
             try:
-                await _carry_out(world, plan(usable, seed, minutes * 60), report)
+                async with asyncio.timeout(minutes * 60 + SLACK):
+                    await _carry_out(world, planned, report)
             except (DemoError, GoneError, TimeoutError) as err:
                 report.problems.append(f"the run broke off: {err!r}")
                 if world.home.logs:
@@ -126,7 +131,7 @@ def _collect_tokens(simulator: Simulator, secrets: set[str]) -> None:
     simulator.mint.issue = collecting  # type: ignore[method-assign]
 
 
-def _usable(kinds: list[Kind], world: World, report: Report) -> list[Kind]:
+def usable_kinds(kinds: list[Kind], world: World, report: Report) -> list[Kind]:
     """Return the kinds that this machine permits, and note the others."""
     permitted = {
         None: True,

@@ -6,6 +6,8 @@ from pathlib import Path
 import random
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -14,7 +16,7 @@ from scripts.demo.config_dir import ROOT
 from . import logs
 from .exports import EXPORTS, TAGS
 from .faults import kinds
-from .machine import damage
+from .machine import Clock, Disk, damage
 from .oracle import (
     SECOND,
     Damage,
@@ -31,7 +33,9 @@ from .oracle import (
     Verdict,
     read_journal,
 )
+from .run import Report, describe, usable_kinds
 from .scenario import plan
+from .world import World
 
 WALL = 1_800_000_000 * SECOND
 """What the clock shows when the monotonic one is at zero."""
@@ -263,7 +267,7 @@ def test_bad_disk_costs_what_is_in_memory_at_a_kill(run: Run) -> None:
     bad = [Period(30 * SECOND, 45 * SECOND)]
     killed = replace(ended(run, 40, killed=True), disk=bad)
     verdict = judge(without(killed, *missing))
-    assert verdict.accounted == {"in memory without a disk when killed": 2}
+    assert verdict.accounted == {"in memory without a disk at the end of a process": 2}
     assert len(verdict.lost) == 1
     # Without the kill it costs nothing at all
     assert len(judge(replace(without(run, *missing), disk=bad)).lost) == 3
@@ -386,6 +390,21 @@ def test_damage(tmp_path: Path) -> None:
     pages = [content[start : start + 4096] for start in range(0, len(content), 4096)]
     assert len(content) == 10 * 4096
     assert 1 <= sum(page != b"x" * 4096 for page in pages) <= 6
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    """Where a machine does not permit a kind of fault, the figures say so."""
+    clock = Clock(tmp_path / "clock")
+    clock.library = None
+    parts = SimpleNamespace(
+        home=SimpleNamespace(disk=Disk(tmp_path), clock=clock), struck={}
+    )
+    report = Report(1, 5)
+    usable = usable_kinds(list(kinds()), cast("World", parts), report)
+    assert {kind.needs for kind in usable} == {None}
+    text = describe(report)
+    assert "LEFT OUT for want of mounts: 3 kinds" in text
+    assert "LEFT OUT for want of faketime: 3 kinds" in text
 
 
 @pytest.mark.timeout(300)
