@@ -29,6 +29,7 @@ from .errors import (
     ServerError,
     UnauthorizedError,
     UnprocessableError,
+    without_frames,
 )
 from .session import Session
 from .telemetry import (
@@ -102,4 +103,5 @@ __all__ = [
     "WriteTarget",
     "is_queryable_field",
     "skip_hash",
+    "without_frames",
 ]
