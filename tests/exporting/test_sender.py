@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+import gc
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from custom_components.eniris.exporting.outbox import (
     Limits,
     Outbox,
     Sample,
+    StoredSample,
 )
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.const import (
@@ -114,6 +116,23 @@ async def test_stored(kit: SenderKit, received: Received) -> None:
     await kit.upload()
     assert len(received.writes) == 1
     assert kit.sender.problem(TARGET) is None
+
+
+@pytest.mark.parametrize("status", [pytest.param(503, marks=OUTAGE), 413])
+async def test_nothing_stays_of_a_failed_request(
+    kit: SenderKit, received: Received, simulator: Simulator, status: int
+) -> None:
+    """Why a request failed is still known, but what was in it is not kept."""
+    simulator.faults.add(PATH, "status", status=status, times=1)
+    await kit.outbox.add([sample(n, float(n)) for n in range(300)])
+    await kit.upload()
+    await kit.wait(60)
+    await kit.upload()
+    assert len(received.values()) == 300
+    state = kit.sender.targets[TARGET]
+    assert str(status) in str(state.failure or state.refusal)
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, StoredSample)]
 
 
 async def test_compressed(kit: SenderKit, received: Received) -> None:

@@ -31,6 +31,7 @@ from .errors import (
     ServerError,
     UnauthorizedError,
     UnprocessableError,
+    without_frames,
 )
 from .session import Session
 from .telemetry import (
@@ -108,4 +109,5 @@ __all__ = [
     "encode_now",
     "is_queryable_field",
     "skip_hash",
+    "without_frames",
 ]

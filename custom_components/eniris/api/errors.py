@@ -154,3 +154,15 @@ def status_error(
     if kind is ServerError and "NO_PASSWORD_INFO" in f"{error or ''} {message}":
         kind = NoPasswordError
     return kind(status, message, error=error, retry_after=retry_after)
+
+
+def without_frames[E: BaseException](err: E) -> E:
+    """Return an exception that is to be kept: what it says, and no frames with all that they hold.
+
+    They would keep the body of a request that failed, and what it was made of.
+    """
+    cause: BaseException | None = err
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__context__
+    return err

@@ -30,6 +30,7 @@ from ..api import (
     WireFormat,
     WriteTarget,
     encode_now,
+    without_frames,
 )
 from .issues import Issues
 from .lane import FieldType
@@ -498,7 +499,7 @@ class Sender:
         except ReauthenticationRequiredError as err:
             return self._stop_for_log_in(state, err)
         except PayloadTooLargeError as err:
-            state.refusal = err
+            state.refusal = without_frames(err)
             if len(samples) == 1:
                 return Outcome.REFUSED
             if state.size > _SMALLEST_SIZE:
@@ -508,7 +509,7 @@ class Sender:
                 state.careful = 1
             return Outcome.TOO_LARGE
         except _BAD_SAMPLE as err:
-            state.refusal = err
+            state.refusal = without_frames(err)
             return Outcome.REFUSED
         except ForbiddenError as err:
             self._issues.role_missing(target, str(err))
@@ -546,7 +547,7 @@ class Sender:
     @callback
     def _stop_for_log_in(self, state: TargetState, err: EnirisError) -> Outcome:
         self.reauthentication_needed = True
-        state.problem, state.failure = str(err), err
+        state.problem, state.failure = str(err), without_frames(err)
         self._on_reauthenticate()
         self._on_change()
         return Outcome.LATER
@@ -566,7 +567,7 @@ class Sender:
         if isinstance(err, EnirisStatusError) and err.retry_after is not None:
             wait = min(err.retry_after, _WAIT_LONGEST)
         state.not_before = time.monotonic() + wait
-        state.problem, state.failure = str(err), err
+        state.problem, state.failure = str(err), without_frames(err)
         if state.works or not state.failures:
             state.works = False
             self._on_change()

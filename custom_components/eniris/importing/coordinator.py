@@ -32,6 +32,7 @@ from ..api import (
     StatementResult,
     TelemetryAnswer,
     UnprocessableError,
+    without_frames,
 )
 from ..api.telemetry import QUERIES_PER_REQUEST
 from ..const import DEVICE_INTERVAL, DOMAIN, LOGGER
@@ -196,7 +197,9 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
             raise
         self._outage.succeeded(self.name)
         self.update_interval = self.normal_interval
-        _forget_frames(self.last_exception)
+        if self.last_exception is not None:
+            # Home Assistant keeps it for good
+            without_frames(self.last_exception)
 
     @property
     def seconds_to_wait(self) -> float:
@@ -661,16 +664,6 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 await asyncio.sleep(0)
         finally:
             self._telling = None
-
-
-def _forget_frames(failure: BaseException | None) -> None:
-    """Keep what an exception says, but not the frames it came through, with all that they hold.
-
-    Home Assistant keeps the last exception for good: with it all that the poll was about to ask for.
-    """
-    while failure is not None:
-        failure.__traceback__ = None
-        failure = failure.__context__
 
 
 def _summary(queries: Sequence[PlannedQuery]) -> str:
