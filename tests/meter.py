@@ -1,7 +1,6 @@
 """A meter that the tests add to the demo home, with fields and values as they please."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -60,5 +59,5 @@ def write(
 ) -> None:
     """Let the meter have measured something."""
     time_ns = datetime_to_ns(dt_util.utcnow() - ago)
-    series = replace(METER_SERIES, measurement=measurement)
+    series = METER_SERIES._replace(measurement=measurement)
     simulator.store.write([IncomingPoint(series, time_ns, dict(fields))])

@@ -1,6 +1,5 @@
 """The action that queries telemetry."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import json
 import math
@@ -465,7 +464,7 @@ async def test_tags_of_several_series(
 ) -> None:
     """What fits several series is put together where that is possible."""
     for number in ("1", "2"):
-        series = replace(METER_SERIES, tags=(("n", number), ("of", "us")))
+        series = METER_SERIES._replace(tags=(("n", number), ("of", "us")))
         minute = int(number) * MINUTE
         simulator.store.write(
             [
@@ -735,7 +734,7 @@ async def test_dearer_than_the_bucket(
         simulator.store.write(
             [
                 IncomingPoint(
-                    replace(METER_SERIES, retention_policy="rp_one_s"),
+                    METER_SERIES._replace(retention_policy="rp_one_s"),
                     datetime_to_ns(moment),
                     {POWER: number},
                 )
