@@ -67,7 +67,6 @@ class Door:
         """Go through a flow, freshly logged in, since a set clock ends log-ins."""
         async with self._lock:
             try:
-                await self._close()
                 await self._open()
                 assert self._home is not None
                 await steps.walk(self._home, path, handler, answers, choices)
@@ -79,7 +78,6 @@ class Door:
         """POST a JSON document, freshly logged in."""
         async with self._lock:
             try:
-                await self._close()
                 await self._open()
                 assert self._home is not None
                 return await self._home.post(path, body)
@@ -103,6 +101,8 @@ class Door:
             await self._close()
 
     async def _open(self) -> None:
+        # One that was refused or cut short may have left its session
+        await self._close()
         stack = AsyncExitStack()
         self._stack = stack
         home = await stack.enter_async_context(HomeAssistant(self._base))

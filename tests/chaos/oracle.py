@@ -213,6 +213,7 @@ class Judge:
         self._walls = sorted((item.key.wall, item.at) for item in run.journal.values)
         self._spans = list(self._find_spans())
         self._span_starts = [span.start for span in self._spans]
+        self._in_memory = list(self._find_in_memory())
         self._off = {
             measurement: _periods(run.journal.switches, switch)
             for measurement, switch in run.switches.items()
@@ -262,6 +263,30 @@ class Judge:
                     since = None
             if since is not None:
                 yield _Span(since, end, how)
+
+    def _find_in_memory(self) -> Iterator[Period]:
+        """Go through the times in which samples can be in memory alone.
+
+        After the disk is in order they are until the account was loaded for long enough.
+        """
+        current: Period | None = None
+        for period in sorted(self._run.disk, key=lambda period: period.start):
+            end = None
+            if period.end is not None:
+                cleared = period.end
+                end = min(
+                    (
+                        max(span.start, cleared) + KILL_COSTS
+                        for span in self._spans
+                        if span.end - max(span.start, cleared) >= KILL_COSTS
+                    ),
+                    default=None,
+                )
+            if current is not None and current.reaches(period.start):
+                current.end = end
+                continue
+            current = Period(period.start, end)
+            yield current
 
     def _span_of(self, at: int) -> _Span | None:
         index = bisect_right(self._span_starts, at) - 1
@@ -331,8 +356,8 @@ class Judge:
                 return "just before a kill"
             ends = self._ends_in_memory(span)
             if any(
-                period.reaches(end, KILL_COSTS) and at >= period.start - KILL_COSTS
-                for period in self._run.disk
+                period.reaches(end) and at >= period.start - KILL_COSTS
+                for period in self._in_memory
                 for end in ends
             ):
                 return "in memory without a disk at the end of a process"
