@@ -53,7 +53,6 @@ def issue(hass: HomeAssistant) -> ir.IssueEntry:
         without(export_data(B), CONF_COLLECTOR),
         without(export_data(B), CONF_TAGS),
         export_data(B, **{CONF_DATABASE: 7}),
-        export_data(B, **{CONF_DATABASE: "\ud800"}),
         export_data(B, **{CONF_TAGS: {"serialNr": None}}),
         {},
     ],
