@@ -930,18 +930,23 @@ def cut_batch(rows: Iterable[tuple[Any, ...]], max_size: int) -> list[StoredSamp
             )
         if (name_size := names.get(field)) is None:
             name_size = names[field] = _json_of_name(as_text(field))
-        sample = _stored_sample(
-            id_, export_id, measurement, series[0], time_us, field, stored
-        )
+        # The other names were checked where they were first met
+        if type(export_id) is not str or type(stored) not in _STORED_TYPES:
+            raise NonsenseError("a name is no text, or a value is none")
+        if type(time_us) is not int or not _EARLIEST <= time_us <= _LATEST:
+            raise NonsenseError("a time is none")
+        value = stored if type(stored) is float else _parse_value(stored)
         if (series_id, time_us) not in points:
             if len(points) == BATCH_POINTS:
                 break
             points.add((series_id, time_us))
             size += series[1]
-        size += name_size + len(orjson.dumps(sample.value))
+        size += name_size + len(orjson.dumps(value))
         if samples and size > max_size:
             break
-        samples.append(sample)
+        samples.append(
+            StoredSample(id_, export_id, measurement, series[0], time_us, field, value)
+        )
     return samples
 
 
@@ -1122,7 +1127,8 @@ def merge_points(samples: Iterable[StoredSample]) -> list[Point]:
     for (measurement, tags), times in merged.items():
         shared = dict(tags)
         points += [
-            Point(measurement, shared, from_us(time_us), fields)
+            # Checked where they were read
+            Point(measurement, shared, _EPOCH + time_us * _MICROSECOND, fields)
             for time_us, fields in times.items()
         ]
     return points
