@@ -116,6 +116,8 @@ CREATE TABLE history_sample (
 _STEPS: Final = (_SCHEMA_1, _SCHEMA_2)
 """What brings a file from one version to the next, beginning with none."""
 
+_INDEX: Final = "CREATE INDEX IF NOT EXISTS sample_by_target ON sample (target_id, id)"
+
 _FIRST: Final = -1
 """Stands for the very first files, which call themselves version 1, too."""
 
@@ -399,7 +401,7 @@ class Outbox:
         if not self._lost:
             try:
                 return self._sane(function, *args, **kwargs)
-            except sqlite3.DatabaseError as err:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as err:
                 if self._connection is None or not _is_damage(err):
                     raise
                 self._lost = True
@@ -445,7 +447,12 @@ class Outbox:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connect()
-        except (sqlite3.DatabaseError, IsADirectoryError, PermissionError) as err:
+        except (
+            sqlite3.DatabaseError,
+            UnicodeDecodeError,
+            IsADirectoryError,
+            PermissionError,
+        ) as err:
             if isinstance(err, sqlite3.Error) and not _is_damage(err):
                 raise
             if not self._path.exists(follow_symlinks=False):
@@ -458,12 +465,13 @@ class Outbox:
         try:
             # Reads everything, and so finds most of what can be damaged
             self._check_ids(connection)
+            self._check_index(connection)
             try:
                 self._count_waiting(connection)
             except NonsenseError:
                 self._take_out_nonsense(connection)
                 self._count_waiting(connection)
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             connection.close()
             raise
         except NonsenseError as err:
@@ -483,6 +491,21 @@ class Outbox:
             for (id_,) in ((last or 0,), *rows):
                 if not isinstance(id_, int) or id_ > LAST_ID:
                     raise _UselessFileError("no ids are left")
+
+    @staticmethod
+    def _check_index(connection: sqlite3.Connection) -> None:
+        """Build the index anew where it does not say what the table does: samples would wait in vain."""
+        connection.execute(_INDEX)
+        sums = {
+            # Any bit that flips changes the remainder
+            connection.execute(
+                "SELECT count(*), sum(target_id % 65521), sum(id % 65521)"
+                f" FROM sample {how}"
+            ).fetchone()
+            for how in ("NOT INDEXED", "INDEXED BY sample_by_target")
+        }
+        if len(sums) > 1:
+            connection.execute("REINDEX sample_by_target")
 
     def _count_waiting(self, connection: sqlite3.Connection) -> None:
         waiting = connection.execute(
@@ -795,10 +818,11 @@ class _NewerFileError(sqlite3.DatabaseError):
     """The file is one of ours, of a version that is not known yet."""
 
 
-def _is_damage(err: sqlite3.Error) -> bool:
+def _is_damage(err: sqlite3.Error | UnicodeDecodeError) -> bool:
     """Tell a file that is of no use from trouble that may pass, a full disk for instance."""
     return (
-        isinstance(err, _UselessFileError)
+        # What SQLite quotes of a damaged schema is no text any more
+        isinstance(err, _UselessFileError | UnicodeDecodeError)
         or _is_undecodable(err)
         # The low byte is the kind of an error, the others say more about it
         or getattr(err, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
@@ -850,7 +874,7 @@ def _connect(path: Path) -> sqlite3.Connection:
                     ],
                 )
             connection.commit()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         connection.close()
         raise
     return connection
@@ -863,7 +887,7 @@ def _version(connection: sqlite3.Connection) -> int:
     columns = _columns(connection)
     if version == 0 and not columns:
         return 0
-    tables = {table for table, _ in columns}
+    tables = {table for table, *_ in columns}
     if version > SCHEMA_VERSION and tables >= _OURS:
         raise _NewerFileError(f"version {version}, of a newer integration")
     if version == 1 and "export" not in tables and tables >= _FIRST_TABLES:
@@ -881,12 +905,12 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    """Return tables and columns by name."""
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Return tables and columns by name, with all that makes a value be stored as it is."""
     return set(
         connection.execute(
-            "SELECT tables.name, columns.name FROM sqlite_schema AS tables"
-            " JOIN pragma_table_info(tables.name) AS columns"
+            'SELECT tables.name, columns.name, columns.type, columns."notnull", columns.pk'
+            " FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns"
         ).fetchall()
     )
 
