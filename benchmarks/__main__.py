@@ -39,13 +39,16 @@ def run(name: str, arguments: list[str]) -> list[Figure]:
         path = Path(folder) / "figures.json"
         started = time.monotonic()
         print(f"{name} …", file=sys.stderr, flush=True)
-        result = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}", "--json", path, *arguments],
-            stdout=sys.stderr,
-            check=False,
-        )
-        if result.returncode or not path.exists():
-            raise BenchmarkError(f"{name} failed with exit code {result.returncode}")
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(path)]
+        with subprocess.Popen([*command, *arguments], stdout=sys.stderr) as process:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                # It was interrupted, too, and has something to clear away
+                process.wait()
+                raise
+        if code or not path.exists():
+            raise BenchmarkError(f"{name} failed with exit code {code}")
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
         return [Figure.from_json(item) for item in json.loads(path.read_text("utf-8"))]
 
@@ -98,4 +101,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped")

@@ -4,7 +4,7 @@ A benchmark is a module with a function that returns figures, and ends in `repor
 be run by itself (`python -m benchmarks.listener`) or with the others by `scripts/benchmark`, each in a process of its own.
 """
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 import json
@@ -126,15 +126,33 @@ def _number(value: float, unit: str) -> str:
     return f"{value:,.{digits}f} {unit}".strip()
 
 
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ArgumentTypeError("one or more")
+    return number
+
+
+def _positive(text: str) -> float:
+    if (number := float(text)) <= 0:
+        raise ArgumentTypeError("more than 0")
+    return number
+
+
 def add_effort(parser: ArgumentParser) -> None:
     """Add the arguments that `effort` reads."""
-    parser.add_argument("--repetitions", type=int, default=REPETITIONS, metavar="N")
+    parser.add_argument(
+        "--repetitions",
+        type=_at_least_one,
+        default=REPETITIONS,
+        metavar="N",
+        help=f"how often each is measured; medians are shown ({REPETITIONS})",
+    )
     parser.add_argument(
         "--scale",
-        type=float,
+        type=_positive,
         default=1.0,
         metavar="X",
-        help="how much of the full size, 0.01 for a try",
+        help="how much of the full size, 0.05 for a try; goals hold for the full size",
     )
 
 

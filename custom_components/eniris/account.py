@@ -82,7 +82,8 @@ def async_http_session(hass: HomeAssistant) -> aiohttp.ClientSession:
 def account_hosts(data: Mapping[str, Any]) -> Hosts:
     """Return the three base addresses of an entry's data or of the form.
 
-    One that is missing or cannot be used is the service's own.
+    One that is missing is the service's own. One that cannot be used stays as it is, and the client
+    sends nothing there: nor may a token go to another host than the one that has given it.
     """
     stored = {
         "authentication": data.get(CONF_AUTHENTICATION_URL),
@@ -91,9 +92,9 @@ def account_hosts(data: Mapping[str, Any]) -> Hosts:
     }
     return Hosts(
         **{
-            name: address
+            name: address if isinstance(address, str) else ""
             for name, address in stored.items()
-            if isinstance(address, str) and address_problem(address) is None
+            if address is not None
         }
     )
 
@@ -233,7 +234,7 @@ def note_damage(entry: ConfigEntry[Any]) -> None:
         damaged.append(CONF_HISTORY)
     if damaged:
         LOGGER.warning(
-            "Stored settings of %s cannot be used, so that the defaults hold: %s",
+            "Stored settings of %s cannot be read, so that the defaults hold: %s",
             entry.title,
             ", ".join(damaged),
         )

@@ -51,6 +51,7 @@ from custom_components.eniris.api import (
     session as session_module,
 )
 from custom_components.eniris.api.transport import (
+    DEFAULT_TIMEOUT,
     Answer,
     _parse_retry_after,
     _read_error,
@@ -409,6 +410,7 @@ async def test_timeout_of_a_request(
         await send(http, "GET", f"{simulator.url}/v1/company", timeout=0.05)
     assert isinstance(caught.value, EnirisConnectionError)
     assert str(caught.value) == "no answer within 0.05 seconds"
+    assert (DEFAULT_TIMEOUT, session_module._TELEMETRY_TIMEOUT) == (30, 60)
 
 
 async def test_timeout_within_the_body(

@@ -15,14 +15,14 @@ def main() -> int:
     """Make a run; 0 when nothing was lost or wrong."""
     parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--seed", default="fresh", help="a number, or fresh")
+    parser.add_argument(
+        "--seed", type=_seed, default="fresh", help="a number, or fresh"
+    )
     parser.add_argument(
         "--kinds", help="only those whose name or family has one of these words in it"
     )
     arguments = parser.parse_args()
-    seed = (
-        secrets.randbelow(10**9) if arguments.seed == "fresh" else int(arguments.seed)
-    )
+    seed = arguments.seed
     chosen = _chosen(arguments.kinds)
     if not chosen:
         parser.error("there are no such kinds")
@@ -35,6 +35,11 @@ def main() -> int:
         return 130
     say(describe(report))
     return 0 if report.passed else 1
+
+
+def _seed(text: str) -> int:
+    """Return a seed; raises `ValueError` for what is neither a number nor the word."""
+    return secrets.randbelow(10**9) if text == "fresh" else int(text)
 
 
 def say(text: str) -> None:

@@ -15,13 +15,13 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.eniris.account import (
     account_hosts,
-    address_problem,
     first_history,
     import_options,
     outbox_limits,
     stored_token,
     wire_format,
 )
+from custom_components.eniris.api import Hosts
 from custom_components.eniris.const import (
     CONF_AGGREGATE,
     CONF_API_URL,
@@ -158,8 +158,21 @@ def test_any_account(data: dict[str, Any], options: dict[str, Any]) -> None:
     """What an account needs is there, and no token goes where it could be read."""
     entry = MockConfigEntry(domain=DOMAIN, data=data, options=options)
     hosts = account_hosts(entry.data)
-    for address in (hosts.authentication, hosts.api, hosts.ingress):
-        assert address_problem(address) is None
+    own = Hosts()
+    for key, address, its_own in (
+        (CONF_AUTHENTICATION_URL, hosts.authentication, own.authentication),
+        (CONF_API_URL, hosts.api, own.api),
+        (CONF_INGRESS_URL, hosts.ingress, own.ingress),
+    ):
+        stored = data.get(key)
+        # Never another than the one that the token is for
+        assert address == (
+            its_own
+            if stored is None
+            else stored.rstrip("/")
+            if isinstance(stored, str)
+            else ""
+        )
     token = stored_token(entry)
     assert token.value.isascii()
     assert math.isfinite(token.age)

@@ -499,7 +499,7 @@ class Outbox:
         sums = {
             # Any bit that flips changes the remainder
             connection.execute(
-                "SELECT count(*), sum(target_id % 65521), sum(id % 65521)"
+                "SELECT count(*), sum(target_id % 65521), sum(id % 65521)"  # noqa: S608
                 f" FROM sample {how}"
             ).fetchone()
             for how in ("NOT INDEXED", "INDEXED BY sample_by_target")
