@@ -13,8 +13,8 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import EVENT_HOMEASSISTANT_CLOSE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.aiohttp_client import async_create_clientsession
+from homeassistant.helpers.singleton import singleton
 from homeassistant.util import dt as dt_util
-from homeassistant.util.hass_dict import HassKey
 
 from .api import Hosts, RefreshToken, WireFormat
 from .api.auth import is_token
@@ -51,31 +51,28 @@ from .importing.coordinator import ImportOptions
 from .importing.plan import Preference
 
 _LOST_TOKEN: Final = "unreadable-token"  # noqa: S105
-_HTTP: Final[HassKey[aiohttp.ClientSession]] = HassKey(f"{DOMAIN}_http")
 
 
-@callback
+@singleton(f"{DOMAIN}_http")
 def async_http_session(hass: HomeAssistant) -> aiohttp.ClientSession:
     """Return what all calls are sent over: connections are shared with everybody, and nothing else.
 
     The session that everybody shares keeps cookies. One that a service sets there would be sent to
     other hosts of its domain, and with the calls of another account at the same host.
     """
-    if (http := hass.data.get(_HTTP)) is None:
-        http = hass.data[_HTTP] = async_create_clientsession(
-            hass,
-            auto_cleanup=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Decompressed in steps, up to a limit
-            auto_decompress=False,
-        )
+    http = async_create_clientsession(
+        hass,
+        auto_cleanup=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Decompressed in steps, up to a limit
+        auto_decompress=False,
+    )
 
-        @callback
-        def close(_event: Event) -> None:
-            del hass.data[_HTTP]
-            http.detach()
+    @callback
+    def close(_event: Event) -> None:
+        http.detach()
 
-        hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, close)
+    hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, close)
     return http
 
 
