@@ -392,7 +392,12 @@ class Outbox:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connect()
-        except (sqlite3.DatabaseError, IsADirectoryError, PermissionError) as err:
+        except (
+            sqlite3.DatabaseError,
+            UnicodeDecodeError,
+            IsADirectoryError,
+            PermissionError,
+        ) as err:
             if isinstance(err, sqlite3.Error) and not _is_damage(err):
                 raise
             if not self._path.exists(follow_symlinks=False):
@@ -410,7 +415,7 @@ class Outbox:
             except NonsenseError:
                 self._take_out_nonsense(connection)
                 self._count_waiting(connection)
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             connection.close()
             raise
         except NonsenseError as err:
@@ -770,7 +775,8 @@ def _connect(path: Path) -> sqlite3.Connection:
                     ],
                 )
             connection.commit()
-    except sqlite3.Error:
+    # The second of an error whose message quotes a damaged schema
+    except (sqlite3.Error, UnicodeDecodeError):
         connection.close()
         raise
     return connection
