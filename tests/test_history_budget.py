@@ -137,10 +137,10 @@ async def test_beside_live_polls(
     assert counts.keys() == {200}
     asked = asked_of_the_past(simulator)
     assert len(asked) > 5
-    # Half of what polls leave over is what it takes, about
+    # Half of what polls leave over is what it takes, about; a slow machine takes less
     seconds = (asked[-1].time - asked[0].time).total_seconds()
     spent = sum(request.cost or 0 for request in asked[:-1])
-    assert 15 < 60 * spent / seconds < 40
+    assert 10 < 60 * spent / seconds < 40
     assert not [
         issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN
     ]

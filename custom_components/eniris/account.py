@@ -14,7 +14,6 @@ from homeassistant.const import EVENT_HOMEASSISTANT_CLOSE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.aiohttp_client import async_create_clientsession
 from homeassistant.helpers.singleton import singleton
-from homeassistant.util import dt as dt_util
 
 from .api import Hosts, RefreshToken, WireFormat
 from .api.auth import is_token
@@ -202,7 +201,11 @@ def outbox_limits(entry: ConfigEntry[Any]) -> Limits:
 def first_history(entry: ConfigEntry[Any]) -> datetime | None:
     """Return the time back to which the past was asked for when the account was added."""
     stored = entry.data.get(CONF_HISTORY)
-    moment = dt_util.parse_datetime(stored) if isinstance(stored, str) else None
+    try:
+        # Time zones of long ago have seconds, which Home Assistant's own parser does not know
+        moment = datetime.fromisoformat(stored) if isinstance(stored, str) else None
+    except ValueError:
+        return None
     return None if moment is None or moment.tzinfo is None else moment
 
 

@@ -19,6 +19,7 @@ from custom_components.eniris.api import (
     TelemetryQuery,
     WireFormat,
     WriteTarget,
+    encode_now,
 )
 
 PASSWORD: Final = "secret-p4ssw0rd"
@@ -64,6 +65,9 @@ CALLS: Final[Mapping[str, Call]] = {
     ),
     "write_telemetry lines": lambda _, session: session.write_telemetry(
         _TARGET, [_POINT], wire_format=WireFormat.LINE_PROTOCOL
+    ),
+    "write_encoded": lambda _, session: session.write_encoded(
+        _TARGET, encode_now([_POINT], WireFormat.JSON)
     ),
 }
 

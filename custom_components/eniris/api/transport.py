@@ -83,7 +83,7 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """Return the decoded body, with U+FFFD for halves of surrogate pairs in it.
+        """Return the decoded body; what is almost JSON is read as far as it can be.
 
         Raises `EnirisResponseError` where the body is not JSON, an HTML page for instance.
         """
