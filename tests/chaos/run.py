@@ -89,6 +89,7 @@ async def run(seed: int, minutes: float, kinds: list[Kind], *, mounts: bool) -> 
         if not report.passed:
             report.evidence = _keep(folder, seed)
     except BaseException:
+        # Also when it is interrupted: the evidence goes with the folder, and the error goes on
         _keep(folder, seed)
         raise
     finally:

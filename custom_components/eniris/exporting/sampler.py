@@ -217,7 +217,8 @@ class Sampler:
             try:
                 note()
             except Exception:
-                # As Home Assistant does with listeners: none of the others is to suffer
+                # As Home Assistant does with listeners: one that no type of error was foreseen for is told of in
+                # full, and costs none of the others, which would else be tried behind it for ever
                 _LOGGER.exception("A value could not be taken")
         return self._pending
 
