@@ -2,6 +2,7 @@
 
 from contextlib import closing
 import sqlite3
+import time
 from typing import Any
 
 import pytest
@@ -623,6 +624,34 @@ async def test_clock_set_back(
         await exporter.async_upload_now()
     assert received.values() == [(-588, 2.0), (0, 1.0)]
     assert received.values("b_W") == [(-580, 2.0), (10, 1.0)]
+
+
+@pytest.mark.parametrize("is_changing", [True, False])
+async def test_clock_set_forward(
+    hass: HomeAssistant,
+    clock: Clock,
+    add_account: AddAccount,
+    received: Received,
+    monkeypatch: pytest.MonkeyPatch,
+    is_changing: bool,
+) -> None:
+    """A machine that slept for minutes, or whose clock was set, has no values for them."""
+    jumps = 0.0
+    monkeypatch.setattr(sampler_module, "monotonic", lambda: time.time() - jumps)
+    entry = await add_account(
+        export_data(A_FIELD, **{CONF_MODE: "interval", CONF_INTERVAL: 10})
+    )
+    exporter: Exporter = entry.runtime_data.exporter
+    hass.states.async_set("sensor.a", "1")
+    await clock.advance(12)
+    jumps = 600.0
+    clock.freezer.tick(jumps)
+    if is_changing:
+        hass.states.async_set("sensor.a", "2")
+    for _ in range(12):
+        clock.freezer.tick(1)
+        await exporter.async_upload_now()
+    assert received.values() == [(10, 1.0), (620, 2.0 if is_changing else 1.0)]
 
 
 @pytest.mark.expected_log("cannot be put on disk")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 import logging
@@ -336,20 +336,28 @@ def _put(
 
 
 def damage_cells(path: Path, changes: list[tuple[tuple[str, str], float, Any]]) -> None:
-    """Change cells of a file, with no column as it was declared and no reference kept."""
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA writable_schema = ON")
-    db.execute(
-        "UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '')"
-        " WHERE type = 'table'"
-    )
-    db.commit()
-    db.close()
-    db = sqlite3.connect(path)
-    for cell, share, value in changes:
-        _put(db, cell, share, value)
-    db.commit()
-    db.close()
+    """Change cells of a file as if no column were declared and no reference kept; the declarations stay as they were."""
+    with _schema(path) as db:
+        declared = db.execute("SELECT sql, rowid FROM sqlite_schema").fetchall()
+        db.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '')"
+            " WHERE type = 'table'"
+        )
+    with closing(sqlite3.connect(path)) as db:
+        for cell, share, value in changes:
+            _put(db, cell, share, value)
+        db.commit()
+    with _schema(path) as db:
+        db.executemany("UPDATE sqlite_schema SET sql = ? WHERE rowid = ?", declared)
+
+
+@contextmanager
+def _schema(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file whose declarations can be written."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        yield db
+        db.commit()
 
 
 @effort(60)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 import logging
+from time import monotonic
 from typing import Any, Final
 
 from homeassistant.core import (
@@ -32,6 +33,9 @@ _LOGGER = logging.getLogger(__name__)
 
 MEMORY_LIMIT: Final = 100_000
 """Samples that are kept in memory while they cannot be put on disk, some 30 MB."""
+
+_CLOCK_SET: Final = 1.0
+"""Seconds by which the clock has to jump until it counts as set; a machine that slept is like one whose clock was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class Sampler:
         self._noted: deque[Callable[[], None]] = deque()
         """What is yet to be carried out in the outbox' thread."""
         # What follows, and all trackers, are known to that thread alone while it works
+        self._ahead: float | None = None
+        """Seconds of the wall clock ahead of the monotonic one, when it was looked at last."""
         self._disabled = {export.id for export in exports if not export.enabled}
         self._pending: list[Sample] = [] if unsaved is None else unsaved
         self._flushing = asyncio.Lock()
@@ -202,13 +208,14 @@ class Sampler:
     def _async_state_changed(self, event: Event[EventStateChangedData]) -> None:
         all_followed = self._by_entity.get(event.data["entity_id"])
         if all_followed is not None:
-            self._noted.append(partial(self._change, all_followed, event))
+            self._noted.append(partial(self._change, all_followed, event, monotonic()))
 
     @callback
     def async_advance(self) -> None:
         """Take the samples that the time which has passed asks for."""
         if self._timed:
-            self._noted.append(partial(self._advance, dt_util.utcnow()))
+            now = dt_util.utcnow()
+            self._noted.append(partial(self._advance, now, monotonic()))
 
     def _take(self) -> list[Sample]:
         """Carry out what was noted, and return what is to be put on disk."""
@@ -223,8 +230,13 @@ class Sampler:
         return self._pending
 
     def _change(
-        self, all_followed: Sequence[_Followed], event: Event[EventStateChangedData]
+        self,
+        all_followed: Sequence[_Followed],
+        event: Event[EventStateChangedData],
+        at: float,
     ) -> None:
+        if self._timed:
+            self._look_at_clock(event.time_fired_timestamp, at)
         new, old = event.data["new_state"], event.data["old_state"]
         time = event.time_fired if new is None else new.last_updated
         for followed in all_followed:
@@ -241,7 +253,17 @@ class Sampler:
             if followed.export.id not in self._disabled:
                 followed.catch_up(state, now)
 
-    def _advance(self, now: datetime) -> None:
+    def _look_at_clock(self, wall: float, at: float) -> None:
+        """Notice a clock that was set between what was noted before and now; `at` is the monotonic time."""
+        ahead = wall - at
+        if self._ahead is not None and abs(ahead - self._ahead) > _CLOCK_SET:
+            now = dt_util.utc_from_timestamp(wall)
+            for followed in self._timed:
+                followed.tracker.clock_set(now)
+        self._ahead = ahead
+
+    def _advance(self, now: datetime, at: float) -> None:
+        self._look_at_clock(now.timestamp(), at)
         for followed in self._timed:
             if followed.export.id not in self._disabled:
                 followed.tracker.advance(now)

@@ -37,6 +37,9 @@ class Tracker(Protocol):
     ) -> None:
         """Take a value that holds since `since`, at a `now` before which nobody looked."""
 
+    def clock_set(self, now: datetime) -> None:
+        """Go on at `now`, to which the clock jumped: there are no values for what it left out."""
+
     def finish(self) -> None:
         """Make the samples that would else be lost: nobody looks from now on."""
 
@@ -90,6 +93,9 @@ class ChangeTracker:
     ) -> None:
         """Make a sample with the value's own time; where it was made before it is the same."""
         self.observe(since, value)
+
+    def clock_set(self, now: datetime) -> None:
+        """Do nothing: changes have times of their own, and a distance that has passed is none too short."""
 
     def finish(self) -> None:
         """Make a sample of what waits, since nothing comes that it would be too close to."""
@@ -167,8 +173,7 @@ class IntervalTracker:
             or now < self._at - _CLOCK_SET_BACK
             or now - self._at > _ASLEEP
         ):
-            self._at = now
-            self._begin(now)
+            self.clock_set(now)
             return
         while self._end <= now:
             self._count(self._end)
@@ -191,6 +196,11 @@ class IntervalTracker:
         self.observe(since if self._at is None else max(since, self._at), value)
         # At once, or a value of almost the longest hold-up would be given up before the next timer
         self.advance(now)
+
+    def clock_set(self, now: datetime) -> None:
+        """Leave out the interval that was interrupted, and those that the clock left out."""
+        self._at = now
+        self._begin(now)
 
     def finish(self) -> None:
         """Leave out the interval that has not ended: its sample would not speak for all of it."""
