@@ -3,8 +3,8 @@
 A Home Assistant with 10,000 entities, of which 1,000 are followed and change once a second each; after them the
 others change, which nobody follows. Followed they are by ten exports of an account, by `influxdb` with a list of the
 same entities, and by `energyid`, where Home Assistant has it, with a subentry for each. All three are set up as a
-user would, send to servers that are processes of their own, and nothing of them is replaced. Beside them the same
-Home Assistant without any of them: what that costs is subtracted. As in every home, somebody listens to all events
+user would, send to servers that are processes of their own, and nothing of them is replaced. Before one is set up the
+same is measured twice in the same Home Assistant: what that costs is subtracted. As in every home, somebody listens to all events
 (the recorder does) and somebody follows one entity (an automation does).
 
 Two costs are shown, both in processor time, since that depends least on what else the machine does:
@@ -19,8 +19,8 @@ thread runs Python, the loop cannot. `influxdb` does all but to hand over its ev
 while it is measured. The other two send every value. The goal is one for the event loop; what all threads compute has
 none, since part of it is what only the first of the three does: to keep each value on disk until it is stored.
 
-An entity that is not followed costs nothing measurable if it adds no more to Home Assistant by itself than two
-measurements of Home Assistant by itself differ by, the median of each.
+An entity that is not followed costs nothing measurable if it adds no more to Home Assistant by itself than the two
+measurements of Home Assistant by itself differ by at most.
 """
 
 import asyncio
@@ -69,6 +69,7 @@ _SECONDS: Final = 10
 """For which the followed ones change once a second."""
 _SECONDS_OTHERS: Final = 4
 """In which all the others change once."""
+_TURNS_OTHERS: Final = 2
 _TICK: Final = 0.02
 """Seconds between two batches of changes, as an integration makes them after a poll."""
 _SETTLE: Final = 7.0
@@ -156,18 +157,6 @@ type _Check = Callable[[int], Coroutine[Any, Any, None]]
 type _Follower = Callable[
     [HomeAssistant, _Servers, Sequence[_Entity]], AbstractAsyncContextManager[_Check]
 ]
-
-
-@asynccontextmanager
-async def _nobody(
-    _hass: HomeAssistant, _servers: _Servers, _entities: Sequence[_Entity]
-) -> AsyncIterator[_Check]:
-    """Follow nothing."""
-
-    async def check(_changes: int) -> None:
-        pass
-
-    yield check
 
 
 @asynccontextmanager
@@ -371,9 +360,13 @@ def _frozen() -> Iterator[None]:
 
 
 async def _change(
-    hass: HomeAssistant, entities: Sequence[_Entity], seconds: float, turns: range
+    hass: HomeAssistant,
+    entities: Sequence[_Entity],
+    seconds: float,
+    turns: range,
+    settle: float,
 ) -> _Cost:
-    """Let entities change once in each turn of so many seconds; return what that costs each time."""
+    """Let entities change once in each turn of so many seconds, and wait `settle`; return what that costs each time."""
     at_once = max(1, round(len(entities) * _TICK / seconds))
     changes = [
         [
@@ -391,7 +384,7 @@ async def _change(
                 hass.states.async_set(entity_id, state, attributes)
             due += _TICK
             await asyncio.sleep(due - time.monotonic())
-        await asyncio.sleep(_SETTLE)
+        await asyncio.sleep(settle)
         loop, process = time.thread_time() - loop, time.process_time() - process
     count = len(entities) * len(turns)
     return _Cost(loop / count * 1e6, process / count * 1e6)
@@ -404,60 +397,86 @@ class _Costs:
     followed: _Cost
     other: _Cost
 
+    def __sub__(self, other: Self) -> "_Costs":
+        return _Costs(self.followed - other.followed, self.other - other.other)
 
-async def _measure_one(
-    follower: _Follower, servers: _Servers, effort: Effort
-) -> _Costs:
+    @classmethod
+    def mean(cls, costs: Sequence["_Costs"]) -> "_Costs":
+        return cls(
+            _Cost.mean([each.followed for each in costs]),
+            _Cost.mean([each.other for each in costs]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one integration adds, in one repetition."""
+
+    added: _Costs
+    by_itself: _Costs
+    """What Home Assistant costs without it."""
+    difference: _Costs
+    """Of the two measurements of that."""
+
+
+async def _measure_one(follower: _Follower, servers: _Servers, effort: Effort) -> _Run:
     entities = [_Entity(number) for number in range(effort.size(_ENTITIES, 200))]
     followed = entities[:: _ENTITIES // _FOLLOWED]
     others = [entity for entity in entities if entity not in set(followed)]
-    with TemporaryDirectory() as folder:
-        async with (
-            _home(folder, entities, followed) as hass,
-            follower(hass, servers, followed) as check,
-        ):
-            turns = range(1, effort.size(_SECONDS, 2) + 1)
-            cost = await _change(hass, followed, 1.0, turns)
-            await check(len(followed) * len(turns))
-            other = await _change(hass, others, _SECONDS_OTHERS, range(1, 2))
+    count, count_others = effort.size(_SECONDS, 2), effort.size(_TURNS_OTHERS)
+
+    async def turns(hass: HomeAssistant, number: int, check: _Check | None) -> _Costs:
+        first, first_other = 1 + number * count, 1 + number * count_others
+        # Without an integration nothing is put off
+        settle = 0.0 if check is None else _SETTLE
+        cost = await _change(hass, followed, 1.0, range(first, first + count), settle)
+        if check is not None:
+            await check(len(followed) * count)
+        other = await _change(
+            hass,
+            others,
+            _SECONDS_OTHERS,
+            range(first_other, first_other + count_others),
+            settle,
+        )
+        if check is not None:
             await check(0)
-    return _Costs(cost, other)
+        return _Costs(cost, other)
+
+    with TemporaryDirectory() as folder:
+        async with _home(folder, entities, followed) as hass:
+            # What is the first is so only once
+            await _change(hass, followed, 1.0, range(-2, 0), 0.0)
+            alone = [await turns(hass, number, None) for number in range(2)]
+            async with follower(hass, servers, followed) as check:
+                cost = await turns(hass, 2, check)
+    by_itself = _Costs.mean(alone)
+    return _Run(cost - by_itself, by_itself, alone[1] - alone[0])
 
 
 async def _measure(effort: Effort) -> list[Figure]:
     followers = _followers()
-    added: dict[str, list[_Costs]] = {name: [] for name in followers}
-    alone: list[_Costs] = []
-    differences: list[_Cost] = []
+    runs: dict[str, list[_Run]] = {name: [] for name in followers}
     async with (
         simulator(free_port(), "--tier", "unlimited") as simulator_url,
         server("benchmarks.sink", free_port()) as sink_url,
     ):
         servers = _Servers(simulator_url, sink_url)
         for repetition in range(effort.repetitions):
-            first = await _measure_one(_nobody, servers, effort)
             names = list(followers)
-            # Whoever is the first is so only once
             turn = repetition % len(names)
-            costs = {
-                name: await _measure_one(followers[name], servers, effort)
-                for name in names[turn:] + names[:turn]
-            }
-            last = await _measure_one(_nobody, servers, effort)
-            by_itself = _Costs(
-                _Cost.mean([first.followed, last.followed]),
-                _Cost.mean([first.other, last.other]),
-            )
-            for name, cost in costs.items():
-                added[name].append(
-                    _Costs(
-                        cost.followed - by_itself.followed,
-                        cost.other - by_itself.other,
-                    )
-                )
-            alone.append(by_itself)
-            differences.append(first.other - last.other)
-    return [*_figures_followed(added), *_figures_other(added, alone, differences)]
+            for name in names[turn:] + names[:turn]:
+                runs[name].append(await _measure_one(followers[name], servers, effort))
+    added = {name: [run.added for run in some] for name, some in runs.items()}
+    every = [run for some in runs.values() for run in some]
+    return [
+        *_figures_followed(added),
+        *_figures_other(
+            added,
+            [run.by_itself.other for run in every],
+            [run.difference.other for run in every],
+        ),
+    ]
 
 
 def _figures_followed(added: dict[str, list[_Costs]]) -> Iterator[Figure]:
@@ -477,13 +496,13 @@ def _figures_followed(added: dict[str, list[_Costs]]) -> Iterator[Figure]:
 
 
 def _figures_other(
-    added: dict[str, list[_Costs]], alone: list[_Costs], differences: list[_Cost]
+    added: dict[str, list[_Costs]], alone: list[_Cost], differences: list[_Cost]
 ) -> Iterator[Figure]:
     for name, costs in added.items():
         for where, select in _WHERE:
             runs = tuple(select(cost.other) for cost in costs)
-            by_itself = statistics.median(select(cost.other) for cost in alone)
-            spread = statistics.median(abs(select(each)) for each in differences)
+            by_itself = statistics.median(select(cost) for cost in alone)
+            spread = max(abs(select(each)) for each in differences)
             yield Figure(
                 what=f"a change that {name} does not follow adds, {where}",
                 unit="µs",

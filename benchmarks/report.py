@@ -54,9 +54,9 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the repetitions' ratios to the alternative."""
+        """The median of the repetitions' ratios to the alternative; what costs no more than the noise has none."""
         pairs = list(zip(self.runs, self.other_runs, strict=False))
-        ratios = [one / other for one, other in pairs if other]
+        ratios = [one / other for one, other in pairs if other > 0]
         return statistics.median(ratios) if ratios else None
 
     @property
@@ -64,6 +64,8 @@ class Figure:
         """Whether the goal is met, in a word; nothing where there is none."""
         if self.goal is None:
             return ""
+        if self.other_runs and self.ratio is None:
+            return "not measurable"
         value = self.median if self.ratio is None else self.ratio
         return "met" if self.goal.is_met_by(value) else "MISSED"
 

@@ -39,6 +39,13 @@ def test_goal_is_of_the_ratio(goal: Goal | None, verdict: str) -> None:
     assert figure.verdict == verdict
 
 
+def test_an_alternative_below_the_noise_has_no_ratio() -> None:
+    """Where subtracting leaves less than nothing of the alternative, no goal is met by it."""
+    figure = Figure("x", "µs", (2.0,), "other", (-1.0,), Goal("≤", 0.5))
+    assert figure.ratio is None
+    assert figure.verdict == "not measurable"
+
+
 def test_goal_is_of_the_figure_where_it_stands_alone() -> None:
     """Where there is no alternative, the goal is of the figure itself."""
     assert Figure("x", "1/s", (60_000.0,), goal=Goal("≥", 50_000)).verdict == "met"
