@@ -654,6 +654,26 @@ async def test_clock_set_forward(
     assert received.values() == [(10, 1.0), (620, 2.0 if is_changing else 1.0)]
 
 
+async def test_state_of_the_past_is_no_clock_that_was_set(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """An integration that gives a state an earlier time costs the intervals of others nothing."""
+    await add_account(
+        export_data(
+            {"sensor.a": "a_W", "sensor.b": "b_W"},
+            **EVERY_MINUTE,
+            **{CONF_AGGREGATE: "mean"},
+        )
+    )
+    hass.states.async_set("sensor.b", "10")
+    await clock.advance(30, step=5)
+    hass.states.async_set("sensor.b", "40")
+    await clock.advance(15, step=5)
+    hass.states.async_set("sensor.a", "1", timestamp=time.time() - 10)
+    await clock.advance(30, step=5)
+    assert received.values("b_W") == [(0, 25.0)]
+
+
 @pytest.mark.expected_log("cannot be put on disk")
 @pytest.mark.expected_log("the oldest are dropped")
 @pytest.mark.expected_log("can be put on disk again; 40 were lost")

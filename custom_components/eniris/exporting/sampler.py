@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 import logging
-from time import monotonic
+from time import monotonic, time as wall_clock
 from typing import Any, Final
 
 from homeassistant.core import (
@@ -208,7 +208,9 @@ class Sampler:
     def _async_state_changed(self, event: Event[EventStateChangedData]) -> None:
         all_followed = self._by_entity.get(event.data["entity_id"])
         if all_followed is not None:
-            self._noted.append(partial(self._change, all_followed, event, monotonic()))
+            self._noted.append(
+                partial(self._change, all_followed, event, wall_clock(), monotonic())
+            )
 
     @callback
     def async_advance(self) -> None:
@@ -233,10 +235,12 @@ class Sampler:
         self,
         all_followed: Sequence[_Followed],
         event: Event[EventStateChangedData],
+        wall: float,
         at: float,
     ) -> None:
         if self._timed:
-            self._look_at_clock(event.time_fired_timestamp, at)
+            # Not the event's time, which an integration may set to the past
+            self._look_at_clock(wall, at)
         new, old = event.data["new_state"], event.data["old_state"]
         time = event.time_fired if new is None else new.last_updated
         for followed in all_followed:
