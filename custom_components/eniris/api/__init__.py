@@ -50,7 +50,7 @@ from .telemetry import (
     is_queryable_field,
 )
 from .transport import Hosts
-from .write import Body, Point, WireFormat, WriteTarget, encode_now
+from .write import Body, Point, WriteTarget, encode_points
 
 __all__ = [
     "CREDENTIAL_LIMIT",
@@ -104,9 +104,8 @@ __all__ = [
     "TelemetryQuery",
     "UnauthorizedError",
     "UnprocessableError",
-    "WireFormat",
     "WriteTarget",
-    "encode_now",
+    "encode_points",
     "is_queryable_field",
     "skip_hash",
     "without_frames",

@@ -37,7 +37,7 @@ from .telemetry import (
     parse_statements,
 )
 from .transport import Answer, Hosts, clean, send
-from .write import Body, Point, WireFormat, WriteTarget, encode
+from .write import Body, Point, WriteTarget, encode_points
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ RENEW_AFTER: Final = 24 * 3600
 """Age in seconds at which a refresh token is exchanged for a new one; it lives 14 days."""
 
 _OFF_LOOP_BYTES: Final = 64 * 1024
+_OFF_LOOP_POINTS: Final = 100
 _OFF_LOOP_QUERIES: Final = 50
 _RENEW_RETRY: Final = 3600
 _TELEMETRY_TIMEOUT: Final = 60.0
@@ -270,33 +271,30 @@ class Session:
         return answer
 
     async def write_telemetry(
-        self,
-        target: WriteTarget,
-        points: Sequence[Point],
-        *,
-        wire_format: WireFormat = WireFormat.JSON,
-    ) -> int:
-        """Store `points` and return the number of bytes sent; all are stored when it returns.
+        self, target: WriteTarget, points: Sequence[Point]
+    ) -> None:
+        """Store `points`; all are stored when it returns.
 
         Without points nothing is sent: whether the service takes an empty list is not known.
         Raises the status' exception where the service refused them, all of them then.
         """
-        if not points:
-            return 0
-        return await self.write_encoded(target, await encode(points, wire_format))
+        if points:
+            body = await _off_loop(
+                len(points) >= _OFF_LOOP_POINTS, partial(encode_points, points)
+            )
+            await self.write_body(target, body)
 
-    async def write_encoded(self, target: WriteTarget, body: Body) -> int:
+    async def write_body(self, target: WriteTarget, body: Body) -> None:
         """Store points that are encoded already; see `write_telemetry`."""
         await self._call(
             "POST",
             f"{self._hosts.ingress}/v1/telemetry",
-            params=target.as_params(body.wire_format),
+            params=target.params,
             data=body.data,
             headers=body.headers,
             expected=(204,),
             timeout=_TELEMETRY_TIMEOUT,
         )
-        return len(body.data)
 
     async def _api(self, method: str, path: str, **kwargs: Any) -> Answer:
         return await self._call(method, f"{self._hosts.api}{path}", **kwargs)
