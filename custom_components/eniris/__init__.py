@@ -9,12 +9,10 @@ from homeassistant.const import (
     Platform,
 )
 from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import config_validation as cv, instance_id
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
-from homeassistant.util.hass_dict import HassKey
 
 from .account import (
     account_hosts,
@@ -22,31 +20,25 @@ from .account import (
     fingerprint,
     first_history,
     import_options,
-    note_damage,
+    log_invalid_settings,
     outbox_limits,
     stored_token,
     token_data,
-    wire_format,
 )
 from .api import EnirisError, RefreshToken, Session
-from .const import DOMAIN, LOGGER, SUBENTRY_EXPORT
+from .const import DOMAIN, LOGGER
 from .data import EnirisConfigEntry, EnirisData
 from .export_entity import (
     async_fire_history_exported,
     async_register_exports,
     export_identifier,
 )
-from .exporting.config import Export, read_data
-from .exporting.exporter import Damaged, Exporter
+from .exporting.config import read_exports
+from .exporting.exporter import Exporter
+from .exporting.history.jobs import Job
 from .exporting.issues import Issues
-from .exporting.outbox import (
-    NewerOutboxError,
-    Outbox,
-    OutboxError,
-    Sample,
-    delete_outbox,
-    outbox_path,
-)
+from .exporting.outbox.outbox import Outbox, async_delete_outbox
+from .exporting.outbox.store import outbox_path
 from .importing.ask import Asker
 from .importing.coordinator import (
     NodeCoordinator,
@@ -67,9 +59,6 @@ from .migration import (
 from .services import async_setup_services
 
 __all__ = ["async_migrate_entry"]
-
-_UNSAVED: HassKey[dict[str, list[Sample]]] = HassKey(f"{DOMAIN}_unsaved")
-"""Samples that are not on disk, by the entry that they belong to."""
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -94,7 +83,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     An unreachable service or a dead token is no reason to fail: the export has to take samples
     all the same, and the import recovers by itself or by a re-authentication.
     """
-    note_damage(entry)
+    log_invalid_settings(entry)
     token_in_use = stored_token(entry)
 
     @callback
@@ -114,20 +103,22 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         account_hosts(entry.data),
         on_refresh_token=store_refresh_token,
     )
-    exports, damaged = _read_exports(entry)
+    exports, invalid = read_exports(entry)
+    for err in invalid:
+        LOGGER.error(
+            "Stored settings of the export %s are invalid, so that it is skipped: %s",
+            err.title,
+            ", ".join(err.keys),
+        )
     exporter = Exporter(
         hass,
+        entry,
         session,
-        Outbox(_outbox_path(hass, entry)),
+        Outbox(hass, _outbox_path(hass, entry)),
         exports,
+        invalid,
         outbox_limits(entry),
-        Issues(hass, entry.entry_id, entry.title, await instance_id.async_get(hass)),
-        lambda: entry.async_start_reauth(hass),
-        lambda job: async_fire_history_exported(hass, entry, job),
-        wire_format(entry),
-        damaged,
-        # A reload, to log in again for one, must not cost what a full disk keeps in memory
-        hass.data.setdefault(_UNSAVED, {}).setdefault(entry.entry_id, []),
+        await _async_issues(hass, entry),
     )
     outage = Outage(entry.title)
     options = import_options(entry)
@@ -140,18 +131,15 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         await history.async_restore()
     except UNREADABLE_STORE as err:
         raise async_newer_file(hass, entry) from err
-    try:
-        await exporter.async_start()
-    except NewerOutboxError as err:
-        raise async_newer_file(hass, entry) from err
-    except OutboxError as err:
-        raise ConfigEntryNotReady(
-            translation_domain=DOMAIN,
-            translation_key="outbox_failed",
-            translation_placeholders={"error": str(err)},
-        ) from err
-    # Run at an unload and at a set-up that fails further on alike
+    # Run at a set-up that fails further on; an unload waits for it itself, however long it takes
     entry.async_on_unload(exporter.async_stop)
+    await exporter.async_start()
+
+    @callback
+    def history_finished(job: Job) -> None:
+        async_fire_history_exported(hass, entry, job)
+
+    entry.async_on_unload(exporter.backfill.async_add_listener(history_finished))
     others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
     devices = NodeDevices(hass, entry, nodes, others)
     asker = Asker(session, telemetry.pace)
@@ -174,15 +162,20 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
 
 async def async_unload_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bool:
     """Unload an account; what could not be uploaded in time waits on disk."""
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        return False
+    await entry.runtime_data.exporter.async_stop()
+    if entry.disabled_by is not None:
+        (await _async_issues(hass, entry)).resolve_all()
+    return True
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
     """Log the account out, and delete what waited to be uploaded and what was counted."""
     await totals_store(hass, entry.entry_id).async_remove()
     await history_store(hass, entry.entry_id).async_remove()
-    hass.data.get(_UNSAVED, {}).pop(entry.entry_id, None)
-    await hass.async_add_executor_job(delete_outbox, _outbox_path(hass, entry))
+    await async_delete_outbox(hass, _outbox_path(hass, entry))
+    (await _async_issues(hass, entry)).resolve_all()
     async_forget_newer(hass, entry)
     if entry.version > VERSION:
         LOGGER.warning(
@@ -221,34 +214,12 @@ async def async_remove_config_entry_device(
     return not kept & device.identifiers
 
 
+async def _async_issues(hass: HomeAssistant, entry: EnirisConfigEntry) -> Issues:
+    return Issues(hass, entry.entry_id, entry.title, await instance_id.async_get(hass))
+
+
 def _outbox_path(hass: HomeAssistant, entry: EnirisConfigEntry) -> Path:
     return outbox_path(Path(hass.config.path(STORAGE_DIR)), entry.entry_id)
-
-
-def _read_exports(entry: EnirisConfigEntry) -> tuple[list[Export], list[Damaged]]:
-    """Return the exports that can be carried out, and those that are damaged; some are both."""
-    exports: list[Export] = []
-    damaged: list[Damaged] = []
-    for subentry in entry.subentries.values():
-        if subentry.subentry_type != SUBENTRY_EXPORT:
-            continue
-        id_, title, legible = (
-            subentry.subentry_id,
-            subentry.title,
-            read_data(subentry.data),
-        )
-        if legible.replaced:
-            LOGGER.warning(
-                "Stored settings of the export %s cannot be used, so that the defaults"
-                " hold: %s",
-                title,
-                ", ".join(legible.replaced),
-            )
-        if legible.lost:
-            damaged.append(Damaged(id_, title, ", ".join(legible.lost)))
-        if legible.has_series:
-            exports.append(Export.from_data(id_, title, legible.data))
-    return exports, damaged
 
 
 @callback
@@ -277,11 +248,15 @@ def _async_stop_with_home_assistant(
 
 @callback
 def _async_reload_on_change(entry: EnirisConfigEntry) -> None:
-    """Reload when anything changed but the refresh token, which the session renews daily."""
+    """Reload, once, when anything changed but the refresh token and what was decided of fields."""
     loaded_with = fingerprint(entry)
+    is_reloading = False
 
     async def updated(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
-        if fingerprint(entry) != loaded_with:
+        nonlocal is_reloading
+        adopted = entry.runtime_data.exporter.sampler.adopted
+        if not is_reloading and fingerprint(entry, adopted) != loaded_with:
+            is_reloading = True
             hass.config_entries.async_schedule_reload(entry.entry_id)
 
     entry.async_on_unload(entry.add_update_listener(updated))

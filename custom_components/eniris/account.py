@@ -1,12 +1,13 @@
 """An account's stored data, what makes it another account's, and what its calls are sent over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 import math
-from typing import Any, Final, TypeIs
+from types import MappingProxyType
+from typing import Any, Final
 
 import aiohttp
+import voluptuous as vol
 from yarl import URL
 
 from homeassistant.config_entries import ConfigEntry
@@ -15,7 +16,7 @@ from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.aiohttp_client import async_create_clientsession
 from homeassistant.helpers.singleton import singleton
 
-from .api import Hosts, RefreshToken, WireFormat
+from .api import Hosts, RefreshToken
 from .api.auth import is_token
 from .api.transport import is_loopback
 from .const import (
@@ -23,18 +24,20 @@ from .const import (
     CONF_API_URL,
     CONF_AUTHENTICATION_URL,
     CONF_ENABLED,
-    CONF_EXPERT,
+    CONF_ENTITY,
+    CONF_FIELD,
+    CONF_FIELDS,
     CONF_HISTORY,
     CONF_IMPORT,
     CONF_INGRESS_URL,
     CONF_INTERVAL,
+    CONF_KIND,
     CONF_OUTBOX,
     CONF_PREFERENCE,
     CONF_REFRESH_TOKEN,
     CONF_REFRESH_TOKEN_ISSUED,
     CONF_SITES,
     CONF_SIZE_LIMIT,
-    CONF_WIRE_FORMAT,
     DEFAULT_AGE_LIMIT,
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SIZE_LIMIT,
@@ -45,7 +48,7 @@ from .const import (
     LONGEST_POLL_INTERVAL,
     SHORTEST_POLL_INTERVAL,
 )
-from .exporting.outbox import Limits
+from .exporting.outbox.limits import Limits
 from .importing.coordinator import ImportOptions
 from .importing.plan import Preference
 
@@ -104,7 +107,9 @@ def stored_token(entry: ConfigEntry[Any]) -> RefreshToken:
     issued_at = entry.data.get(CONF_REFRESH_TOKEN_ISSUED)
     return RefreshToken(
         value if isinstance(value, str) and is_token(value) else _LOST_TOKEN,
-        issued_at if _is_number(issued_at) and math.isfinite(issued_at) else 0.0,
+        issued_at
+        if isinstance(issued_at, int | float) and math.isfinite(issued_at)
+        else 0.0,
     )
 
 
@@ -116,85 +121,74 @@ def token_data(token: RefreshToken) -> dict[str, Any]:
     }
 
 
-def _is_number(value: Any) -> TypeIs[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(least: int, most: int) -> Any:
+    return vol.All(vol.Any(int, float), vol.Range(min=least, max=most))
 
 
-def _number_in(least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: _is_number(value) and least <= value <= most
-
-
-def _one_of(choices: type[StrEnum]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and value in set(choices)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(
-        isinstance(text, str) for text in value
-    )
-
-
-_OPTIONS: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
-    CONF_IMPORT: {
-        CONF_INTERVAL: _number_in(SHORTEST_POLL_INTERVAL, LONGEST_POLL_INTERVAL),
-        CONF_PREFERENCE: _one_of(Preference),
-        CONF_SITES: _are_texts,
+_OPTIONS: Final = vol.Schema(
+    {
+        vol.Optional(CONF_IMPORT, default=dict): vol.Schema(
+            {
+                vol.Optional(CONF_INTERVAL, default=DEFAULT_POLL_INTERVAL): _number(
+                    SHORTEST_POLL_INTERVAL, LONGEST_POLL_INTERVAL
+                ),
+                vol.Optional(
+                    CONF_PREFERENCE, default=Preference.FRESHEST.value
+                ): vol.In([preference.value for preference in Preference]),
+                vol.Optional(CONF_SITES): [str],
+            },
+            extra=vol.REMOVE_EXTRA,
+        ),
+        vol.Optional(CONF_OUTBOX, default=dict): vol.Schema(
+            {
+                vol.Optional(CONF_SIZE_LIMIT, default=DEFAULT_SIZE_LIMIT): _number(
+                    1, LARGEST_SIZE
+                ),
+                vol.Optional(CONF_AGE_LIMIT, default=DEFAULT_AGE_LIMIT): _number(
+                    0, LONGEST_AGE
+                ),
+            },
+            extra=vol.REMOVE_EXTRA,
+        ),
     },
-    CONF_OUTBOX: {
-        CONF_SIZE_LIMIT: _number_in(1, LARGEST_SIZE),
-        CONF_AGE_LIMIT: _number_in(0, LONGEST_AGE),
-    },
-    CONF_EXPERT: {CONF_WIRE_FORMAT: _one_of(WireFormat)},
-}
-"""All options by section, with what tells whether a value can be used."""
+    extra=vol.REMOVE_EXTRA,
+)
 
 
-def read_options(
-    options: Mapping[str, Any],
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return those options of an entry that can be used, and the names of those that cannot."""
-    usable: dict[str, dict[str, Any]] = {}
-    damaged: list[str] = []
-    for section, its_options in _OPTIONS.items():
-        if section not in options:
-            continue
-        stored = options[section]
-        if not isinstance(stored, Mapping):
-            damaged.append(section)
-            continue
-        usable[section] = {
-            key: stored[key]
-            for key, is_valid in its_options.items()
-            if key in stored and is_valid(stored[key])
-        }
-        damaged += [
-            f"{section}.{key}"
-            for key in its_options
-            if key in stored and key not in usable[section]
-        ]
-    return usable, damaged
+def read_options(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return an entry's options by section, complete; defaults for a section that is not valid."""
+    invalid = {name.partition(".")[0] for name in _invalid_options(options)}
+    valid = {name: value for name, value in options.items() if name not in invalid}
+    sections: dict[str, dict[str, Any]] = _OPTIONS(valid)
+    return sections
 
 
-def _section(entry: ConfigEntry[Any], name: str) -> dict[str, Any]:
-    return read_options(entry.options)[0].get(name, {})
+def _invalid_options(options: Mapping[str, Any]) -> list[str]:
+    """Return the names of options that are not valid, each behind its section's."""
+    try:
+        _OPTIONS(dict(options))
+    except vol.MultipleInvalid as err:
+        # Nothing deeper: the value of a list is the user's
+        return sorted({".".join(map(str, each.path[:2])) for each in err.errors})
+    return []
 
 
 def import_options(entry: ConfigEntry[Any]) -> ImportOptions:
     """Return what is read of the account, and how often."""
-    options = _section(entry, CONF_IMPORT)
+    options = read_options(entry.options)[CONF_IMPORT]
     return ImportOptions(
-        timedelta(seconds=options.get(CONF_INTERVAL, DEFAULT_POLL_INTERVAL)),
-        Preference(options.get(CONF_PREFERENCE, Preference.FRESHEST)),
+        timedelta(seconds=options[CONF_INTERVAL]),
+        Preference(options[CONF_PREFERENCE]),
         frozenset(options.get(CONF_SITES, ())),
     )
 
 
 def outbox_limits(entry: ConfigEntry[Any]) -> Limits:
     """Return what the account's outbox may grow to."""
-    options = _section(entry, CONF_OUTBOX)
+    options = read_options(entry.options)[CONF_OUTBOX]
     return Limits(
-        int(options.get(CONF_SIZE_LIMIT, DEFAULT_SIZE_LIMIT)) * 1024 * 1024,
-        timedelta(days=options.get(CONF_AGE_LIMIT, DEFAULT_AGE_LIMIT)),
+        int(options[CONF_SIZE_LIMIT]) * 1024 * 1024,
+        timedelta(days=options[CONF_AGE_LIMIT]),
     )
 
 
@@ -209,17 +203,11 @@ def first_history(entry: ConfigEntry[Any]) -> datetime | None:
     return None if moment is None or moment.tzinfo is None else moment
 
 
-def wire_format(entry: ConfigEntry[Any]) -> WireFormat:
-    """Return the form in which values are sent."""
-    options = _section(entry, CONF_EXPERT)
-    return WireFormat(options.get(CONF_WIRE_FORMAT, WireFormat.JSON))
-
-
-def note_damage(entry: ConfigEntry[Any]) -> None:
-    """Log, once at a set-up, what of an entry cannot be read and has its default."""
-    _, damaged = read_options(entry.options)
+def log_invalid_settings(entry: ConfigEntry[Any]) -> None:
+    """Log, once at a set-up, the names of stored settings that cannot be used."""
+    invalid = _invalid_options(entry.options)
     hosts = account_hosts(entry.data)
-    damaged += [
+    invalid += [
         key
         for key, address in (
             (CONF_AUTHENTICATION_URL, hosts.authentication),
@@ -229,31 +217,63 @@ def note_damage(entry: ConfigEntry[Any]) -> None:
         if str(entry.data.get(key)).rstrip("/") != address
     ]
     if stored_token(entry).value == _LOST_TOKEN:
-        damaged.append(CONF_REFRESH_TOKEN)
+        invalid.append(CONF_REFRESH_TOKEN)
     if entry.data.get(CONF_HISTORY) is not None and first_history(entry) is None:
-        damaged.append(CONF_HISTORY)
-    if damaged:
+        invalid.append(CONF_HISTORY)
+    if invalid:
         LOGGER.warning(
             "Stored settings of %s cannot be read, so that the defaults hold: %s",
             entry.title,
-            ", ".join(damaged),
+            ", ".join(invalid),
         )
 
 
-def fingerprint(entry: ConfigEntry[Any]) -> tuple[Any, ...]:
+def fingerprint(
+    entry: ConfigEntry[Any],
+    adopted: Mapping[tuple[str, str, str], str] = MappingProxyType({}),
+) -> tuple[Any, ...]:
     """Return all of an entry that asks for a reload when it changes.
 
-    Not the token, which the session renews, nor whether an export is enabled, which is a switch.
+    Not the token, which the session renews, nor whether an export is enabled, which is a switch, nor what the
+    exporter itself has decided of fields: their kinds, and `adopted`, the entity ids for which it stored registry ids; see `Sampler`.
     """
     return (
         account_hosts(entry.data),
         entry.title,
         dict(entry.options),
         {
-            id_: (subentry.title, {**subentry.data, CONF_ENABLED: None})
+            id_: (
+                subentry.title,
+                {key: value for key, value in subentry.data.items() if key not in _OWN},
+                _without_decisions(id_, subentry.data.get(CONF_FIELDS), adopted),
+            )
             for id_, subentry in entry.subentries.items()
         },
     )
+
+
+_OWN: Final = {CONF_ENABLED, CONF_FIELDS}
+
+
+def _without_decisions(
+    export_id: str, rows: Any, adopted: Mapping[tuple[str, str, str], str]
+) -> Any:
+    """Return the rows of an export's fields as they were stored first; what is no row stays as it is."""
+    if not isinstance(rows, list | tuple):
+        return rows
+    return [
+        {
+            **row,
+            CONF_KIND: None,
+            CONF_ENTITY: adopted.get(
+                (export_id, str(row.get(CONF_FIELD)), str(row.get(CONF_ENTITY))),
+                row.get(CONF_ENTITY),
+            ),
+        }
+        if isinstance(row, Mapping)
+        else row
+        for row in rows
+    ]
 
 
 def address_problem(address: str) -> str | None:

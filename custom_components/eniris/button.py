@@ -67,6 +67,7 @@ class EnirisUploadNow(EnirisExportEntity, ButtonEntity):
     async def async_press(self) -> None:
         """Upload, and tell what stands in the way if anything does."""
         problem = await self.exporter.async_upload_now(self.export.series.target)
+        problem = problem or self.exporter.blocked_problem(self.export)
         if problem is not None:
             raise HomeAssistantError(
                 translation_domain=DOMAIN,

@@ -27,13 +27,7 @@ from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.util import dt as dt_util
 
-from .account import (
-    account_hosts,
-    import_options,
-    read_options,
-    stored_token,
-    wire_format,
-)
+from .account import account_hosts, import_options, read_options, stored_token
 from .api import Failure, Hosts, SeriesInfo, WriteTarget
 from .api.auth import REFRESH_TOKEN_LIFETIME
 from .api.calls import known_words
@@ -43,23 +37,26 @@ from .const import (
     CONF_OUTBOX,
     CONF_REFRESH_TOKEN,
     CONF_SIZE_LIMIT,
-    DEFAULT_AGE_LIMIT,
-    DEFAULT_SIZE_LIMIT,
     DOMAIN,
-    SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry, EnirisData
 from .export_entity import export_identifier
-from .exporting.config import Export, async_entity_id, read_data
+from .exporting.config import Export, async_entity_id, read_exports
 from .exporting.exporter import ACTION, Exporter
-from .exporting.lane import Job
-from .exporting.names import RETENTION_POLICIES
-from .exporting.outbox import Figures, OutboxError, outbox_path
-from .exporting.values import to_value
+from .exporting.fields.kinds import decide_kind
+from .exporting.fields.names import RETENTION_POLICIES
+from .exporting.history.jobs import Job
+from .exporting.outbox.batches import FieldKey, field_key
+from .exporting.outbox.corrections import count_waiting
+from .exporting.outbox.figures import Figures
+from .exporting.outbox.limits import used_bytes
+from .exporting.outbox.live import load_rejects
+from .exporting.outbox.outbox import Outbox
+from .exporting.outbox.store import OutboxError, outbox_path
 from .importing.catalogue import describe, directions
 from .importing.devices import account_identifier
 from .importing.nodes import Node
-from .importing.plan import FieldKey
+from .importing.plan import FieldKey as ReadingKey
 
 _TO_REDACT: Final = {
     CONF_REFRESH_TOKEN,
@@ -170,19 +167,7 @@ class _Report:
         self._data: EnirisData | None = (
             entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
         )
-        stored = [
-            (subentry, read_data(subentry.data))
-            for subentry in entry.subentries.values()
-            if subentry.subentry_type == SUBENTRY_EXPORT
-        ]
-        self._exports = [
-            Export.from_data(subentry.subentry_id, subentry.title, legible.data)
-            for subentry, legible in stored
-        ]
-        self._unread = {
-            subentry.subentry_id: [*legible.lost, *legible.replaced]
-            for subentry, legible in stored
-        }
+        self._exports, self._invalid = read_exports(entry)
 
     async def whole(self) -> dict[str, Any]:
         """Return the diagnostics of the account."""
@@ -190,6 +175,13 @@ class _Report:
         report: dict[str, Any] = {
             "account": self._account(),
             "exports": [self._export(export) for export in self._exports],
+            "invalid_exports": [
+                {
+                    "export": self._labels.of("export", export.export_id),
+                    "keys": list(export.keys),
+                }
+                for export in self._invalid
+            ],
         }
         if self._data is not None:
             report |= {
@@ -264,6 +256,9 @@ class _Report:
             if address not in (standard.authentication, standard.api, standard.ingress):
                 labels.of("address", address)
                 labels.of("host", URL(address).host or address)
+        for invalid in self._invalid:
+            labels.of("export", invalid.export_id)
+            labels.of("name", invalid.title)
         for export in self._exports:
             labels.of("export", export.id)
             labels.of("name", export.title)
@@ -290,7 +285,7 @@ class _Report:
         entry, standard = self._entry, Hosts()
         hosts = account_hosts(entry.data)
         options = import_options(entry)
-        outbox = read_options(entry.options)[0].get(CONF_OUTBOX, {})
+        outbox = read_options(entry.options)[CONF_OUTBOX]
         token = stored_token(entry)
         tokens: dict[str, Any] = {
             "refresh": {
@@ -318,9 +313,8 @@ class _Report:
                 "sites": [
                     self._labels.of("node", site) for site in sorted(options.sites)
                 ],
-                "size_limit_mib": outbox.get(CONF_SIZE_LIMIT, DEFAULT_SIZE_LIMIT),
-                "age_limit_d": outbox.get(CONF_AGE_LIMIT, DEFAULT_AGE_LIMIT),
-                "wire_format": wire_format(entry).value,
+                "size_limit_mib": outbox[CONF_SIZE_LIMIT],
+                "age_limit_d": outbox[CONF_AGE_LIMIT],
             },
         }
 
@@ -416,7 +410,7 @@ class _Report:
     def _node(self, data: EnirisData, node: Node) -> dict[str, Any]:
         device, labels = node.device, self._labels
         keys = dict.fromkeys(
-            FieldKey(node.id, series.measurement, field)
+            ReadingKey(node.id, series.measurement, field)
             for series in device.series
             for field in series.fields
         )
@@ -440,7 +434,7 @@ class _Report:
             "fields": [self._labels.field(field) for field in series.fields],
         }
 
-    def _field(self, data: EnirisData, key: FieldKey) -> dict[str, Any]:
+    def _field(self, data: EnirisData, key: ReadingKey) -> dict[str, Any]:
         telemetry = data.telemetry
         description = describe(key.measurement, key.field)
         reading = telemetry.data.get(key)
@@ -516,23 +510,23 @@ class _Report:
             **self._target(export.series.target),
             "measurement": self._labels.measurement(export.series.measurement),
             "tag_keys": [_technical(key) for key, _ in export.series.tags],
-            "mode": export.when.mode.value,
-            "shortest_s": export.when.shortest.total_seconds(),
-            "interval_s": export.when.interval.total_seconds(),
-            "aggregate": export.when.aggregate.value,
-            "heartbeat_s": export.when.heartbeat.total_seconds(),
-            "past": export.past.value,
+            "mode": export.policy.mode.value,
+            "shortest_s": export.policy.shortest.total_seconds(),
+            "interval_s": export.policy.interval.total_seconds(),
+            "aggregate": export.policy.aggregate.value,
+            "heartbeat_s": export.policy.heartbeat.total_seconds(),
+            "past": export.backfill.value,
             "is_enabled": export.enabled,
             "fields": [],
         }
-        if self._unread[export.id]:
-            part["unreadable"] = self._unread[export.id]
         for exported in export.fields:
             entity_id = async_entity_id(self._hass, exported.entity)
             if entity_id is not None:
                 self._labels.of("entity id", entity_id)
             state = None if entity_id is None else self._hass.states.get(entity_id)
-            value = to_value(state, exported.field, exported.attribute)
+            kind = exported.kind or decide_kind(
+                state, exported.field, exported.attribute
+            )
             attributes = {} if state is None else state.attributes
             part["fields"].append(
                 {
@@ -541,7 +535,7 @@ class _Report:
                     "platform": entity_id and entity_id.partition(".")[0],
                     "is_attribute": exported.attribute is not None,
                     "state": _kind_of_state(state),
-                    "sent_as": None if value is None else type(value).__name__,
+                    "sent_as": kind and kind.value,
                     "device_class": _technical(attributes.get("device_class")),
                     "state_class": _technical(attributes.get("state_class")),
                     "unit": _unit(attributes.get("unit_of_measurement")),
@@ -550,7 +544,6 @@ class _Report:
         if self._data is not None and export.id in self._data.exporter.exports:
             exporter = self._data.exporter
             status = exporter.status(export.id)
-            part["is_enabled"] = exporter.is_enabled(export.id)
             part["has_problem"] = status.problem is not None
             if status.history is not None:
                 part["history"] = self._job(status.history.job, status.history.percent)
@@ -569,22 +562,25 @@ class _Report:
         }
 
     async def _writing(self, data: EnirisData) -> dict[str, Any]:
-        exporter = data.exporter
+        outbox = data.exporter.outbox
         writing: dict[str, Any] = {
-            "can_be_put_on_disk": exporter.disk_problem is None,
+            "can_be_put_on_disk": outbox.problem is None,
             "files": await self._files(),
         }
         try:
-            figures = await exporter.outbox.figures()
+            figures = await outbox.refresh_figures()
             writing |= {
-                "bytes_in_use": await exporter.outbox.size(),
-                "damaged_files": len(await exporter.outbox.damaged_files()),
+                "in_memory": len(outbox.memory),
+                "bytes_in_use": await outbox.store.read(used_bytes),
+                "damaged_files": len(await outbox.store.damaged_files()),
+                "carried_over": outbox.store.carried_over,
                 "figures": sorted(
                     (self._figures(name, its) for name, its in figures.items()),
                     key=lambda part: str(part["export"]),
                 ),
-                "targets": await self._targets(exporter),
-                "set_aside": await self._set_aside(exporter),
+                "targets": await self._targets(data.exporter),
+                "blocked_fields": self._blocked_fields(outbox),
+                "set_aside": await self._set_aside(outbox),
             }
         except OutboxError:
             writing["can_be_read"] = False
@@ -605,11 +601,17 @@ class _Report:
 
         return await self._hass.async_add_executor_job(sizes)
 
-    def _figures(self, name: str, figures: Figures) -> dict[str, Any]:
+    def _origin(self, export_id: str) -> str:
+        """Return what stands for the export that a sample was taken for."""
+        if export_id == ACTION:
+            return "actions"
         known = {export.id for export in self._exports}
-        kind = "export" if name in known else "removed export"
+        kind = "export" if export_id in known else "removed export"
+        return self._labels.of(kind, export_id)
+
+    def _figures(self, name: str, figures: Figures) -> dict[str, Any]:
         return {
-            "export": "actions" if name == ACTION else self._labels.of(kind, name),
+            "export": self._origin(name),
             "waiting": figures.waiting,
             "uploaded": figures.uploaded,
             "rejected": figures.rejected,
@@ -622,7 +624,7 @@ class _Report:
         return [
             {
                 **self._target(target),
-                "waiting": await exporter.async_waiting_for(target),
+                "waiting": await count_waiting(exporter.outbox, target),
                 "works": state.works,
                 "is_paused": state.paused and state.problem is not None,
                 "failures": state.failures,
@@ -631,34 +633,52 @@ class _Report:
                 else None,
                 "last_failure": _failure(state.failure),
                 "last_refusal": _failure(state.refusal),
-                "refused_fields": len(state.refused_fields),
+                "refuses_all": state.refuses_all,
+                "blocked_fields": sum(
+                    key.target == target for key in exporter.outbox.blocked
+                ),
                 "bytes_per_request": state.size,
-                "samples_per_request": state.careful,
             }
-            for target, state in sorted(exporter.targets.items())
+            for target, state in sorted(exporter.uploader.targets.items())
         ]
 
-    async def _set_aside(self, exporter: Exporter) -> list[dict[str, Any]]:
-        """Return what is set aside, counted by what is wrong with it."""
-        counts: Counter[tuple[str, ...]] = Counter()
-        for reject in await exporter.outbox.rejects():
-            sample = reject.sample
-            known = {export.id for export in self._exports}
-            kind = "export" if sample.export_id in known else "removed export"
-            counts[
-                "actions"
-                if sample.export_id == ACTION
-                else self._labels.of(kind, sample.export_id),
-                self._target(reject.target)["target"],
-                self._labels.measurement(sample.measurement),
-                self._labels.field(sample.field),
-                type(sample.value).__name__,
-                _refusal(reject.reason),
-            ] += 1
-        keys = ("export", "target", "measurement", "field", "type", "reason")
+    def _blocked_fields(self, outbox: Outbox) -> list[dict[str, Any]]:
+        """Return the fields that the service refuses in every sample."""
         return [
-            {**dict(zip(keys, what, strict=True)), "count": count}
-            for what, count in sorted(counts.items())
+            {
+                **self._refused(key),
+                "reason": _refusal(its.reason),
+                "age_s": _rounded(time.time() - its.since),
+            }
+            for key, its in sorted(outbox.store.blocked.items())
+        ]
+
+    def _refused(self, key: FieldKey) -> dict[str, str]:
+        return {
+            "target": self._target(key.target)["target"],
+            "measurement": self._labels.measurement(key.measurement),
+            "field": self._labels.field(key.field),
+            "type": key.type,
+        }
+
+    async def _set_aside(self, outbox: Outbox) -> list[dict[str, Any]]:
+        """Return what is set aside, counted by what is wrong with it."""
+        counts = Counter(
+            (
+                sample.export_id,
+                field_key(sample.series, sample.field, sample.value),
+                _refusal(reason),
+            )
+            for sample, reason in await outbox.store.read(load_rejects)
+        )
+        return [
+            {
+                "export": self._origin(export_id),
+                **self._refused(key),
+                "reason": reason,
+                "count": count,
+            }
+            for (export_id, key, reason), count in sorted(counts.items())
         ]
 
     def _age(self, moment: datetime | None) -> float | None:

@@ -12,7 +12,7 @@ from .const import DOMAIN, EVENT_HISTORY_EXPORTED
 from .data import EnirisConfigEntry
 from .exporting.config import Export
 from .exporting.exporter import ExportStatus
-from .exporting.lane import Job
+from .exporting.history.jobs import Job
 from .importing.devices import account_identifier
 
 

@@ -1,8 +1,9 @@
 """The `export` subentry flow: where to, which entities, as which fields, when; then a trial."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 import re
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import voluptuous as vol
 
@@ -10,6 +11,7 @@ from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
     ConfigEntryState,
+    ConfigSubentry,
     ConfigSubentryFlow,
     SubentryFlowResult,
 )
@@ -31,7 +33,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.util import dt as dt_util
 
-from .account import account_hosts, async_http_session, stored_token, wire_format
+from .account import account_hosts, async_http_session, stored_token
 from .api import (
     BadRequestError,
     ConflictError,
@@ -61,37 +63,44 @@ from .const import (
     CONF_HEARTBEAT,
     CONF_HISTORY,
     CONF_INTERVAL,
+    CONF_KIND,
     CONF_MEASUREMENT,
     CONF_MODE,
     CONF_RETENTION_POLICY,
     CONF_SHORTEST,
     CONF_TAGS,
     DOMAIN,
-    SUBENTRY_EXPORT,
 )
 from .data import EnirisConfigEntry
 from .exporting.config import (
     DEFAULT_INTERVAL,
-    DEFAULT_INTERVALS,
-    DEFAULT_SHORTEST,
     Aggregate,
+    BackfillRange,
+    InvalidExport,
     Mode,
-    Past,
+    Series,
     async_entity_id,
-    async_entity_reference,
+    async_field_row,
+    parse_export,
     parse_series,
-    read_data,
+    read_exports,
 )
-from .exporting.names import (
+from .exporting.fields.kinds import FieldKind, unit_problem
+from .exporting.fields.names import (
     MEASUREMENTS,
     RETENTION_POLICIES,
     name_problem,
     namespace_problem,
     parse_tags,
 )
-from .exporting.suggest import suggest_field
-from .exporting.values import to_value, unit_problem
+from .exporting.fields.suggestions import suggest_field
+from .exporting.fields.values import to_value
 from .recording import has_recorder
+
+_DEFAULT_INTERVALS: Final = {"rp_one_s": 1, "rp_one_m": DEFAULT_INTERVAL}
+
+_DEFAULT_SHORTEST: Final = {"rp_one_m": 60}
+"""Seconds that are kept between two changes, where these policies keep no more than that."""
 
 _DOMAINS = [
     "binary_sensor",
@@ -142,6 +151,30 @@ _REFUSED_FIELDS = (
     UnprocessableError,
 )
 
+_SERIES = (
+    CONF_COLLECTOR,
+    CONF_DATABASE,
+    CONF_RETENTION_POLICY,
+    CONF_MEASUREMENT,
+    CONF_TAGS,
+)
+"""What says where values go."""
+
+_EMPTY: Mapping[str, Any] = {
+    CONF_COLLECTOR: "",
+    CONF_DATABASE: "",
+    CONF_RETENTION_POLICY: "",
+    CONF_MEASUREMENT: "",
+    CONF_TAGS: {},
+    CONF_FIELDS: [],
+    CONF_MODE: Mode.CHANGE.value,
+    CONF_SHORTEST: 0,
+    CONF_INTERVAL: DEFAULT_INTERVAL,
+    CONF_AGGREGATE: Aggregate.LAST.value,
+    CONF_HEARTBEAT: 0,
+}
+"""What the forms begin with where an export has no valid setting."""
+
 _STORED = {
     Mode.CHANGE: (CONF_SHORTEST, CONF_HEARTBEAT),
     Mode.INTERVAL: (CONF_INTERVAL, CONF_AGGREGATE, CONF_HEARTBEAT),
@@ -149,11 +182,7 @@ _STORED = {
 """What is stored of a mode."""
 
 _FORMS = {
-    CONF_COLLECTOR,
-    CONF_DATABASE,
-    CONF_RETENTION_POLICY,
-    CONF_MEASUREMENT,
-    CONF_TAGS,
+    *_SERIES,
     CONF_FIELDS,
     CONF_MODE,
     *(key for keys in _STORED.values() for key in keys),
@@ -191,7 +220,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         self._attributes: dict[str, str | None] = {}
         self._placeholders: dict[str, str] = {"error": ""}
         self._errors: dict[str, str] = {}
-        self._past: Past | None = None
+        self._past: BackfillRange | None = None
         self._accepted: SeriesKey | None = None
         """A series that the user knows to be written to by a device as well."""
 
@@ -213,20 +242,22 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         """Begin with what the export does today, and let the user choose what to change."""
         if not self._data:
             subentry = self._get_reconfigure_subentry()
-            legible = read_data(subentry.data)
-            self._data = {CONF_NAME: subentry.title, **legible.data}
+            invalid = _invalid_keys(subentry)
+            usable = {
+                key: value for key, value in subentry.data.items() if key not in invalid
+            }
+            self._data = {CONF_NAME: subentry.title, **_EMPTY, **usable}
             for row in self._data[CONF_FIELDS]:
                 entity_id = async_entity_id(self.hass, row[CONF_ENTITY])
                 if entity_id is not None:
                     self._fields[entity_id] = row[CONF_FIELD]
                     self._attributes[entity_id] = row.get(CONF_ATTRIBUTE)
             self._accepted = _series_key(self._data)
-            if not legible.has_series:
-                # Of a damaged export; nothing else can be done before
+            if invalid:
                 self._errors = {
                     key: "tag_missing" if key == CONF_TAGS else "name_empty"
-                    for key in legible.lost
-                    if key in self._data and key != CONF_FIELDS
+                    for key in invalid
+                    if key in _SERIES
                 }
                 return await self.async_step_where()
         return self.async_show_menu(
@@ -522,16 +553,13 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             if self.source == SOURCE_RECONFIGURE
             else None
         )
-        here = parse_series({**self._data, CONF_COLLECTOR: ""})
+        here = _without_collector(parse_series(self._data))
         return {
-            row[CONF_FIELD]
+            exported.field
             for entry in self.hass.config_entries.async_entries(DOMAIN)
-            for subentry in entry.subentries.values()
-            if subentry.subentry_type == SUBENTRY_EXPORT
-            and subentry.subentry_id != own_id
-            and (legible := read_data(subentry.data)).has_series
-            and parse_series({**legible.data, CONF_COLLECTOR: ""}) == here
-            for row in legible.data[CONF_FIELDS]
+            for export in read_exports(entry)[0]
+            if export.id != own_id and _without_collector(export.series) == here
+            for exported in export.fields
         }
 
     async def async_step_when(
@@ -549,7 +577,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if user_input is not None:
             self._data |= {CONF_MODE: Mode.CHANGE.value, **user_input}
             return await self._after_when()
-        shortest = DEFAULT_SHORTEST.get(self._data[CONF_RETENTION_POLICY], 0)
+        shortest = _DEFAULT_SHORTEST.get(self._data[CONF_RETENTION_POLICY], 0)
         return self.async_show_form(
             step_id="change",
             data_schema=self.add_suggested_values_to_schema(
@@ -575,7 +603,7 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             user_input[CONF_INTERVAL] = int(user_input[CONF_INTERVAL])
             self._data |= {CONF_MODE: Mode.INTERVAL.value, **user_input}
             return await self._after_when()
-        interval = DEFAULT_INTERVALS.get(
+        interval = _DEFAULT_INTERVALS.get(
             self._data[CONF_RETENTION_POLICY], DEFAULT_INTERVAL
         )
         return self.async_show_form(
@@ -659,10 +687,14 @@ class ExportSubentryFlow(ConfigSubentryFlow):
 
     def _current_values(self) -> dict[str, FieldValue]:
         values = {
-            field: to_value(
-                self.hass.states.get(entity_id), field, self._attributes[entity_id]
+            row[CONF_FIELD]: to_value(
+                self.hass.states.get(entity_id),
+                row[CONF_FIELD],
+                row.get(CONF_ATTRIBUTE),
+                FieldKind(row[CONF_KIND]),
             )
-            for entity_id, field in self._fields.items()
+            for entity_id, row in self._rows().items()
+            if CONF_KIND in row
         }
         return {field: value for field, value in values.items() if value is not None}
 
@@ -681,7 +713,6 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         await self._session().write_telemetry(
             series.target,
             [Point(series.measurement, dict(series.tags), dt_util.utcnow(), values)],
-            wire_format=wire_format(self._entry),
         )
 
     async def _back_to_where(
@@ -753,34 +784,27 @@ class ExportSubentryFlow(ConfigSubentryFlow):
         if self._asks_for_past():
             return await self.async_step_history()
         stored = (
-            CONF_COLLECTOR,
-            CONF_DATABASE,
-            CONF_RETENTION_POLICY,
-            CONF_MEASUREMENT,
-            CONF_TAGS,
+            *_SERIES,
             CONF_MODE,
             *_STORED[self._data[CONF_MODE]],
         )
         data = {key: self._data[key] for key in stored}
-        data[CONF_FIELDS] = [
-            self._field_row(entity_id, field)
-            for entity_id, field in self._fields.items()
-        ]
+        data[CONF_FIELDS] = list(self._rows().values())
         title = self._data[CONF_NAME]
         if self.source == SOURCE_RECONFIGURE:
             subentry = self._get_reconfigure_subentry()
             # As it is by now: the switch may have been used while the dialog was open
             # So does what a newer version has added
-            legible = read_data(subentry.data).data
+            invalid = _invalid_keys(subentry)
             data |= {
-                key: legible.get(key, value)
+                key: value
                 for key, value in subentry.data.items()
-                if key not in _FORMS
+                if key not in _FORMS and key not in invalid
             }
             return self.async_update_and_abort(
                 self._entry, subentry, title=title, data=data
             )
-        if self._past not in (None, Past.NOTHING):
+        if self._past not in (None, BackfillRange.NOTHING):
             data[CONF_HISTORY] = str(self._past)
         return self.async_create_entry(title=title, data=data)
 
@@ -797,17 +821,17 @@ class ExportSubentryFlow(ConfigSubentryFlow):
     ) -> SubentryFlowResult:
         """Ask how much of what the recorder has is sent, then save."""
         if user_input is not None:
-            self._past = Past(user_input[CONF_HISTORY])
+            self._past = BackfillRange(user_input[CONF_HISTORY])
             return await self.async_step_save()
         return self.async_show_form(
             step_id="history",
             data_schema=vol.Schema(
                 {
                     vol.Required(
-                        CONF_HISTORY, default=Past.NOTHING.value
+                        CONF_HISTORY, default=BackfillRange.NOTHING.value
                     ): SelectSelector(
                         SelectSelectorConfig(
-                            options=[past.value for past in Past],
+                            options=[past.value for past in BackfillRange],
                             translation_key="history",
                             mode=SelectSelectorMode.LIST,
                         )
@@ -817,18 +841,53 @@ class ExportSubentryFlow(ConfigSubentryFlow):
             last_step=True,
         )
 
-    def _field_row(self, entity_id: str, field: str) -> dict[str, str]:
-        row = {
-            CONF_ENTITY: async_entity_reference(self.hass, entity_id),
-            CONF_FIELD: field,
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        """Return what is stored of each entity's field."""
+        stored = self._stored_kinds()
+        rows = {}
+        for entity_id, field in self._fields.items():
+            attribute = self._attributes[entity_id]
+            row = async_field_row(self.hass, entity_id, field, attribute)
+            if kind := stored.get((entity_id, field, attribute)):
+                # The service keeps the type of a field, whatever its entity has become
+                row[CONF_KIND] = kind.value
+            rows[entity_id] = row
+        return rows
+
+    def _stored_kinds(self) -> dict[tuple[str, str, str | None], FieldKind]:
+        """Return the kinds that were decided already, by entity id, field and attribute."""
+        if self.source != SOURCE_RECONFIGURE:
+            return {}
+        subentry = self._get_reconfigure_subentry()
+        try:
+            export = parse_export(subentry.subentry_id, subentry.title, subentry.data)
+        except InvalidExport:
+            return {}
+        return {
+            (entity_id, exported.field, exported.attribute): exported.kind
+            for exported in export.fields
+            if exported.kind is not None
+            and (entity_id := async_entity_id(self.hass, exported.entity)) is not None
         }
-        attribute = self._attributes[entity_id]
-        return row if attribute is None else {**row, CONF_ATTRIBUTE: attribute}
 
     def _take_errors(self) -> dict[str, str]:
         """Return, once, the errors that a later step has sent the user back with."""
         errors, self._errors = self._errors, {}
         return errors
+
+
+def _invalid_keys(subentry: ConfigSubentry) -> tuple[str, ...]:
+    """Return the keys of stored settings that cannot be used."""
+    try:
+        parse_export(subentry.subentry_id, subentry.title, subentry.data)
+    except InvalidExport as err:
+        return err.keys
+    return ()
+
+
+def _without_collector(series: Series) -> Series:
+    """Return what identifies a series to the service: the collector is no part of it."""
+    return replace(series, target=replace(series.target, collector=""))
 
 
 def _series_key(data: Mapping[str, Any]) -> SeriesKey:

@@ -21,17 +21,14 @@ from homeassistant.helpers.selector import (
 from homeassistant.util import dt as dt_util
 
 from .account import read_options
-from .api import WireFormat
 from .const import (
     CONF_AGE_LIMIT,
-    CONF_EXPERT,
     CONF_IMPORT,
     CONF_INTERVAL,
     CONF_OUTBOX,
     CONF_PREFERENCE,
     CONF_SITES,
     CONF_SIZE_LIMIT,
-    CONF_WIRE_FORMAT,
     DEFAULT_AGE_LIMIT,
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SIZE_LIMIT,
@@ -114,24 +111,6 @@ def _schema(sites: Mapping[str, str]) -> vol.Schema:
                     }
                 )
             ),
-            vol.Required(CONF_EXPERT): section(
-                vol.Schema(
-                    {
-                        vol.Required(
-                            CONF_WIRE_FORMAT, default=WireFormat.JSON.value
-                        ): SelectSelector(
-                            SelectSelectorConfig(
-                                options=[
-                                    wire_format.value for wire_format in WireFormat
-                                ],
-                                translation_key="wire_format",
-                                mode=SelectSelectorMode.LIST,
-                            )
-                        )
-                    }
-                ),
-                {"collapsed": True},
-            ),
         }
     )
 
@@ -157,6 +136,13 @@ class EnirisOptionsFlow(OptionsFlow):
     ) -> ConfigFlowResult:
         """Ask for all options in one form."""
         if user_input is not None:
+            options = read_options(self.config_entry.options)
+            if (
+                user_input[CONF_OUTBOX] != options[CONF_OUTBOX]
+                and self.config_entry.state is ConfigEntryState.LOADED
+            ):
+                # The user has seen what was dropped at the other limits
+                self.config_entry.runtime_data.exporter.async_acknowledge_limit()
             # What a newer version has added stays
             return self.async_create_entry(
                 data={**self.config_entry.options, **user_input}
@@ -164,7 +150,7 @@ class EnirisOptionsFlow(OptionsFlow):
         return self.async_show_form(
             step_id="settings",
             data_schema=self.add_suggested_values_to_schema(
-                _schema(self._sites()), read_options(self.config_entry.options)[0]
+                _schema(self._sites()), read_options(self.config_entry.options)
             ),
         )
 
@@ -250,8 +236,8 @@ class EnirisOptionsFlow(OptionsFlow):
 
     def _sites(self) -> dict[str, str]:
         """Return what can be chosen: the sites there are, and those chosen before."""
-        options, _ = read_options(self.config_entry.options)
-        chosen = options.get(CONF_IMPORT, {}).get(CONF_SITES, ())
+        options = read_options(self.config_entry.options)
+        chosen = options[CONF_IMPORT].get(CONF_SITES, ())
         sites = {node_id: node_id for node_id in chosen}
         if self.config_entry.state is ConfigEntryState.LOADED:
             sites |= self.config_entry.runtime_data.nodes.data.sites

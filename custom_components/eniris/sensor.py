@@ -32,7 +32,7 @@ from .data import EnirisConfigEntry
 from .entity import Distinguished, EnirisFieldEntity, async_add_field_entities
 from .export_entity import EnirisExportEntity, history_counts
 from .exporting.config import Export
-from .exporting.outbox import Figures
+from .exporting.outbox.figures import Figures
 from .importing.catalogue import FieldDescription, Kind, directions, usable_number
 from .importing.nodes import Node
 from .importing.pace import Pace

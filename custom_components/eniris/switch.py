@@ -41,11 +41,7 @@ class EnirisExportEnabled(EnirisExportEntity, SwitchEntity):
         """Switch `export` on and off."""
         super().__init__(entry, export, ENABLED)
         self._entry = entry
-
-    @property
-    def is_on(self) -> bool:
-        """Whether values are collected."""
-        return self.exporter.is_enabled(self.export.id)
+        self._attr_is_on = export.enabled
 
     async def async_turn_on(self, **kwargs: Any) -> None:
         """Collect values from now on."""
@@ -56,9 +52,10 @@ class EnirisExportEnabled(EnirisExportEntity, SwitchEntity):
         self._async_set(False)
 
     def _async_set(self, enabled: bool) -> None:
+        self._attr_is_on = enabled
         subentry = self._entry.subentries[self.export.id]
         self.hass.config_entries.async_update_subentry(
             self._entry, subentry, data={**subentry.data, CONF_ENABLED: enabled}
         )
-        self.exporter.async_enable(self.export.id, enabled)
+        self.exporter.sampler.async_enable(self.export.id, enabled)
         self.async_write_ha_state()

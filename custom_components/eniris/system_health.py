@@ -1,7 +1,7 @@
 """System health: whether the services can be reached, what the budget is, what waits."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from homeassistant.components import system_health
@@ -11,7 +11,8 @@ from homeassistant.core import HomeAssistant, callback
 from .account import account_hosts
 from .const import DOMAIN
 from .data import EnirisConfigEntry
-from .exporting.outbox import Outbox, OutboxError
+from .exporting.outbox.outbox import Outbox
+from .exporting.outbox.store import OutboxError
 
 
 @callback
@@ -85,18 +86,20 @@ async def _can_reach(
     return next((result for result in results if result != "ok"), "ok")
 
 
-async def _waiting(outboxes: Iterable[Outbox]) -> int | dict[str, str]:
+async def _waiting(outboxes: Collection[Outbox]) -> int | dict[str, str]:
     """Return how many values wait to be sent, what actions have pushed included."""
-    try:
-        return sum(
-            [
-                figures.waiting
-                for outbox in outboxes
-                for figures in (await outbox.figures()).values()
-            ]
-        )
-    except OutboxError:
-        return {"type": "failed", "error": "unreadable"}
+    unreadable = {"type": "failed", "error": "unreadable"}
+    waiting = 0
+    for outbox in outboxes:
+        try:
+            figures = await outbox.refresh_figures()
+        except OutboxError:
+            return unreadable
+        if not outbox.store.is_open:
+            # What waits on disk is not known
+            return unreadable
+        waiting += sum(its.waiting for its in figures.values())
+    return waiting
 
 
 def _listed(texts: list[str | None]) -> str:

@@ -1,11 +1,14 @@
 """`Export`: what a config subentry says about which entities become which fields, and when."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Self, TypeIs
+from typing import Any, Final
 
+import voluptuous as vol
+
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 
@@ -23,23 +26,23 @@ from ..const import (
     CONF_HEARTBEAT,
     CONF_HISTORY,
     CONF_INTERVAL,
+    CONF_KIND,
     CONF_MEASUREMENT,
     CONF_MODE,
     CONF_RETENTION_POLICY,
     CONF_SHORTEST,
     CONF_TAGS,
+    SUBENTRY_EXPORT,
 )
+from .fields.kinds import FieldKind, decide_kind
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 DEFAULT_INTERVAL: Final = 60
-"""Seconds between two values under a retention policy that is not named here."""
-
-DEFAULT_INTERVALS: Final = {"rp_one_s": 1, "rp_one_m": 60}
-
-DEFAULT_SHORTEST: Final = {"rp_one_m": 60}
-"""Seconds that are kept between two changes, where these policies keep no more than that."""
+"""Seconds between two values where nothing else is asked for."""
 
 
-class Past(StrEnum):
+class BackfillRange(StrEnum):
     """How much of what is there already is sent when an export is made."""
 
     NOTHING = "nothing"
@@ -49,19 +52,17 @@ class Past(StrEnum):
     EVERYTHING = "everything"
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
 _REACH: Final = {
-    Past.WEEK: timedelta(days=7),
-    Past.MONTH: timedelta(days=30),
-    Past.YEAR: timedelta(days=365),
+    BackfillRange.WEEK: timedelta(days=7),
+    BackfillRange.MONTH: timedelta(days=30),
+    BackfillRange.YEAR: timedelta(days=365),
 }
 
 
-def past_start(past: Past, now: datetime) -> datetime:
-    """Return from when on `past` is."""
-    reach = _REACH.get(past)
-    return _EPOCH if reach is None else now - reach
+def backfill_start(backfill: BackfillRange, now: datetime) -> datetime:
+    """Return the time at which a backfill begins."""
+    reach = _REACH.get(backfill)
+    return EPOCH if reach is None else now - reach
 
 
 class Mode(StrEnum):
@@ -81,7 +82,7 @@ class Aggregate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class When:
+class SamplingPolicy:
     """When samples are taken.
 
     `shortest`: between two samples of changes. `interval`: aligned to the clock. `heartbeat`: after
@@ -113,12 +114,14 @@ class Series:
 class ExportedField:
     """One entity, or an attribute of it, that becomes one field.
 
-    `entity` is a registry id or, for an entity without one, an entity id.
+    `entity` is a registry id or, for an entity without one, an entity id. `kind` is None until it
+    could be decided.
     """
 
     entity: str
     field: str
     attribute: str | None = None
+    kind: FieldKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,181 +132,166 @@ class Export:
     title: str
     series: Series
     fields: tuple[ExportedField, ...]
-    when: When
+    policy: SamplingPolicy
     enabled: bool
-    past: Past = Past.NOTHING
+    backfill: BackfillRange = BackfillRange.NOTHING
     """What is asked for once, when the export is made."""
 
-    @classmethod
-    def from_data(cls, id: str, title: str, data: Mapping[str, Any]) -> Self:
-        """Parse the data of a subentry as the `export` flow writes it, or as `Legible` has it."""
-        return cls(
-            id=id,
-            title=title,
-            series=parse_series(data),
-            fields=tuple(
-                ExportedField(
-                    row[CONF_ENTITY], row[CONF_FIELD], row.get(CONF_ATTRIBUTE)
-                )
-                for row in data[CONF_FIELDS]
-            ),
-            when=When(
-                Mode(data.get(CONF_MODE, Mode.CHANGE)),
-                timedelta(seconds=data.get(CONF_SHORTEST, 0)),
-                timedelta(seconds=data.get(CONF_INTERVAL, DEFAULT_INTERVAL)),
-                Aggregate(data.get(CONF_AGGREGATE, Aggregate.LAST)),
-                timedelta(seconds=data.get(CONF_HEARTBEAT, 0)),
-            ),
-            enabled=data.get(CONF_ENABLED, True),
-            past=Past(data.get(CONF_HISTORY, Past.NOTHING)),
-        )
+
+class InvalidExport(Exception):
+    """Stored settings that are no export; `keys` are those of what cannot be used."""
+
+    def __init__(self, export_id: str, title: str, keys: tuple[str, ...]) -> None:
+        """Name the export and the keys, but no value: that can be private."""
+        super().__init__(f"{title}: {', '.join(keys)}")
+        self.export_id = export_id
+        self.title = title
+        self.keys = keys
+
+
+_LONGEST: Final = timedelta(days=366)
+"""Nothing of an export takes longer."""
+
+
+def _encodable_text(value: Any) -> str:
+    """Validate a text that can be written down; half a surrogate pair cannot."""
+    if not isinstance(value, str) or not value:
+        raise vol.Invalid("expected a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as err:
+        raise vol.Invalid("expected a text that can be encoded") from err
+    return value
+
+
+def _name(value: Any) -> str:
+    name = _encodable_text(value)
+    if name_problem(name) is not None:
+        raise vol.Invalid("expected a valid name")
+    return name
+
+
+def _tag_value(value: Any) -> str:
+    text = _encodable_text(value)
+    if "\n" in text:
+        raise vol.Invalid("expected a single line")
+    return text
+
+
+def _seconds(value: Any) -> timedelta:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value <= _LONGEST.total_seconds()
+    ):
+        raise vol.Invalid("expected seconds")
+    return timedelta(seconds=value)
+
+
+_FIELD_SCHEMA: Final = vol.Schema(
+    {
+        vol.Required(CONF_ENTITY): _encodable_text,
+        vol.Required(CONF_FIELD): _name,
+        vol.Optional(CONF_ATTRIBUTE, default=None): vol.Any(None, _encodable_text),
+        vol.Optional(CONF_KIND, default=None): vol.Any(None, vol.Coerce(FieldKind)),
+    },
+    extra=vol.REMOVE_EXTRA,
+)
+
+_POLICY_SCHEMA: Final[dict[vol.Marker, Any]] = {
+    vol.Optional(CONF_MODE, default=Mode.CHANGE.value): vol.Coerce(Mode),
+    vol.Optional(CONF_SHORTEST, default=0): _seconds,
+    vol.Optional(CONF_INTERVAL, default=DEFAULT_INTERVAL): vol.All(
+        _seconds, vol.Range(min=timedelta(seconds=1))
+    ),
+    vol.Optional(CONF_AGGREGATE, default=Aggregate.LAST.value): vol.Coerce(Aggregate),
+    vol.Optional(CONF_HEARTBEAT, default=0): _seconds,
+}
+
+_EXPORT_SCHEMA: Final = vol.Schema(
+    {
+        vol.Required(CONF_COLLECTOR): _encodable_text,
+        vol.Required(CONF_DATABASE): _encodable_text,
+        vol.Required(CONF_RETENTION_POLICY): _encodable_text,
+        vol.Required(CONF_MEASUREMENT): _name,
+        vol.Required(CONF_TAGS): vol.Schema({_name: _tag_value}),
+        vol.Required(CONF_FIELDS): [_FIELD_SCHEMA],
+        **_POLICY_SCHEMA,
+        vol.Optional(CONF_ENABLED, default=True): bool,
+        vol.Optional(CONF_HISTORY, default=BackfillRange.NOTHING.value): vol.Coerce(
+            BackfillRange
+        ),
+    },
+    # Those that a newer version has added
+    extra=vol.ALLOW_EXTRA,
+)
+"""What the `export` flow stores, validated and converted."""
+
+
+def parse_export(id: str, title: str, data: Mapping[str, Any]) -> Export:
+    """Return the export that the data of a subentry describes; raises `InvalidExport`."""
+    try:
+        valid = _EXPORT_SCHEMA(dict(data))
+    except vol.MultipleInvalid as err:
+        keys = dict.fromkeys(str(error.path[0]) for error in err.errors if error.path)
+        raise InvalidExport(id, title, tuple(keys)) from None
+    return Export(
+        id=id,
+        title=title,
+        series=parse_series(valid),
+        fields=tuple(ExportedField(**row) for row in valid[CONF_FIELDS]),
+        policy=SamplingPolicy(**{str(key): valid[key] for key in _POLICY_SCHEMA}),
+        enabled=valid[CONF_ENABLED],
+        backfill=valid[CONF_HISTORY],
+    )
 
 
 def parse_series(data: Mapping[str, Any]) -> Series:
-    """Return the series that the data of a subentry names."""
+    """Return the series that an export, or the form of one, names."""
+    target = WriteTarget(
+        data[CONF_COLLECTOR], data[CONF_DATABASE], data[CONF_RETENTION_POLICY]
+    )
     return Series(
-        WriteTarget(
-            data[CONF_COLLECTOR], data[CONF_DATABASE], data[CONF_RETENTION_POLICY]
-        ),
-        data[CONF_MEASUREMENT],
-        tuple(sorted(data[CONF_TAGS].items())),
+        target, data[CONF_MEASUREMENT], tuple(sorted(data[CONF_TAGS].items()))
     )
 
 
-# What years of hands and versions have left in the storage
-
-_LONGEST: Final = 366 * 86_400
-"""Seconds; nothing of an export takes longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Legible:
-    """What can be read of a subentry's data, whatever has become of it since it was written."""
-
-    data: Mapping[str, Any]
-    """All that an export needs; what cannot be read is empty, or the default if there is one."""
-    lost: tuple[str, ...] = ()
-    """Keys of what cannot be read and has no default; the rows of fields by number."""
-    replaced: tuple[str, ...] = ()
-    """Keys of what cannot be read and has its default."""
-
-    @property
-    def has_series(self) -> bool:
-        """Whether it is known where values go; what does not know that is no export."""
-        return _SERIES.keys().isdisjoint(self.lost)
-
-
-def read_data(data: Mapping[str, Any]) -> Legible:
-    """Return what can be read of the data of a subentry, damaged or not."""
-    legible: dict[str, Any] = {}
-    lost: list[str] = []
-    for key, is_valid in _SERIES.items():
-        if is_valid(data.get(key)):
-            legible[key] = data[key]
-        else:
-            legible[key] = {} if key == CONF_TAGS else ""
-            lost.append(key)
-    rows = data.get(CONF_FIELDS)
-    if not isinstance(rows, list | tuple):
-        rows = []
-        lost.append(CONF_FIELDS)
-    legible[CONF_FIELDS] = [row for row in rows if _is_row(row)]
-    lost += [
-        f"{CONF_FIELDS} {number}"
-        for number, row in enumerate(rows, start=1)
-        if not _is_row(row)
-    ]
-    replaced = []
-    for key, (is_valid, default) in _OPTIONAL.items():
-        legible[key] = data.get(key, default)
-        if not is_valid(legible[key]):
-            legible[key] = default
-            replaced.append(key)
-    return Legible(legible, tuple(lost), tuple(replaced))
-
-
-def _is_text(value: Any) -> TypeIs[str]:
-    """Tell whether something is a text that can be written down; half a surrogate pair cannot."""
-    try:
-        return isinstance(value, str) and bool(value.encode())
-    except UnicodeEncodeError:
-        return False
-
-
-def _is_name(value: Any) -> bool:
-    return _is_text(value) and name_problem(value) is None
-
-
-def _are_tags(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        _is_name(key) and _is_text(text) and "\n" not in text
-        for key, text in value.items()
-    )
-
-
-def _is_row(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and _is_text(value.get(CONF_ENTITY))
-        and _is_name(value.get(CONF_FIELD))
-        and (value.get(CONF_ATTRIBUTE) is None or _is_text(value[CONF_ATTRIBUTE]))
-    )
-
-
-def _one_of(choices: type[StrEnum]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and value in set(choices)
-
-
-def _seconds_from(least: int) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and least <= value <= _LONGEST
-    )
-
-
-_SERIES: Final[Mapping[str, Callable[[Any], bool]]] = {
-    CONF_COLLECTOR: _is_text,
-    CONF_DATABASE: _is_text,
-    CONF_RETENTION_POLICY: _is_text,
-    CONF_MEASUREMENT: _is_name,
-    CONF_TAGS: _are_tags,
-}
-"""What says where values go, with what tells whether that can be used."""
-
-_OPTIONAL: Final[Mapping[str, tuple[Callable[[Any], bool], Any]]] = {
-    CONF_MODE: (_one_of(Mode), Mode.CHANGE.value),
-    CONF_SHORTEST: (_seconds_from(0), 0),
-    CONF_INTERVAL: (_seconds_from(1), DEFAULT_INTERVAL),
-    CONF_AGGREGATE: (_one_of(Aggregate), Aggregate.LAST.value),
-    CONF_HEARTBEAT: (_seconds_from(0), 0),
-    CONF_ENABLED: (lambda value: isinstance(value, bool), True),
-    CONF_HISTORY: (_one_of(Past), Past.NOTHING.value),
-}
-"""What has a default, with the same."""
+def read_exports(
+    entry: ConfigEntry[Any],
+) -> tuple[list[Export], list[InvalidExport]]:
+    """Return the exports that an account stores: those that are valid, and the others."""
+    valid, invalid = [], []
+    for subentry in entry.subentries.values():
+        if subentry.subentry_type == SUBENTRY_EXPORT:
+            try:
+                valid.append(
+                    parse_export(subentry.subentry_id, subentry.title, subentry.data)
+                )
+            except InvalidExport as err:
+                invalid.append(err)
+    return valid, invalid
 
 
 @callback
-def async_entity_reference(hass: HomeAssistant, entity_id: str) -> str:
-    """Return what an export stores for an entity, so that it is followed when it is renamed."""
+def async_field_row(
+    hass: HomeAssistant, entity_id: str, field: str, attribute: str | None
+) -> dict[str, Any]:
+    """Return what an export stores for a field, with its kind where that can be decided.
+
+    An entity that is registered is stored by its registry id, so that it is followed when it is renamed.
+    """
     entry = er.async_get(hass).async_get(entity_id)
-    return entity_id if entry is None else entry.id
+    kind = decide_kind(hass.states.get(entity_id), field, attribute)
+    row = {
+        CONF_ENTITY: entity_id if entry is None else entry.id,
+        CONF_FIELD: field,
+        CONF_ATTRIBUTE: attribute,
+        CONF_KIND: None if kind is None else kind.value,
+    }
+    return {key: value for key, value in row.items() if value is not None}
 
 
 @callback
 def async_entity_id(hass: HomeAssistant, reference: str) -> str | None:
     """Return the current entity id of a stored reference, None where the entity was deleted."""
     return er.async_resolve_entity_id(er.async_get(hass), reference)
-
-
-@callback
-def async_deleted_entity_id(hass: HomeAssistant, reference: str) -> str | None:
-    """Return the entity id that a deleted entity had, None where that is not known any more."""
-    return next(
-        (
-            entry.entity_id
-            for entry in er.async_get(hass).deleted_entities.values()
-            if entry.id == reference
-        ),
-        None,
-    )

@@ -1,33 +1,30 @@
-"""`Exporter`: sampler, outbox and sender of one account, started and stopped together."""
+"""`Exporter`: the export of one account, started and stopped as a whole."""
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import logging
-from typing import Final
+from typing import Any, Final
 
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
-from ..api import Session, WireFormat, WriteTarget
-from .backfill import Backfill, HistoryStatus
-from .config import Export
-from .issues import Issues
-from .lane import Job
-from .mending import Mending, NamedField
-from .outbox import Figures, Limits, Outbox, OutboxError, Sample
+from ..api import Session, WriteTarget
+from ..const import CONF_FIELDS
+from .config import Export, InvalidExport
+from .history.backfill import Backfill, BackfillStatus
+from .history.jobs import Job
+from .issues import ATTR_EXPORT_ID, TARGET_KINDS, Issues, of_field, of_target
+from .outbox.figures import Figures
+from .outbox.limits import Limits, enforce
+from .outbox.outbox import Outbox
+from .outbox.store import OutboxError
 from .sampler import Sampler
-from .sender import Sender, TargetState
+from .uploader import Uploader
 
 _LOGGER = logging.getLogger(__name__)
-
-FLUSH_INTERVAL: Final = timedelta(seconds=1)
-"""At most this long, and the time of one commit, is a sample in memory alone."""
-
-UPLOAD_INTERVAL: Final = timedelta(seconds=5)
-"""Between two looks into the outbox."""
 
 STATUS_INTERVAL: Final = timedelta(seconds=30)
 """Between two looks at the figures, which would else fill the recorder."""
@@ -43,18 +40,8 @@ class ExportStatus:
     figures: Figures = field(default_factory=Figures)
     problem: str | None = None
     """What keeps its values from being stored, None while all goes well."""
-    history: HistoryStatus | None = None
+    history: BackfillStatus | None = None
     """How the sending of its past is doing, None where that was never asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """An export of which some settings cannot be read, or all."""
-
-    id: str
-    title: str
-    lost: str
-    """What cannot be read, to be shown."""
 
 
 class Exporter:
@@ -63,98 +50,103 @@ class Exporter:
     def __init__(
         self,
         hass: HomeAssistant,
+        entry: ConfigEntry[Any],
         session: Session,
         outbox: Outbox,
         exports: Sequence[Export],
+        invalid: Sequence[InvalidExport],
         limits: Limits,
         issues: Issues,
-        on_reauthenticate: Callable[[], None],
-        on_history: Callable[[Job], None],
-        wire_format: WireFormat,
-        damaged: Sequence[Damaged] = (),
-        unsaved: list[Sample] | None = None,
     ) -> None:
-        """Carry out `exports` over `session`, by way of `outbox`, and tell of those that are `damaged`.
-
-        Tell `on_reauthenticate` when only a new log-in helps, and `on_history` when a part of
-        the past was sent. `unsaved` outlives the exporter: the samples that are not on disk.
-        """
+        """Carry out `exports` over `session`, by way of `outbox`, and tell of those that are `invalid`."""
         self._hass = hass
+        self._entry = entry
         self._limits = limits
         self._issues = issues
-        self._outbox = outbox
-        self._mending = Mending(outbox)
-        self._sampler = Sampler(hass, exports, outbox, issues, unsaved)
-        self._sender = Sender(
-            hass,
-            session,
-            outbox,
-            issues,
-            on_reauthenticate,
-            self._async_changed,
-            wire_format=wire_format,
-        )
-        self._exports = {export.id: export for export in exports}
-        self._backfill = Backfill(
+        self._invalid = invalid
+        self.exports = {export.id: export for export in exports}
+        self.outbox = outbox
+        self.sampler = Sampler(hass, exports, outbox, issues)
+        self.uploader = Uploader(hass, session, outbox, issues)
+        self.backfill = Backfill(
             hass,
             outbox,
-            self._sender,
-            self._exports,
+            self.uploader,
+            self.sampler,
+            self.exports,
             limits,
-            self._async_changed,
-            on_history,
-            [export.id for export in damaged],
+            [export.export_id for export in invalid],
         )
-        self._damaged = damaged
-        self._enabled = {export.id: export.enabled for export in exports}
+        self._stored_rows = {
+            export_id: entry.subentries[export_id].data[CONF_FIELDS]
+            for export_id in self.exports
+        }
         self._status: dict[str, ExportStatus] = {}
         self._listeners: list[Callable[[], None]] = []
         self._unsubscribe: list[CALLBACK_TYPE] = []
-        self._stopping = False
+        self._is_open = False
+        self._asked_to_log_in = False
         self._stopped = False
-        self._dropped = 0
-        self._limit_problem: str | None = None
-
-    @property
-    def exports(self) -> dict[str, Export]:
-        """The exports by id."""
-        return self._exports
+        self._seen: tuple[Any, ...] = ()
+        """What the user has to see at once when it changes, as it was last looked at."""
+        self._at_limit = 0
+        """Values that were dropped at a limit, until the user has taken note of it."""
 
     async def async_start(self) -> None:
-        """Open the outbox and begin; raises `OutboxError` where there can be none."""
-        await self._outbox.open()
-        for export in self._damaged:
-            _LOGGER.error(
-                "Stored settings of the export %s cannot be read and were left out: %s",
-                export.title,
-                export.lost,
-            )
-            self._issues.export_damaged(export.id, export.title, export.lost)
-        self._sampler.async_start()
-        self._backfill.async_start()
+        """Begin. An outbox that cannot be opened is tried again; what is taken meanwhile stays in memory."""
+        await self._async_open()
+        _look_at_old_issues(
+            self._issues,
+            self._invalid,
+            {its.series.target for its in self.exports.values()}
+            | self.outbox.targets(),
+        )
+        self.sampler.async_start()
+        self.uploader.async_start()
         self._unsubscribe = [
+            self.uploader.async_add_listener(self._async_uploaded),
+            self.outbox.async_add_listener(self._async_look_at_problems),
+            self.backfill.async_add_listener(self.async_schedule_refresh),
             async_track_time_interval(
-                self._hass, job, interval, name=name, cancel_on_shutdown=True
-            )
-            for job, interval, name in (
-                (self._async_flush, FLUSH_INTERVAL, "eniris outbox"),
-                (self._async_upload, UPLOAD_INTERVAL, "eniris upload"),
-                (self._async_refresh, STATUS_INTERVAL, "eniris export status"),
-            )
+                self._hass,
+                self._async_look_after,
+                STATUS_INTERVAL,
+                name="eniris export status",
+            ),
         ]
         await self.async_refresh()
 
-    async def async_last_upload(self) -> None:
-        """Upload what can be uploaded in a few seconds; sampling goes on."""
-        if self._stopping:
+    async def _async_open(self) -> None:
+        try:
+            await self.outbox.open()
+        except OutboxError as err:
+            if self.outbox.problem is None:
+                _LOGGER.error(
+                    "The outbox cannot be opened (%s). Values are kept in memory, and it is"
+                    " tried again by itself",
+                    err,
+                )
+            self.outbox.problem = str(err)
+            self._issues.report("outbox_closed", error=str(err))
             return
-        self._stopping = True
-        await self._backfill.async_stop()
-        # Home Assistant hands over a change of state in the loop's next round
-        await asyncio.sleep(0)
-        self._sampler.async_advance()
-        await self._sampler.async_flush()
-        await self._sender.stop()
+        if self._is_open:
+            # The user has asked for it meanwhile
+            return
+        self._is_open = True
+        self.outbox.problem = None
+        self._issues.resolve("outbox_closed")
+        for key, blocked in self.outbox.store.blocked.items():
+            self._issues.report("field_blocked", of_field(key), error=blocked.reason)
+        self.backfill.async_start()
+        self.uploader.async_wake()
+
+    async def async_last_upload(self) -> None:
+        """Upload what can be uploaded in a few seconds; samples are taken and put on disk until the very end."""
+        await self.backfill.async_stop()
+        await self.sampler.async_take()
+        await self.uploader.async_stop()
+        # Before Home Assistant writes its entries for the last time
+        _store_decisions(self._hass, self._entry, self.sampler, self._stored_rows)
 
     async def async_stop(self) -> None:
         """Stop for good: upload what goes quickly, and keep the rest on disk."""
@@ -164,75 +156,75 @@ class Exporter:
         await self.async_last_upload()
         for unsubscribe in self._unsubscribe:
             unsubscribe()
-        self._unsubscribe = []
-        self._issues.withdraw_all()
-        await self._sampler.async_stop()
-        await self._outbox.close()
+        await self.sampler.async_stop()
+        await self.outbox.close()
 
-    async def _async_flush(self, _now: datetime) -> None:
-        problem, dropped = self._sampler.problem, self._sampler.dropped
-        self._sampler.async_advance()
-        await self._sampler.async_flush()
-        if self._sampler.dropped > dropped:
-            self._issues.not_on_disk(self._sampler.dropped, self._sampler.problem or "")
-        if self._sampler.problem != problem:
-            # Let the user see at once that the disk is full, or has room again
-            await self.async_refresh()
+    @callback
+    def _async_uploaded(self) -> None:
+        """Do what an upload asks for: a new log-in, values of the present, or that the user sees what it brought."""
+        needed = self.uploader.needs_log_in
+        if needed != self._asked_to_log_in:
+            self._asked_to_log_in = needed
+            _ask_to_log_in(self._hass, self._entry, needed=needed)
+        for target, its in self.uploader.targets.items():
+            if its.present_wanted is not None:
+                self.sampler.async_send_present(target, its.present_wanted)
+                its.present_wanted = None
+        self._async_look_at_problems()
 
-    async def _async_upload(self, _now: datetime) -> None:
-        if not self._stopping:
-            await self._sender.start_uploads()
-            self._backfill.async_wake()
+    @callback
+    def _async_look_at_problems(self) -> None:
+        """Let the user see at once that something fails, or works."""
+        seen = (
+            {target for target, its in self.uploader.targets.items() if its.works},
+            *map(self._problem, self.exports.values()),
+        )
+        if seen != self._seen:
+            self._seen = seen
+            self.async_schedule_refresh()
 
-    async def _async_refresh(self, _now: datetime) -> None:
-        await self._enforce_limits()
-        await self.async_refresh()
-
-    async def _enforce_limits(self) -> None:
+    async def _async_look_after(self, _now: datetime) -> None:
+        if not self._is_open:
+            await self._async_open()
         try:
-            dropped, relaxed = await self._outbox.enforce(
-                self._limits, dt_util.utcnow()
+            dropped, relaxed = await enforce(
+                self.outbox.store, self._limits, dt_util.utcnow()
             )
         except OutboxError as err:
             _LOGGER.debug("The outbox' limits were not looked at, later again: %s", err)
-            return
-        if dropped:
-            if not self._dropped:
-                _LOGGER.warning(
-                    "The outbox has reached its limit: the oldest values are dropped"
-                )
-            self._dropped += dropped
-            self._issues.limit_reached(self._dropped)
-            self._limit_problem = (
-                f"outbox limit reached, {self._dropped} values dropped"
-            )
-        elif self._dropped and relaxed and not self._sender.failing:
-            self._dropped = 0
-            self._limit_problem = None
-            self._issues.limit_respected()
+        else:
+            if dropped:
+                if not self._at_limit:
+                    _LOGGER.warning(
+                        "The outbox has reached its limit: the oldest values are dropped"
+                    )
+                self._at_limit += dropped
+                told = str(self._at_limit)
+                self._issues.report("outbox_limit", dropped=told)
+            elif relaxed and self.uploader.works:
+                # Also what was told before a reload
+                self._at_limit = 0
+                self._issues.resolve("outbox_limit")
+        _store_decisions(self._hass, self._entry, self.sampler, self._stored_rows)
+        await self.async_refresh()
 
     async def async_refresh(self) -> None:
         """Look at the figures, and tell who listens if they changed."""
         if self._stopped:
             return
         try:
-            figures = await self._outbox.figures()
-            damaged = await self._outbox.damaged_files()
-            await self._backfill.refresh()
+            figures = await self.outbox.refresh_figures()
+            damaged = await self.outbox.store.damaged_files()
+            history = await self.backfill.status()
         except OutboxError as err:
             _LOGGER.debug("The figures of the outbox are not to be had: %s", err)
             return
-        if damaged:
-            self._issues.outbox_damaged(damaged[-1])
-        else:
-            self._issues.outbox_sound()
+        _report_outbox(self._issues, self.outbox, damaged)
         status = {
-            export.id: ExportStatus(
-                figures.get(export.id, Figures()),
-                self._problem(export),
-                self._backfill.status(export.id),
+            id_: ExportStatus(
+                figures.get(id_, Figures()), self._problem(export), history.get(id_)
             )
-            for export in self._exports.values()
+            for id_, export in self.exports.items()
         }
         if status != self._status:
             self._status = status
@@ -240,18 +232,35 @@ class Exporter:
                 listener()
 
     @callback
-    def _async_changed(self) -> None:
-        """Let the user see at once what has changed."""
+    def async_schedule_refresh(self, _job: Job | None = None) -> None:
+        """Look at the figures soon, as when a job of the past has ended."""
         self._hass.async_create_task(
             self.async_refresh(), "eniris export status", eager_start=False
         )
 
     def _problem(self, export: Export) -> str | None:
-        if self._sampler.problem is not None:
-            return f"values cannot be put on disk: {self._sampler.problem}"
-        if self._sender.reauthentication_needed:
-            return "log in again"
-        return self._sender.problem(export.series.target) or self._limit_problem
+        problem = self.uploader.problem(export.series.target)
+        if problem := _upload_problem(self.outbox, self.uploader, problem):
+            return problem
+        if problem := self.blocked_problem(export):
+            return problem
+        if self._at_limit:
+            return f"outbox limit reached, {self._at_limit} values dropped"
+        return None
+
+    def blocked_problem(self, export: Export | None = None) -> str | None:
+        """Tell which fields of an export, or of all, are blocked; None where none is."""
+        names = [
+            key.field
+            for key in self.outbox.blocked
+            if export is None
+            or (
+                (key.target, key.measurement)
+                == (export.series.target, export.series.measurement)
+                and key.field in {exported.field for exported in export.fields}
+            )
+        ]
+        return f"Eniris refuses every value of {', '.join(names)}" if names else None
 
     def status(self, export_id: str) -> ExportStatus:
         """Return how an export is doing, as it was last looked at."""
@@ -263,140 +272,118 @@ class Exporter:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def is_enabled(self, export_id: str) -> bool:
-        """Tell whether an export collects values."""
-        return self._enabled[export_id]
-
-    @callback
-    def async_enable(self, export_id: str, enabled: bool) -> None:
-        """Collect the values of an export, or collect nothing of it. What waits goes up anyway."""
-        if self._enabled[export_id] != enabled:
-            self._enabled[export_id] = enabled
-            self._sampler.async_enable(export_id, enabled)
-
-    async def async_export_history(
-        self, export_id: str, start: datetime, end: datetime
-    ) -> bool:
-        """Send what the recorder has of an export from `start` to `end`, in the background.
-
-        Return False where that is under way already. Raises `OutboxError`.
-        """
-        return await self._backfill.ask(export_id, start, end)
-
-    async def async_push(self, samples: Sequence[Sample]) -> None:
-        """Put samples on disk; raises `OutboxError` where that fails."""
-        await self._outbox.add(samples)
-
     async def async_upload_now(self, target: WriteTarget | None = None) -> str | None:
         """Upload what waits for a target, or for all of them, pauses or not.
 
         Return what stood in the way, None where nothing did.
         """
-        self._sampler.async_advance()
-        await self._sampler.async_flush()
-        problem = await self._sender.upload_now(target)
-        try:
-            await self._outbox.targets()
-        except OutboxError as err:
-            problem = f"the waiting values cannot be read: {err}"
+        await self.sampler.async_take()
+        problem = await self.uploader.async_upload_now(target)
         await self.async_refresh()
-        if self._sampler.problem is not None:
-            return f"values cannot be put on disk: {self._sampler.problem}"
-        return "log in again" if self._sender.reauthentication_needed else problem
+        return _upload_problem(self.outbox, self.uploader, problem)
 
     async def async_try_disk(self) -> str | None:
-        """Put on disk what waits in memory; return what stood in the way.
-
-        None where nothing did: then what was dropped is not told of any more.
-        """
-        await self._sampler.async_flush()
-        if self._sampler.problem is None:
-            self._sampler.dropped = 0
-            self._issues.on_disk()
+        """Put on disk what waits in memory; return what stood in the way, None where nothing did."""
+        await self.sampler.async_take()
+        if not self._is_open:
+            await self._async_open()
+            if not self._is_open:
+                return self.outbox.problem
+        try:
+            await self.outbox.commit(everything=True)
+        except OutboxError as err:
+            return str(err)
+        self.outbox.dropped = 0
+        self._issues.resolve("not_on_disk")
         await self.async_refresh()
-        return self._sampler.problem
+        return None
 
     @callback
-    def async_acknowledge_dropped(self) -> None:
+    def async_acknowledge_limit(self) -> None:
         """Tell of what was dropped at a limit no more; what is dropped from now on is told of."""
-        self._dropped, self._limit_problem = 0, None
-        self._issues.limit_respected()
-        self._async_changed()
+        self._at_limit = 0
+        self._issues.resolve("outbox_limit")
+        self.async_schedule_refresh()
 
-    async def async_delete_damaged(self, names: Collection[str]) -> None:
-        """Delete files that were set aside; raises `OutboxError`."""
-        await self._outbox.delete_damaged(names)
-        await self.async_refresh()
 
-    async def async_waiting_for(self, target: WriteTarget) -> int:
-        """Return how many samples wait for a target; raises `OutboxError`."""
-        await self._sampler.async_flush()
-        return await self._mending.waiting(target)
+def _store_decisions(
+    hass: HomeAssistant,
+    entry: ConfigEntry[Any],
+    sampler: Sampler,
+    stored_rows: dict[str, Any],
+) -> None:
+    """Store what was decided of fields since the start: their kinds, and what their entities are known by.
 
-    async def async_move(self, old: WriteTarget, new: WriteTarget) -> int:
-        """Have what waits for one target wait for another; return how many samples that are.
+    `stored_rows` has what is stored of fields, by export, so that those are known which the user has changed.
+    """
+    for export_id, stored in stored_rows.items():
+        subentry = entry.subentries.get(export_id)
+        if subentry is None or subentry.data[CONF_FIELDS] is not stored:
+            # The account is about to be loaded anew
+            continue
+        entities = sampler.entities_of(export_id)
+        rows = [
+            {**row, **its.decided} for row, its in zip(stored, entities, strict=True)
+        ]
+        if rows != stored:
+            stored_rows[export_id] = rows
+            hass.config_entries.async_update_subentry(
+                entry, subentry, data={**subentry.data, CONF_FIELDS: rows}
+            )
 
-        Raises `OutboxError`, and then nothing has changed.
-        """
-        await self._sampler.async_flush()
-        async with self._sender.pause():
-            return await self._mending.move(old, new)
 
-    @callback
-    def async_forget_target(self, target: WriteTarget) -> None:
-        """Know nothing of a target that nothing waits for any more."""
-        self._sender.forget_target(target)
-        self._async_changed()
+def _ask_to_log_in(
+    hass: HomeAssistant, entry: ConfigEntry[Any], *, needed: bool
+) -> None:
+    """Ask for a new log-in, or end that question where it did not need one."""
+    if needed:
+        entry.async_start_reauth(hass)
+        return
+    for flow in entry.async_get_active_flows(hass, {SOURCE_REAUTH}):
+        hass.config_entries.flow.async_abort(flow["flow_id"])
 
-    async def async_held_back(
-        self, named: NamedField, exports: Collection[str] | None
-    ) -> int:
-        """Return how many samples a conflict of types keeps from being stored.
 
-        Raises `OutboxError`; see `Mending.held_back`.
-        """
-        await self._sampler.async_flush()
-        return await self._mending.held_back(named, exports)
+def _upload_problem(
+    outbox: Outbox, uploader: Uploader, of_target: str | None
+) -> str | None:
+    """Return what keeps values from being stored: our disk, the log-in, or what a target says."""
+    if outbox.problem is not None:
+        return f"values cannot be put on disk: {outbox.problem}"
+    return "log in again" if uploader.needs_log_in else of_target
 
-    async def async_rename(
-        self, named: NamedField, exports: Collection[str], name: str
-    ) -> int:
-        """Send under another name what a conflict of types has held back.
 
-        Return how many samples that are. Raises `OutboxError`, and then nothing has changed.
-        """
-        async with self._sender.pause():
-            count = await self._mending.rename(named, exports, name)
-        await self._async_look_after(named)
-        return count
+def _report_outbox(issues: Issues, outbox: Outbox, damaged: Sequence[str]) -> None:
+    """Tell what is wrong with an outbox' file, and what of it is not any more."""
+    carried = outbox.store.carried_over
+    if not damaged:
+        issues.resolve("outbox_damaged")
+    elif carried is not None or not issues.is_reported("outbox_damaged"):
+        # Else it was set aside before the start, and what was told then stays
+        told = "–" if carried is None else str(carried)
+        issues.report("outbox_damaged", file=damaged[-1], carried=told)
+    if outbox.store.is_open:
+        issues.resolve_others("field_blocked", map(of_field, outbox.blocked))
+    if outbox.dropped:
+        issues.report(
+            "not_on_disk",
+            dropped=str(outbox.dropped),
+            error=outbox.problem or "",
+        )
 
-    async def async_forget(
-        self, named: NamedField, exports: Collection[str] | None
-    ) -> int:
-        """Forget what a conflict of types has held back; return how many samples that were.
 
-        Raises `OutboxError`, and then nothing has changed.
-        """
-        async with self._sender.pause():
-            count = await self._mending.forget(named, exports)
-        await self._async_look_after(named)
-        return count
+def _look_at_old_issues(
+    issues: Issues, invalid: Iterable[InvalidExport], targets: Iterable[WriteTarget]
+) -> None:
+    """Tell of invalid exports, and no more of exports and targets that are gone since the last start.
 
-    async def _async_look_after(self, named: NamedField) -> None:
-        self._sender.forget_refusal(named.target, named.measurement, named.field)
-        await self.async_refresh()
-
-    @property
-    def targets(self) -> Mapping[WriteTarget, TargetState]:
-        """How the targets are doing that something was to be sent to since the start."""
-        return self._sender.targets
-
-    @property
-    def disk_problem(self) -> str | None:
-        """Why samples cannot be put on disk, None while they can."""
-        return self._sampler.problem
-
-    @property
-    def outbox(self) -> Outbox:
-        """The outbox, for whoever looks at rejects or figures."""
-        return self._outbox
+    The others stay until it is known that they are mended: what the user ignores would else be told again.
+    """
+    subjects = []
+    for its in invalid:
+        subjects.append({ATTR_EXPORT_ID: its.export_id})
+        issues.report(
+            "export_damaged", subjects[-1], export=its.title, lost=", ".join(its.keys)
+        )
+    issues.resolve_others("export_damaged", subjects)
+    for kind in TARGET_KINDS:
+        issues.resolve_others(kind, map(of_target, targets))

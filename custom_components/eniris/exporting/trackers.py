@@ -1,54 +1,25 @@
 """Trackers: when the values of one field become samples.
 
 A tracker is told of values with their times, and of the time that passes. It is driven by those
-times alone, so that a late timer makes no sample late or wrong.
+times alone, so that a late timer makes no sample late or wrong. All times are aware.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 import math
-from typing import Final, Protocol
+from typing import Final
 
 from ..api import FieldValue
-from .config import Aggregate, Mode, When
+from .config import EPOCH, Aggregate, Mode, SamplingPolicy
+from .fields.kinds import FieldKind
 
-type Emit = Callable[[datetime, FieldValue], None]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+type Made = list[tuple[datetime, FieldValue]]
+"""Times and values of the samples that a tracker has made, until somebody takes them."""
 
 _CLOCK_SET_BACK: Final = timedelta(seconds=1)
 """Further behind than events can be out of order: the clock was set."""
 
 _ASLEEP: Final = timedelta(minutes=15)
 """Longer than any hold-up: the machine slept or the clock was set, and nobody knows the values."""
-
-
-class Tracker(Protocol):
-    """Makes samples of one field's values; times are aware."""
-
-    def observe(self, time: datetime, value: FieldValue | None) -> None:
-        """Take the value that holds from `time` on; None where it is not known."""
-
-    def advance(self, now: datetime) -> None:
-        """Make the samples that the time which has passed asks for."""
-
-    def catch_up(
-        self, since: datetime, value: FieldValue | None, now: datetime
-    ) -> None:
-        """Take a value that holds since `since`, at a `now` before which nobody looked."""
-
-    def clock_set(self, now: datetime) -> None:
-        """Go on at `now`, to which the clock jumped: there are no values for what it left out."""
-
-    def finish(self) -> None:
-        """Make the samples that would else be lost: nobody looks from now on."""
-
-
-def make_tracker(when: When, emit: Emit) -> Tracker:
-    """Return the tracker that `when` describes; it hands its samples to `emit`."""
-    if when.mode is Mode.INTERVAL:
-        return IntervalTracker(when.interval, when.aggregate, when.heartbeat, emit)
-    return ChangeTracker(when.shortest, when.heartbeat, emit)
 
 
 class ChangeTracker:
@@ -59,23 +30,26 @@ class ChangeTracker:
     which a sample was due, and not from the timer that happened to make it.
     """
 
-    def __init__(self, shortest: timedelta, heartbeat: timedelta, emit: Emit) -> None:
+    def __init__(self, shortest: timedelta, heartbeat: timedelta) -> None:
         """Keep `shortest` between samples; repeat after `heartbeat`, never where that is zero."""
         self._shortest = shortest
         self._heartbeat = heartbeat
-        self._emit = emit
+        self.made: Made = []
         self._value: FieldValue | None = None
         self._due_at: datetime | None = None
         self._waiting: tuple[datetime, FieldValue] | None = None
 
     def observe(self, time: datetime, value: FieldValue | None) -> None:
-        """Make a sample of `value`, at once or when the shortest distance has passed."""
+        """Take the value that holds from `time` on, None where it is not known."""
+        if not (self._shortest or self._heartbeat):
+            if value is not None:
+                self.made.append((time, value))
+            return
         self._send_waiting(time)
         self._value = value
-        if value is None:
-            return
-        self._waiting = (time, value)
-        self._send_waiting(time)
+        if value is not None:
+            self._waiting = (time, value)
+            self._send_waiting(time)
 
     def advance(self, now: datetime) -> None:
         """Make a sample of what waits, or repeat an unchanged value."""
@@ -83,10 +57,10 @@ class ChangeTracker:
         if (
             self._heartbeat
             and self._value is not None
-            and self._elapsed(now, self._heartbeat)
+            and self._is_due(now, self._heartbeat)
         ):
             self._due_at = now
-            self._emit(now, self._value)
+            self.made.append((now, self._value))
 
     def catch_up(
         self, since: datetime, value: FieldValue | None, now: datetime
@@ -97,35 +71,32 @@ class ChangeTracker:
     def clock_set(self, now: datetime) -> None:
         """Do nothing: changes have times of their own, and a distance that has passed is none too short."""
 
+    def become_counter(self) -> None:
+        """Do nothing: each value is a sample of its own."""
+
     def finish(self) -> None:
         """Make a sample of what waits, since nothing comes that it would be too close to."""
         if self._waiting is not None:
-            sample, self._waiting = self._waiting, None
-            self._emit(*sample)
+            self.made.append(self._waiting)
+            self._waiting = None
 
     def _send_waiting(self, now: datetime) -> None:
         if self._waiting is None or (
-            self._shortest and not self._elapsed(now, self._shortest)
+            self._shortest and not self._is_due(now, self._shortest)
         ):
             return
-        (time, value), self._waiting = self._waiting, None
-        self._due_at = (
-            time
-            if self._due_at is None or self._is_set_back(now)
-            else max(time, self._due_at + self._shortest)
-        )
-        self._emit(time, value)
+        time = self._waiting[0]
+        if self._due_at is not None and now >= self._due_at - _CLOCK_SET_BACK:
+            time = max(time, self._due_at + self._shortest)
+        self._due_at = time
+        self.finish()
 
-    def _elapsed(self, now: datetime, distance: timedelta) -> bool:
-        """Tell whether a sample is due; a clock that was set back must not hold it up."""
+    def _is_due(self, now: datetime, distance: timedelta) -> bool:
+        """Tell whether a distance has passed; a clock that was set back must not hold a sample up."""
         return (
             self._due_at is None
-            or now - self._due_at >= distance
-            or self._is_set_back(now)
+            or not -_CLOCK_SET_BACK <= now - self._due_at < distance
         )
-
-    def _is_set_back(self, now: datetime) -> bool:
-        return self._due_at is not None and now < self._due_at - _CLOCK_SET_BACK
 
 
 class IntervalTracker:
@@ -138,41 +109,33 @@ class IntervalTracker:
     """
 
     def __init__(
-        self,
-        interval: timedelta,
-        aggregate: Aggregate,
-        heartbeat: timedelta,
-        emit: Emit,
+        self, interval: timedelta, aggregate: Aggregate, heartbeat: timedelta
     ) -> None:
         """Skip unchanged values until `heartbeat` has passed, none where that is zero."""
         self._interval = interval
         self._aggregate = aggregate
         self._heartbeat = heartbeat
-        self._emit = emit
+        self.made: Made = []
         self._value: FieldValue | None = None
         self._at: datetime | None = None
         """Up to when time has passed."""
-        self._counted_to = _EPOCH
+        self._counted_to = EPOCH
         """Up to when values were weighed: timers in between must not change how sums are rounded."""
-        self._end = _EPOCH
+        self._end = EPOCH
         self._known = 0.0
         self._integral = 0.0
         self._extremes: tuple[float, float] | None = None
         self._sent: tuple[datetime, FieldValue] | None = None
 
     def observe(self, time: datetime, value: FieldValue | None) -> None:
-        """Let `value` hold from `time` on."""
+        """Let `value` hold from `time` on; None where it is not known."""
         self.advance(time)
         self._count(time)
         self._value = value
 
     def advance(self, now: datetime) -> None:
         """Make the samples of all intervals that have ended."""
-        if (
-            self._at is None
-            or now < self._at - _CLOCK_SET_BACK
-            or now - self._at > _ASLEEP
-        ):
+        if self._at is None or not -_CLOCK_SET_BACK <= now - self._at <= _ASLEEP:
             self.clock_set(now)
             return
         while self._end <= now:
@@ -184,7 +147,7 @@ class IntervalTracker:
     def catch_up(
         self, since: datetime, value: FieldValue | None, now: datetime
     ) -> None:
-        """Let `value` hold from `since` on, and make the samples of the intervals since then.
+        """Take a value that holds since `since`, at a `now` before which nobody looked.
 
         What held before in the interval of `since` is not known, and its aggregate may have been
         sent already: it is left out where the interval is over.
@@ -198,15 +161,19 @@ class IntervalTracker:
         self.advance(now)
 
     def clock_set(self, now: datetime) -> None:
-        """Leave out the interval that was interrupted, and those that the clock left out."""
+        """Go on at `now`, without the interval that was interrupted and those that the clock left out."""
         self._at = now
         self._begin(now)
+
+    def become_counter(self) -> None:
+        """Make last values, of the interval under way, too."""
+        self._aggregate = Aggregate.LAST
 
     def finish(self) -> None:
         """Leave out the interval that has not ended: its sample would not speak for all of it."""
 
     def _end_after(self, time: datetime) -> datetime:
-        return _EPOCH + ((time - _EPOCH) // self._interval + 1) * self._interval
+        return EPOCH + ((time - EPOCH) // self._interval + 1) * self._interval
 
     def _begin(self, now: datetime) -> None:
         """Begin the interval that `now` lies in."""
@@ -228,27 +195,24 @@ class IntervalTracker:
         self._counted_to = until
 
     def _close(self) -> None:
-        time = self._end - self._interval
-        value: FieldValue | None = self._summary()
-        if value is None:
-            time, value = self._end, self._value
-            if self._aggregate is not Aggregate.LAST and isinstance(value, float):
-                return
-        if value is None:
-            return
-        if (
+        """Make the sample of the interval that ends, unless it has none or need not be sent again."""
+        time, value = self._end, self._value
+        if self._aggregate is not Aggregate.LAST and (
+            self._extremes is not None or isinstance(value, float)
+        ):
+            time, value = self._end - self._interval, self._summary()
+        if value is not None and not (
             self._heartbeat
             and self._sent is not None
             and self._sent[1] == value
             and timedelta() <= time - self._sent[0] < self._heartbeat
         ):
-            return
-        self._sent = (time, value)
-        self._emit(time, value)
+            self._sent = (time, value)
+            self.made.append(self._sent)
 
     def _summary(self) -> float | None:
         """Return what the aggregate says of the interval, None where it says nothing."""
-        if self._extremes is None or self._aggregate is Aggregate.LAST:
+        if self._extremes is None:
             return None
         low, high = self._extremes
         if self._aggregate is not Aggregate.MEAN:
@@ -256,3 +220,14 @@ class IntervalTracker:
         mean = self._integral / self._known
         # A sum is rounded, and a huge one overflows; no mean is outside of what it is made of
         return min(max(mean, low), high) if math.isfinite(mean) else None
+
+
+type Tracker = ChangeTracker | IntervalTracker
+
+
+def make_tracker(policy: SamplingPolicy, kind: FieldKind) -> Tracker:
+    """Return the tracker that `policy` describes. Of a counter nothing but the last value means anything."""
+    if policy.mode is Mode.CHANGE:
+        return ChangeTracker(policy.shortest, policy.heartbeat)
+    aggregate = Aggregate.LAST if kind is FieldKind.COUNTER else policy.aggregate
+    return IntervalTracker(policy.interval, aggregate, policy.heartbeat)

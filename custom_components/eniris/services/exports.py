@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-import math
 from typing import Any, Final
 
 import voluptuous as vol
 
-from homeassistant.const import ATTR_DEVICE_ID
+from homeassistant.const import ATTR_DEVICE_ID, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import ServiceCall, ServiceResponse
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.util import dt as dt_util
+from homeassistant.util.json import JsonObjectType
 
 from ..api import FieldValue, WriteTarget
 from ..const import (
@@ -32,9 +32,13 @@ from ..data import EnirisConfigEntry
 from ..export_entity import export_identifier
 from ..exporting.config import Export, Series
 from ..exporting.exporter import ACTION, Exporter
-from ..exporting.names import name_problem, namespace_problem, tag_problem
-from ..exporting.outbox import OutboxError, Sample
-from ..exporting.recorded import async_followed
+from ..exporting.fields.names import name_problem, namespace_problem, tag_problem
+from ..exporting.fields.units import field_unit
+from ..exporting.fields.values import to_number, to_text
+from ..exporting.history.recorder import async_recorded_entities
+from ..exporting.outbox import live
+from ..exporting.outbox.batches import Sample, to_blocks
+from ..exporting.outbox.store import OutboxError
 from ..recording import has_recorder
 from .shared import (
     ENTRY_SCHEMA,
@@ -45,6 +49,9 @@ from .shared import (
     loaded,
     time_range,
 )
+
+_NOTHING: Final = ("", STATE_UNAVAILABLE, STATE_UNKNOWN)
+"""Words that stand for no value."""
 
 _POINT_SCHEMA: Final = vol.Schema(
     {
@@ -76,7 +83,7 @@ def _exporter(call: ServiceCall) -> Exporter:
 
 
 async def push(call: ServiceCall) -> None:
-    """Put points into the outbox; they are on disk when the action ends."""
+    """Put points into the outbox, from where they go up as the values of exports do."""
     exporter = _exporter(call)
     for key in (CONF_COLLECTOR, CONF_DATABASE, CONF_RETENTION_POLICY):
         if namespace_problem(call.data[key]) is not None:
@@ -86,16 +93,15 @@ async def push(call: ServiceCall) -> None:
         call.data[CONF_DATABASE],
         call.data[CONF_RETENTION_POLICY],
     )
+    if not call.data[ATTR_POINTS]:
+        raise invalid("no_points")
     now = dt_util.utcnow()
     samples = [
         sample
         for number, point in enumerate(call.data[ATTR_POINTS], start=1)
         for sample in _samples(target, number, point, now)
     ]
-    try:
-        await exporter.async_push(samples)
-    except OutboxError as err:
-        raise failed("not_on_disk", error=str(err)) from err
+    exporter.outbox.add(to_blocks(samples))
 
 
 def _samples(
@@ -129,21 +135,28 @@ def _samples(
 
 
 def _value(point: str, name: str, value: FieldValue) -> FieldValue:
-    """Return numbers as floats: the service fixes a field's type by its first write."""
-    if isinstance(value, bool | str):
+    """Return what an export would send: the service fixes a field's type by its first write.
+
+    Numbers are floats, and a name with a unit takes nothing else.
+    """
+    is_number = not isinstance(value, bool | str)
+    if is_number or field_unit(name) is not None:
+        number = to_number(value)
+        if number is None:
+            raise invalid("not_a_number", point=point, name=name)
+        return number
+    if isinstance(value, bool):
         return value
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise invalid("not_finite", point=point, name=name)
-    return number
+    text = to_text(value)
+    if text is None or text.strip() in _NOTHING:
+        raise invalid("no_value", point=point, name=name)
+    return text
 
 
 async def upload_now(call: ServiceCall) -> None:
     """Upload everything that waits, and tell what stands in the way if anything does."""
-    problem = await _exporter(call).async_upload_now()
+    exporter = _exporter(call)
+    problem = await exporter.async_upload_now() or exporter.blocked_problem()
     if problem is not None:
         raise failed("upload_failed", error=problem)
 
@@ -154,15 +167,18 @@ async def export_history(call: ServiceCall) -> ServiceResponse:
     start, end = time_range(call)
     if not has_recorder(call.hass):
         raise invalid("no_recorder")
-    followed = async_followed(call.hass, export)
     try:
-        asked = await exporter.async_export_history(export.id, start, end)
+        asked = await exporter.backfill.ask(export.id, start, end)
     except OutboxError as err:
         raise failed("history_not_on_disk", error=str(err)) from err
+    exporter.async_schedule_refresh()
     if not call.return_response:
         return None
+    entities = async_recorded_entities(
+        call.hass, exporter.sampler.entities_of(export.id)
+    )
     return {
-        "entities": len({each.entity_id for each in followed}),
+        "entities": len({entity.entity_id for entity in entities}),
         ATTR_START: start.isoformat(),
         ATTR_END: end.isoformat(),
         "queued": asked,
@@ -186,31 +202,31 @@ def _export(call: ServiceCall) -> tuple[Exporter, Export]:
 async def list_rejects(call: ServiceCall) -> ServiceResponse:
     """Return what the service refused for good, the newest first."""
     try:
-        rejects = await _exporter(call).outbox.rejects()
+        found = await _exporter(call).outbox.store.read(live.load_rejects)
     except OutboxError as err:
         raise _unreadable(err) from err
+    return {"rejects": [_shown(*reject) for reject in found]}
+
+
+def _shown(sample: Sample, reason: str) -> JsonObjectType:
+    series = sample.series
     return {
-        "rejects": [
-            {
-                CONF_COLLECTOR: reject.target.collector,
-                CONF_DATABASE: reject.target.database,
-                CONF_RETENTION_POLICY: reject.target.retention_policy,
-                CONF_MEASUREMENT: reject.sample.measurement,
-                CONF_TAGS: dict(reject.sample.tags),
-                ATTR_TIME: reject.sample.time.isoformat(),
-                "field": reject.sample.field,
-                "value": reject.sample.value,
-                "reason": reject.reason,
-            }
-            for reject in rejects
-        ]
+        CONF_COLLECTOR: series.target.collector,
+        CONF_DATABASE: series.target.database,
+        CONF_RETENTION_POLICY: series.target.retention_policy,
+        CONF_MEASUREMENT: series.measurement,
+        CONF_TAGS: dict(series.tags),
+        ATTR_TIME: sample.time.isoformat(),
+        "field": sample.field,
+        "value": sample.value,
+        "reason": reason,
     }
 
 
 async def discard_rejects(call: ServiceCall) -> ServiceResponse:
     """Forget what the service refused, and return how many that were."""
     try:
-        discarded = await _exporter(call).outbox.discard_rejects()
+        discarded = await _exporter(call).outbox.store.run(live.discard_rejects)
     except OutboxError as err:
         raise _unreadable(err) from err
     return {"discarded": discarded} if call.return_response else None

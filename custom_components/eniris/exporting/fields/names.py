@@ -6,8 +6,8 @@ Source: the API page's rules for the telemetry write and its list of names.
 from collections.abc import Sequence
 from typing import Final
 
-from ..api.telemetry import is_name, is_tag_value
-from ..api.write import name_problem as api_name_problem
+from ...api.telemetry import is_name, is_tag_value
+from ...api.write import name_problem as api_name_problem
 
 RETENTION_POLICIES: Final = ["rp_one_m", "rp_one_s"]
 

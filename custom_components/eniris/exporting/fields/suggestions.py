@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 import re
 from typing import Any, Final
 
-from homeassistant.components.sensor import (
-    ATTR_STATE_CLASS,
-    SensorDeviceClass,
-    SensorStateClass,
-)
+from homeassistant.components.sensor import ATTR_STATE_CLASS, SensorDeviceClass
 from homeassistant.const import (
     ATTR_DEVICE_CLASS,
     ATTR_FRIENDLY_NAME,
@@ -19,7 +15,8 @@ from homeassistant.const import (
 )
 from homeassistant.core import State, split_entity_id
 
-from .values import ON_OFF_DOMAINS, field_unit, unit_suffix
+from .kinds import COUNTER_CLASSES, ON_OFF_DOMAINS
+from .units import field_unit, unit_suffix
 
 type _Rules = Sequence[tuple[str, str]]
 """Patterns of an entity's words, and the name that the first one which is found stands for."""
@@ -73,8 +70,6 @@ _RULES: Final[Mapping[str, _Rules]] = {
     SensorDeviceClass.FREQUENCY: ((_ALWAYS, "frequency_Hz"),),
 }
 
-_COUNTERS: Final = (SensorStateClass.TOTAL, SensorStateClass.TOTAL_INCREASING)
-
 
 def suggest_field(
     state: State | None, entity_id: str, taken: set[str], attribute: str | None = None
@@ -99,13 +94,11 @@ def _known_name(entity_id: str, attributes: Mapping[str, Any]) -> str | None:
     """Return the name that Eniris has for such a value, None where it has none."""
     domain, object_id = split_entity_id(entity_id)
     device_class = str(attributes.get(ATTR_DEVICE_CLASS))
-    # A binary sensor of a battery or of power has no amount
-    if domain in ON_OFF_DOMAINS:
-        return None
-    # An amount of energy that is no counter is not what these names stand for
-    if (
+    # A binary sensor of a battery or of power has no amount, and an amount of energy that is no
+    # counter is not what these names stand for
+    if domain in ON_OFF_DOMAINS or (
         device_class == SensorDeviceClass.ENERGY
-        and attributes.get(ATTR_STATE_CLASS) not in _COUNTERS
+        and str(attributes.get(ATTR_STATE_CLASS)) not in COUNTER_CLASSES
     ):
         return None
     name = f"{object_id} {attributes.get(ATTR_FRIENDLY_NAME, '')}"
@@ -113,11 +106,8 @@ def _known_name(entity_id: str, attributes: Mapping[str, Any]) -> str | None:
     for pattern, template in _RULES.get(device_class, ()):
         if found := re.search(pattern, words):
             suggestion = template.format(*found.groups())
-            unit = field_unit(suggestion)
-            reachable = unit is None or unit.reaches(
-                attributes.get(ATTR_UNIT_OF_MEASUREMENT)
-            )
-            return suggestion if reachable else None
+            unit, own = field_unit(suggestion), attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+            return suggestion if unit is None or unit.reaches(own) else None
     return None
 
 

@@ -1,0 +1,1 @@
+"""Fields of the telemetry: their names, units and kinds, and the values that states have as such."""

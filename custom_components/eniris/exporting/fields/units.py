@@ -1,0 +1,167 @@
+"""Units: what the end of a field's name asks for, and how values of other units are brought to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field as dataclass_field
+from functools import lru_cache
+import re
+from typing import Any, Final
+
+from homeassistant.const import (
+    PERCENTAGE,
+    UnitOfElectricCurrent,
+    UnitOfElectricPotential,
+    UnitOfEnergy,
+    UnitOfFrequency,
+    UnitOfPower,
+    UnitOfReactivePower,
+    UnitOfTemperature,
+    UnitOfTime,
+)
+from homeassistant.util.unit_conversion import (
+    BaseUnitConverter,
+    DurationConverter,
+    ElectricCurrentConverter,
+    ElectricPotentialConverter,
+    EnergyConverter,
+    PowerConverter,
+    TemperatureConverter,
+)
+
+_DIGITS: Final = 15
+
+_TEMPERATURE_DELTA: Final = "temperature_delta"
+"""A device class that the oldest Home Assistant does not have yet."""
+
+_RATIO: Final = re.compile(r"(?:^p|.*P)owerFactor(?:Tot|L[123])?")
+"""Names that stand for a ratio although they do not end in `_frac`."""
+
+_MICRO_SIGN, _GREEK_MU = "\u00b5", "\u03bc"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldUnit:
+    """A unit of a field, and how values of other units are brought to it.
+
+    `factors` has what Home Assistant does not convert, or not in its oldest version.
+    """
+
+    unit: str | None
+    converter: type[BaseUnitConverter] | None = None
+    factors: Mapping[str, float] = dataclass_field(default_factory=dict)
+
+    def convert(self, value: float, unit: Any) -> float | None:
+        """Return `value` of `unit` in this unit, None where it cannot be converted.
+
+        A value without a unit is taken to be in the right one.
+        """
+        if not unit or unit == self.unit:
+            return value
+        spelled = _spelling(self, str(unit))
+        if spelled is None:
+            return None
+        if spelled in self.factors:
+            converted = value * self.factors[spelled]
+        elif self.converter is not None:
+            converted = self.converter.convert(value, spelled, self.unit)
+        else:
+            return None
+        # 2.28 kW are 2279.9999999999995 W; the noise is beyond what any state says
+        return float(f"{converted:.{_DIGITS}g}")
+
+    def reaches(self, unit: Any) -> bool:
+        """Tell whether a value of `unit` can be brought to this unit."""
+        return not unit or _spelling(self, str(unit)) is not None
+
+
+@lru_cache(256)
+def _spelling(target: FieldUnit, unit: str) -> str | None:
+    """Return a unit as a field's unit has it; Unicode has two signs for micro."""
+    for spelling in (
+        unit,
+        unit.replace(_MICRO_SIGN, _GREEK_MU),
+        unit.replace(_GREEK_MU, _MICRO_SIGN),
+    ):
+        if (
+            spelling == target.unit
+            or spelling in target.factors
+            or (target.converter and spelling in target.converter.VALID_UNITS)
+        ):
+            return spelling
+    return None
+
+
+_VAR: Final = {
+    "VAr": 1.0,
+    "VAR": 1.0,
+    "mvar": 1e-3,
+    "kvar": 1e3,
+    "kVAr": 1e3,
+    "kVAR": 1e3,
+    "Mvar": 1e6,
+    "MVAr": 1e6,
+    "MVAR": 1e6,
+}
+_HERTZ: Final = {"mHz": 1e-3, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}
+_FRACTIONS: Final = {PERCENTAGE: 1e-2, "‰": 1e-3, "ppm": 1e-6, "ppb": 1e-9}
+
+_FRACTION: Final = FieldUnit(None, factors=_FRACTIONS)
+
+_UNITS: Final = {
+    "W": FieldUnit(UnitOfPower.WATT, PowerConverter),
+    "Wh": FieldUnit(UnitOfEnergy.WATT_HOUR, EnergyConverter),
+    "VAr": FieldUnit(UnitOfReactivePower.VOLT_AMPERE_REACTIVE, factors=_VAR),
+    "A": FieldUnit(
+        UnitOfElectricCurrent.AMPERE, ElectricCurrentConverter, {"μA": 1e-6}
+    ),
+    "V": FieldUnit(UnitOfElectricPotential.VOLT, ElectricPotentialConverter),
+    "Hz": FieldUnit(UnitOfFrequency.HERTZ, factors=_HERTZ),
+    "s": FieldUnit(UnitOfTime.SECONDS, DurationConverter),
+    "degC": FieldUnit(UnitOfTemperature.CELSIUS, TemperatureConverter),
+    "frac": _FRACTION,
+}
+
+_DEGREES_OF_DIFFERENCE: Final = FieldUnit(
+    UnitOfTemperature.CELSIUS,
+    factors={UnitOfTemperature.KELVIN: 1.0, UnitOfTemperature.FAHRENHEIT: 5 / 9},
+)
+
+
+@lru_cache(4096)
+def field_unit(field: str) -> FieldUnit | None:
+    """Return the unit that a field's name asks for, None where it asks for none."""
+    if _RATIO.fullmatch(field):
+        return _FRACTION
+    name, separator, suffix = field.rpartition("_")
+    return _UNITS.get(suffix) if name and separator else None
+
+
+def convert_to_field(
+    value: float, field: str, unit: Any, device_class: Any = None
+) -> float | None:
+    """Return a value of `unit` as that of a field, None where it cannot be converted.
+
+    A field without a unit takes numbers as they are. A difference of temperatures has no zero.
+    """
+    target = field_unit(field)
+    if target is None:
+        return value
+    if target is _UNITS["degC"] and device_class == _TEMPERATURE_DELTA:
+        target = _DEGREES_OF_DIFFERENCE
+    return target.convert(value, unit)
+
+
+def unit_suffix(unit: Any) -> str | None:
+    """Return the ending of a field's name that stands for `unit`, None where there is none."""
+    if not unit:
+        return None
+    if unit == PERCENTAGE:
+        return "frac"
+    return next(
+        (
+            suffix
+            for suffix, field in _UNITS.items()
+            # Parts per million are usually asked for as such
+            if field is not _FRACTION and field.reaches(unit)
+        ),
+        None,
+    )

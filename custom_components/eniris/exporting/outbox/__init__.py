@@ -1,0 +1,1 @@
+"""The outbox: samples that are not stored yet, in memory or on disk."""

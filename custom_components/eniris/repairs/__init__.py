@@ -1,0 +1,40 @@
+"""Repairs: what the owner of an account can put right, from the dialog of the issue that tells of it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from homeassistant.components.repairs import RepairsFlow
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
+
+from ..const import DOMAIN
+from ..exporting.issues import Detail
+from .base import Fix
+from .budget import BudgetFix
+from .export import EntityGoneFix, ExportDamagedFix
+from .field import FieldFix
+from .outbox import DamagedFix, DiskFix, LimitFix
+from .target import NamespaceFix, RefusesFix, TargetFix
+
+_FLOWS: Final[Mapping[str, type[Fix]]] = {
+    "budget": BudgetFix,
+    "entity_gone": EntityGoneFix,
+    "export_damaged": ExportDamagedFix,
+    "field_blocked": FieldFix,
+    "namespace_unknown": NamespaceFix,
+    "not_on_disk": DiskFix,
+    "outbox_closed": DiskFix,
+    "outbox_damaged": DamagedFix,
+    "outbox_limit": LimitFix,
+    "role_missing": TargetFix,
+    "target_refuses": RefusesFix,
+}
+
+
+async def async_create_fix_flow(
+    hass: HomeAssistant, issue_id: str, data: dict[str, Detail] | None
+) -> RepairsFlow:
+    """Return the dialog of an issue."""
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+    kind = (issue and issue.translation_key) or ""
+    return _FLOWS[kind](data or {}, (issue and issue.translation_placeholders) or {})
