@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .server import Simulator
 
 _FAULT_KEYS = frozenset(
-    {"method", "status", "message", "retry_after", "delay", "times", "body"}
+    {"method", "status", "message", "retry_after", "delay", "times", "body", "query"}
 )
 _ACCOUNT_KEYS = frozenset({"password", "can_write", "totp_secret", "email_otp"})
 _SWITCH_KEYS = frozenset(item.name for item in fields(Switches))
@@ -176,6 +176,7 @@ class ControlApi:
         for name in ("retry_after", "delay"):
             if not isinstance(body.get(name) or 0, int | float):
                 raise bad_request(f"{name} has to be a number")
+        _text_by_text(body.get("query") or {}, "query")
         body = {name: value for name, value in body.items() if value is not None}
         return json_answer(
             self._simulator.faults.add(
@@ -237,6 +238,8 @@ class ControlApi:
                     "namespaces are pairs of database and retention policy"
                 )
             return {(as_str(pair[0], name), as_str(pair[1], name)) for pair in pairs}
+        if name == "refuse_fields":
+            return _text_by_text(value, name)
         if isinstance(getattr(self._simulator.switches, name), bool):
             return as_bool(value, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -354,6 +357,13 @@ def _account(account: Account) -> dict[str, Any]:
         "roles": sorted(account.roles),
         "can_write": account.can_write,
     }
+
+
+def _text_by_text(value: Any, where: str) -> dict[str, str]:
+    """Return an object whose values are all strings."""
+    if not isinstance(value, dict):
+        raise bad_request(f"{where} has to be an object")
+    return {key: as_str(item, where) for key, item in value.items()}
 
 
 def _counts(simulator: "Simulator") -> dict[str, dict[str, int]]:

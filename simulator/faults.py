@@ -1,7 +1,7 @@
 """Things that go wrong on purpose."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 import json
@@ -37,6 +37,7 @@ class Fault:
 
     path: exactly this path; everything below it with a slash at the end; or a glob with `*`, `?` or `[`.
     method: only this method; None for all.
+    query: only requests with these parameters, such as `{"db": …, "rp": …}` of one target; None for all.
     fault:
         `status`: an error body with `status`, `message` and `retry_after` (in the body and as `Retry-After`).
         `delay`: nothing but a wait of `delay` seconds; any other fault waits that long too, before it strikes.
@@ -60,14 +61,17 @@ class Fault:
     delay: float = 0.0
     times: int | None = None
     body: Any = None
+    query: Mapping[str, str] | None = None
     id: int = 0
     hits: int = 0
 
-    def matches(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str, query: Mapping[str, str]) -> bool:
         """Tell whether the fault strikes a request."""
         if self.times is not None and self.hits >= self.times:
             return False
         if self.method is not None and self.method.upper() != method:
+            return False
+        if self.query is not None and not self.query.items() <= query.items():
             return False
         if any(char in self.path for char in "*?["):
             return fnmatchcase(path, self.path)
@@ -104,6 +108,7 @@ class Faults:
         delay: float = 0.0,
         times: int | None = None,
         body: Any = None,
+        query: Mapping[str, str] | None = None,
     ) -> Fault:
         """Inject a fault; its attributes are those of `Fault`."""
         if fault not in KINDS:
@@ -118,6 +123,7 @@ class Faults:
             delay,
             times,
             body,
+            query,
             self._next_id,
         )
         self._next_id += 1
@@ -135,10 +141,10 @@ class Faults:
         """Clear all faults."""
         self._faults.clear()
 
-    def match(self, method: str, path: str) -> Fault | None:
+    def match(self, method: str, path: str, query: Mapping[str, str]) -> Fault | None:
         """Return the fault that strikes a request, and count it."""
         for fault in self._faults:
-            if fault.matches(method, path):
+            if fault.matches(method, path, query):
                 fault.hits += 1
                 return fault
         return None

@@ -240,7 +240,8 @@ class Simulator:
             return self._refusal(
                 ApiError(413, f"The body is larger than {_MAX_RECEIVED_BYTES} bytes")
             )
-        if (fault := self.faults.match(request.method, request.path)) is None:
+        fault = self.faults.match(request.method, request.path, request.query)
+        if fault is None:
             return await self._answer(request, handler)
         entry.fault = fault.fault
 

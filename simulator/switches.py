@@ -28,6 +28,8 @@ class Switches:
     tier_allowed: False refuses telemetry queries with 403, like a tier that the account may not use.
     namespaces: pairs of database and retention policy that exist beside those of the world.
     max_body: bytes of a write, before and after decompression, above which 413 is answered.
+    refuse_fields: fields that have another type at the service for now, each with what type that is (`string`); whatever
+        has a value of one of them is refused as a whole, with 409.
     max_age_s, max_ahead_s: times of points outside this range around the present are refused with 409.
     """
 
@@ -40,5 +42,6 @@ class Switches:
     tier_allowed: bool = True
     namespaces: set[tuple[str, str]] = field(default_factory=_default_namespaces)
     max_body: int = 10_000_000
+    refuse_fields: dict[str, str] = field(default_factory=dict)
     max_age_s: float = 365 * 86_400.0
     max_ahead_s: float = 3_600.0

@@ -192,8 +192,10 @@ class WriteApi:
     def _refuse_other_types(self, types: Sequence[_SentType], now_ns: int) -> None:
         """409 for a type other than the stored one, which goes by measurement, not by tags."""
         for series, name, sent in types:
-            stored = self._store.type_of(series, name) or self._index.type_of(
-                series, name, now_ns // NS_PER_MS
+            stored = (
+                self._switches.refuse_fields.get(name)
+                or self._store.type_of(series, name)
+                or self._index.type_of(series, name, now_ns // NS_PER_MS)
             )
             if stored is not None and sent != stored:
                 raise ApiError(
