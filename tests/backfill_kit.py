@@ -1,22 +1,35 @@
-"""What the tests of the past share: states and statistics that the recorder has."""
+"""What the tests of the past share: states and statistics that the recorder has, jobs, and exports that send them."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
+import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
+from custom_components.eniris.api import EnirisConnectionError, Session
+from custom_components.eniris.const import CONF_HISTORY, DOMAIN
+from custom_components.eniris.exporting.history import jobs
+from custom_components.eniris.exporting.history.jobs import HistoryQueue, Job
+from custom_components.eniris.exporting.history.recorder import Chunk
+from custom_components.eniris.exporting.outbox.batches import FieldKey, Sample
+from custom_components.eniris.services import SERVICE_EXPORT_HISTORY
 from homeassistant.components.recorder.db_schema import (
     Statistics,
     StatisticsMeta,
     StatisticsShortTerm,
 )
 from homeassistant.components.recorder.models import StatisticMeanType
-from homeassistant.core import HomeAssistant
+from homeassistant.config_entries import ConfigSubentry
+from homeassistant.core import HomeAssistant, ServiceResponse
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance, session_scope
+from homeassistant.util import dt as dt_util
+from tests.export_kit import POWER, START, Home
 
 TABLES: Mapping[str, Any] = {"5minute": StatisticsShortTerm, "hour": Statistics}
 
@@ -91,3 +104,165 @@ async def add_means(
             for start, mean in means.items()
         ],
     )
+
+
+class PastQueue(HistoryQueue):
+    """The history queue with the jobs that it belongs to, as a backfill works on them."""
+
+    async def ask(self, export_id: str, start: datetime, end: datetime) -> bool:
+        """Make a job; return whether there was need of it."""
+        return await self.outbox.store.run(jobs.ask, export_id, start, end)
+
+    async def jobs(self) -> list[Job]:
+        """Return the jobs to be done, and of each export the last one done."""
+        return await self.outbox.store.run(jobs.load_jobs)
+
+    async def job(self, job_id: int) -> Job | None:
+        """Return a job as it is now, None where it is not known."""
+        found = await self.outbox.store.run(jobs.load_jobs, job_id)
+        return found[0] if found else None
+
+    async def add(
+        self, job: Job, since: datetime, samples: Sequence[Sample], unusable: int = 0
+    ) -> bool:
+        """Put in a chunk; return whether the job was where that begins."""
+        chunk = Chunk(since, list(samples), unusable)
+        return await self.outbox.store.run(jobs.add_chunk, job, chunk)
+
+    async def refused(self, job_id: int) -> set[FieldKey]:
+        """Return the fields that are left out of a job."""
+        return await self.outbox.store.run(jobs.load_refused, job_id)
+
+    async def keep(self, export_ids: Collection[str]) -> None:
+        """Forget the jobs of all other exports."""
+        await self.outbox.store.run(jobs.begin, export_ids, {}, dt_util.utcnow())
+
+    async def finish(self, job_id: int) -> Job | None:
+        """Note that a job is done, and return it."""
+        await self.outbox.store.run(jobs.finish, job_id)
+        return await self.job(job_id)
+
+
+FIELD = "actualPowerTot_W"
+KW = {
+    "unit_of_measurement": "kW",
+    "device_class": "power",
+    "state_class": "measurement",
+}
+PAST: Mapping[str, Any] = {CONF_HISTORY: "everything"}
+
+
+def before(**delta: float) -> datetime:
+    """Return a time before the account is set up."""
+    return START - timedelta(**delta)
+
+
+def seen(home: Home, field: str = FIELD) -> dict[datetime, Any]:
+    """Return what the service has of a field by time; each was written once."""
+    values = {}
+    for point in home.points(field_name=field):
+        time = datetime.fromtimestamp(point.time_ns / 1e9, UTC)
+        values[time] = point.fields[field]
+    return values
+
+
+def power(*values: tuple[float, str]) -> list[Row]:
+    """Return states of the power sensor by hours before the start."""
+    return [(before(hours=hours), POWER, state, KW) for hours, state in values]
+
+
+def register(hass: HomeAssistant, entity_id: str) -> str:
+    """Give an entity an entry in the registry, and return its id there."""
+    domain, name = entity_id.split(".")
+    entry = er.async_get(hass).async_get_or_create(
+        domain, "test", name, suggested_object_id=name
+    )
+    return entry.id
+
+
+async def export(
+    home: Home, mapping: dict[str, str] | None = None, /, **changes: Any
+) -> ConfigSubentry:
+    """Make an export that begins with its past, and let that go up."""
+    made = await home.add_export(mapping or {POWER: FIELD}, **{**PAST, **changes})
+    await home.wait(6)
+    return made
+
+
+def history(home: Home, made: ConfigSubentry) -> tuple[str, dict[str, Any]]:
+    """Return what the sensor of an export's past shows."""
+    state = home.hass.states.get(home.entity_id(made, "sensor", "history"))
+    assert state is not None
+    return state.state, {
+        name: state.attributes.get(name)
+        for name in (
+            *("start", "end", "reading_back_to", "stored", "outside"),
+            *("outside_until", "refused", "unusable", "reason"),
+        )
+    }
+
+
+def device_id(home: Home, made: ConfigSubentry) -> str:
+    """Return the device of an export."""
+    entity = er.async_get(home.hass).async_get(
+        home.entity_id(made, "sensor", "history")
+    )
+    assert entity is not None
+    assert entity.device_id is not None
+    return entity.device_id
+
+
+async def ask(home: Home, made: ConfigSubentry, **data: Any) -> ServiceResponse:
+    """Ask for a part of the past, and let it go up."""
+    response = await home.hass.services.async_call(
+        DOMAIN,
+        SERVICE_EXPORT_HISTORY,
+        {"device_id": device_id(home, made), **data},
+        blocking=True,
+        return_response=True,
+    )
+    await home.wait(1)
+    await home.settle()
+    return response
+
+
+def refuse_before(home: Home, time: datetime) -> None:
+    """Let the service take nothing that is older."""
+    home.simulator.switches.max_age_s = (START - time).total_seconds() + 60
+
+
+def many(count: int, entity_id: str = POWER) -> list[Row]:
+    """Return states of the last hours before the start, 10 seconds apart."""
+    return [
+        (before(seconds=10 * number + 5), entity_id, str(number), KW)
+        for number in range(count)
+    ]
+
+
+async def works(home: Home) -> None:
+    """Let the service be known to take something: else what is refused is no news of the past."""
+    home.hass.states.async_set("sensor.works", "1", {"unit_of_measurement": "W"})
+    await home.add_export({"sensor.works": "works_W"}, title="Works")
+    await home.wait(6)
+
+
+def hold(
+    monkeypatch: pytest.MonkeyPatch, number: int, *, fail: bool = False
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold a request; return what tells that it has come, and what lets it go on or fail."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    requests = 0
+    write = Session.write_body
+
+    async def write_body(*args: Any, **kwargs: Any) -> None:
+        nonlocal requests
+        requests += 1
+        if requests == number:
+            reached.set()
+            await go_on.wait()
+            if fail:
+                raise EnirisConnectionError("the connection was cut")
+        await write(*args, **kwargs)
+
+    monkeypatch.setattr(Session, "write_body", write_body)
+    return reached, go_on

@@ -38,7 +38,7 @@ CURRENT = "input_number.current"
 MINUTES_10 = {"minutes": 10}
 AUTOMATION = "automation.made_of_it"
 
-OUTAGE = pytest.mark.expected_log("cannot be uploaded at present and wait on disk")
+OUTAGE = pytest.mark.expected_log("cannot be uploaded at present and wait:")
 
 
 @pytest.fixture

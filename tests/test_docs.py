@@ -24,11 +24,8 @@ from custom_components.eniris import (
 from custom_components.eniris.api import Hosts
 from custom_components.eniris.api.write import GZIP_FROM
 from custom_components.eniris.const import DOMAIN, EVENT_HISTORY_EXPORTED
-from custom_components.eniris.exporting.outbox import (
-    BATCH_BYTES,
-    BATCH_POINTS,
-    REJECTS_KEPT,
-)
+from custom_components.eniris.exporting.outbox.batches import BATCH_BYTES, BATCH_POINTS
+from custom_components.eniris.exporting.outbox.live import REJECTS_KEPT
 from custom_components.eniris.importing import catalogue
 from custom_components.eniris.importing.catalogue import Kind, describe, directions
 from custom_components.eniris.importing.history import EVENT_IMPORTED

@@ -260,15 +260,73 @@ async def test_figures(home: Home) -> None:
 
 @pytest.mark.expected_log("refuses a value of field")
 async def test_rejected(home: Home, export: ConfigSubentry) -> None:
-    """A value that is refused for good is counted, and is neither waiting nor uploaded."""
-    home.simulator.switches.max_age_s = -10
-    measure(home, "2")
+    """A value that is refused for good is counted; one that is too old and still holds is sent with the present time."""
+    home.simulator.switches.max_age_s = 3600
+    home.hass.states.async_set(
+        POWER,
+        "2",
+        {ATTR_UNIT_OF_MEASUREMENT: "kW"},
+        timestamp=START.timestamp() - 7200,
+    )
     await home.wait(STATUS)
-    assert home.values() == [1500.0]
+    assert home.values() == [1500.0, 2000.0]
     shown = figures(home, export)
-    assert (shown["waiting"], shown["uploaded"], shown["rejected"]) == (0, 1, 1)
+    assert (shown["waiting"], shown["uploaded"], shown["rejected"]) == (0, 2, 1)
     # The others go on, so nothing is wrong
     assert problem(home, export) is None
+
+
+@pytest.mark.expected_log("cannot be uploaded at present")
+async def test_everything_refused(home: Home, export: ConfigSubentry) -> None:
+    """A service that refuses everything is a problem of its own: all values wait, and an issue tells of it."""
+    home.simulator.faults.add(INGRESS, "status", status=422)
+    for state in ("2", "3"):
+        measure(home, state)
+        await home.wait(10)
+    await home.wait(STATUS)
+    reason = problem(home, export)
+    assert reason is not None
+    assert "422" in reason
+    assert home.issues()["target_refuses"]["error"] == reason
+    shown = figures(home, export)
+    assert (shown["waiting"], shown["uploaded"], shown["rejected"]) == (2, 1, 0)
+    home.simulator.faults.clear()
+    await home.wait(200)
+    assert home.values() == [1500.0, 2000.0, 3000.0]
+    assert problem(home, export) is None
+    assert not home.issues()
+
+
+@pytest.mark.expected_log("refuses every value of field")
+@pytest.mark.expected_log("refuses a value of field")
+async def test_blocked(home: Home, export: ConfigSubentry) -> None:
+    """A field that is refused twice waits, the others go on; within an hour of its mending all of it goes up."""
+    home.hass.states.async_set("sensor.b", "1")
+    other = await home.add_export({"sensor.b": "b"}, title="Other")
+    await home.wait(6)
+    home.simulator.switches.refuse_fields["b"] = "float"
+    for state in ("2", "3", "4"):
+        home.hass.states.async_set("sensor.b", state)
+        measure(home, state)
+        await home.wait(10)
+    await home.wait(STATUS)
+    assert "b" in (problem(home, other) or "")
+    assert problem(home, export) is None
+    shown = figures(home, other)
+    assert (shown["waiting"], shown["uploaded"], shown["rejected"]) == (3, 1, 0)
+    assert figures(home, export)["waiting"] == 0
+    await press(home, export)
+    with pytest.raises(HomeAssistantError) as err:
+        await press(home, other)
+    assert err.value.translation_placeholders == {"error": problem(home, other)}
+    [issue] = home.issues().values()
+    assert issue["field"] == "b"
+    home.simulator.switches.refuse_fields.clear()
+    await home.wait(3700, step=10)
+    assert home.values("b") == ["1", "2", "3", "4"]
+    assert problem(home, other) is None
+    assert figures(home, other)["waiting"] == 0
+    assert not home.issues()
 
 
 async def test_outage(home: Home, export: ConfigSubentry) -> None:
@@ -370,12 +428,15 @@ async def test_disk_full(home: Home) -> None:
     """A disk that is full is a problem at once; when there is room again nothing was lost."""
     row = {CONF_ENTITY: POWER, CONF_FIELD: "text", CONF_ATTRIBUTE: "text"}
     export = await home.add_export({}, fields=[row])
-    outbox = home.entry.runtime_data.exporter.outbox
+    store = home.entry.runtime_data.exporter.outbox.store
 
-    def limit(pages: int) -> None:
-        outbox._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+    async def limit(pages: int) -> None:
+        await store.run(
+            lambda rows: rows.db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        )
 
-    await outbox._run(limit, 1)
+    outage = home.simulator.faults.add(INGRESS, "drop")
+    await limit(1)
     await home.wait(STATUS + 1)
     home.hass.states.async_set(POWER, "1", {"text": "x" * 100_000})
     await home.wait(2)
@@ -387,10 +448,10 @@ async def test_disk_full(home: Home) -> None:
     assert await home.entry.runtime_data.exporter.async_upload_now() == (
         "values cannot be put on disk: database or disk is full"
     )
-    await outbox._run(limit, 2**30)
-    await home.wait(2)
+    await limit(2**30)
+    home.simulator.faults.remove(outage.id)
+    await home.wait(ASKED_AGAIN)
     assert problem(home, export) is None
-    await home.wait(5)
     assert home.values("text") == ["x" * 100_000]
 
 

@@ -1,6 +1,6 @@
 """The dialog of an export: where to, which entities, as which fields, when, and the trial."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
@@ -20,6 +20,7 @@ from custom_components.eniris.const import (
     CONF_FIELDS,
     CONF_HEARTBEAT,
     CONF_INTERVAL,
+    CONF_KIND,
     CONF_MEASUREMENT,
     CONF_MODE,
     CONF_RETENTION_POLICY,
@@ -89,6 +90,13 @@ def registry_id(home: Home, entity_id: str = POWER) -> str:
     return registered.id
 
 
+def stored(fields: Mapping[str, str], /, **changes: Any) -> dict[str, Any]:
+    """Return what the dialog stores of an export of numbers."""
+    data = export_data(fields, **changes)
+    rows = [{**row, CONF_KIND: "number"} for row in data[CONF_FIELDS]]
+    return {**data, CONF_FIELDS: rows}
+
+
 async def test_add(home: Home, dialog: Dialog) -> None:
     """An export is made step by step, tried out with one real write, stored, and runs at once."""
     loaded: list[ConfigEntryState] = []
@@ -129,7 +137,7 @@ async def test_add(home: Home, dialog: Dialog) -> None:
     assert dialog.result["type"] is FlowResultType.CREATE_ENTRY
     [subentry] = home.exports
     assert (subentry.title, subentry.subentry_type) == ("House", SUBENTRY_EXPORT)
-    assert subentry.data == export_data(
+    assert subentry.data == stored(
         {registry_id(home): FIELD}, shortest=0.5, heartbeat=300
     )
     assert loaded.count(ConfigEntryState.LOADED) == 1
@@ -190,7 +198,7 @@ async def test_over_http(
     assert (await post(flow, {}))["type"] == "create_entry"
     await home.settle()
     [subentry] = home.exports
-    data = export_data(
+    data = stored(
         {registry_id(home): FIELD}, mode="interval", interval=10, aggregate="mean"
     )
     del data[CONF_SHORTEST]
@@ -289,7 +297,7 @@ async def test_free_text_and_spaces(home: Home, dialog: Dialog) -> None:
     await dialog.submit({})
     [subentry] = home.exports
     assert subentry.title == "Mine"
-    assert subentry.data == export_data(
+    assert subentry.data == stored(
         {registry_id(home): FIELD},
         collector="my-collector",
         database="my-db_1",
@@ -352,11 +360,12 @@ async def test_attributes(home: Home, dialog: Dialog) -> None:
     await dialog.submit({})
     [subentry] = home.exports
     assert subentry.data[CONF_FIELDS] == [
-        {CONF_ENTITY: registry_id(home), CONF_FIELD: FIELD},
+        {CONF_ENTITY: registry_id(home), CONF_FIELD: FIELD, CONF_KIND: "number"},
         {
             CONF_ENTITY: "climate.hall",
             CONF_FIELD: "temperature_degC",
             CONF_ATTRIBUTE: "current_temperature",
+            CONF_KIND: "number",
         },
         {CONF_ENTITY: "sensor.late", CONF_FIELD: "lateLevel", CONF_ATTRIBUTE: "level"},
     ]
@@ -388,7 +397,7 @@ async def test_back_to_the_state(home: Home, dialog: Dialog, by: str) -> None:
     dialog.expect("written")
     await dialog.submit({})
     assert home.exports[0].data[CONF_FIELDS] == [
-        {CONF_ENTITY: registry_id(home), CONF_FIELD: FIELD}
+        {CONF_ENTITY: registry_id(home), CONF_FIELD: FIELD, CONF_KIND: "number"}
     ]
 
 
@@ -621,7 +630,7 @@ async def test_interval(home: Home, dialog: Dialog, policy: str, interval: int) 
     dialog.expect("written")
     await dialog.submit({})
     [subentry] = home.exports
-    data = export_data(
+    data = stored(
         {registry_id(home): FIELD},
         retention_policy=policy,
         mode="interval",
@@ -704,7 +713,7 @@ async def test_role_missing(
     await dialog.submit({})
     [subentry] = home.exports
     assert subentry.title == "Other"
-    assert subentry.data == export_data({registry_id(home): "myPower_W"})
+    assert subentry.data == stored({registry_id(home): "myPower_W"})
 
 
 async def test_namespace_unknown(home: Home, dialog: Dialog) -> None:
@@ -730,8 +739,8 @@ async def test_namespace_unknown(home: Home, dialog: Dialog) -> None:
 
 async def test_type_conflict(home: Home, dialog: Dialog) -> None:
     """A field that is stored with another type is told at its entity, and at no other."""
-    home.hass.states.async_set("sensor.a", "1")
-    home.hass.states.async_set("sensor.b", "2")
+    for entity_id, value in (("sensor.a", "1"), ("sensor.b", "2")):
+        home.hass.states.async_set(entity_id, value, {"state_class": "measurement"})
     series = SeriesKey("demo", "rp_one_m", "gridMetrics", (("serialNr", "other"),))
     home.simulator.store.write([IncomingPoint(series, 1, {"powerLevel": 5})])
     fields = {"sensor.a": "power", "sensor.b": "powerLevel"}
@@ -826,7 +835,7 @@ async def test_no_verdict(home: Home, dialog: Dialog, trouble: dict[str, Any]) -
     await dialog.choose("trial")
     dialog.expect("written")
     await dialog.submit({})
-    assert home.exports[0].data == export_data({registry_id(home): FIELD})
+    assert home.exports[0].data == stored({registry_id(home): FIELD})
 
 
 async def test_save_anyway(home: Home, dialog: Dialog) -> None:
@@ -837,7 +846,7 @@ async def test_save_anyway(home: Home, dialog: Dialog) -> None:
     assert dialog.result["type"] is FlowResultType.CREATE_ENTRY
     [subentry] = home.exports
     assert subentry.title == "House"
-    assert subentry.data == export_data({registry_id(home): FIELD})
+    assert subentry.data == stored({registry_id(home): FIELD})
     await home.wait(12)
     assert not home.points()
     home.simulator.faults.clear()
@@ -885,7 +894,7 @@ async def test_dead_log_in(home: Home, dialog: Dialog, loaded: bool) -> None:
     dialog.expect("unreachable")
     assert home.log_ins_asked_for() == 1
     await dialog.choose("save")
-    assert home.exports[0].data == export_data({registry_id(home): FIELD})
+    assert home.exports[0].data == stored({registry_id(home): FIELD})
 
 
 async def test_account_not_loaded(home: Home, dialog: Dialog) -> None:
@@ -899,7 +908,7 @@ async def test_account_not_loaded(home: Home, dialog: Dialog) -> None:
     dialog.expect("written")
     assert home.values() == [1500.0]
     await dialog.submit({})
-    assert home.exports[0].data == export_data({registry_id(home): FIELD})
+    assert home.exports[0].data == stored({registry_id(home): FIELD})
     assert home.entry.state is ConfigEntryState.NOT_LOADED
 
 
@@ -925,7 +934,7 @@ async def test_nothing_to_send(home: Home, dialog: Dialog) -> None:
     assert subentry.data == export_data({"sensor.later": "later"})
     home.hass.states.async_set("sensor.later", "7")
     await home.wait(7)
-    assert home.values("later") == [7.0]
+    assert home.values("later") == ["7"]
 
 
 async def test_reconfigure(home: Home, dialog: Dialog) -> None:
@@ -979,7 +988,7 @@ async def test_reconfigure(home: Home, dialog: Dialog) -> None:
     [changed] = home.exports
     assert changed.subentry_id == subentry.subentry_id
     assert changed.title == "New"
-    assert changed.data == export_data(
+    assert changed.data == stored(
         {registry_id(home): "other_W", "sensor.plain": FIELD}, tags={"serialNr": "9"}
     )
     assert loaded.count(ConfigEntryState.LOADED) == 1
@@ -1014,7 +1023,7 @@ async def test_reconfigure_the_mode(home: Home, dialog: Dialog) -> None:
     await dialog.submit(dialog.shown)
     await dialog.choose("trial")
     await dialog.submit({})
-    assert home.exports[0].data == export_data({registry_id(home): FIELD}, shortest=60)
+    assert home.exports[0].data == stored({registry_id(home): FIELD}, shortest=60)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -1067,9 +1076,10 @@ async def test_reconfigure_keeps_what_waits(home: Home, dialog: Dialog) -> None:
     assert home.shown(subentry, "waiting") == "3"
     home.simulator.faults.clear()
     await home.wait(60)
-    assert [
+    # In whichever order they went up
+    assert sorted(
         (point.tags["serialNr"], point.fields[FIELD]) for point in home.points()
-    ] == [
+    ) == [
         ("1234", 2000.0),
         ("1234", 3000.0),
         ("9", 3000.0),
@@ -1126,10 +1136,71 @@ async def test_reconfigure_follows_the_registry(home: Home, dialog: Dialog) -> N
     await dialog.submit(dialog.shown)
     await dialog.choose("trial")
     await dialog.submit({})
-    assert home.exports[0].data == export_data(
-        {registry_id(home, "sensor.renamed"): FIELD}
-    )
+    assert home.exports[0].data == stored({registry_id(home, "sensor.renamed"): FIELD})
     assert "entity_gone" not in home.issues()
+
+
+def kinds(home: Home) -> dict[str, str | None]:
+    """Return the stored kinds of the first export's fields."""
+    return {
+        row[CONF_FIELD]: row.get(CONF_KIND) for row in home.exports[0].data[CONF_FIELDS]
+    }
+
+
+async def test_kinds(home: Home, dialog: Dialog) -> None:
+    """The kind of each field is stored where its entity tells it, and nothing is sent without."""
+    entities = {
+        "sensor.error": ("0", {}, "error", "text"),
+        "switch.heater": ("on", {}, "isHeating", "boolean"),
+        "sensor.meter": ("7", {"state_class": "total_increasing"}, "pulses", "counter"),
+        "number.limit": ("5", {}, "limit", "number"),
+        "sensor.late": ("unavailable", {}, "late", None),
+    }
+    for entity_id, (state, attributes, _, _) in entities.items():
+        home.hass.states.async_set(entity_id, state, attributes)
+    await dialog.open()
+    await dialog.submit(WHERE)
+    await dialog.submit({CONF_ENTITIES: list(entities), CONF_ATTRIBUTES: False})
+    await dialog.to_trial({id_: field for id_, (_, _, field, _) in entities.items()})
+    dialog.expect("written")
+    assert dialog.quoted["missing"] == "sensor.late"
+    [point] = home.points()
+    assert point.fields == {
+        "error": "0",
+        "isHeating": True,
+        "pulses": 7.0,
+        "limit": 5.0,
+    }
+    await dialog.submit({})
+    assert kinds(home) == {field: kind for _, _, field, kind in entities.values()}
+
+
+async def test_a_kind_stays(home: Home, dialog: Dialog) -> None:
+    """A field keeps its kind whatever its entity has become, until its row becomes another."""
+    code = home.add_entity("sensor.code", "5")
+    rows = [
+        {CONF_ENTITY: entity, CONF_FIELD: field, CONF_KIND: "number"}
+        for entity, field in ((code, "code"), (POWER, FIELD))
+    ]
+    changes: dict[str, Any] = {CONF_FIELDS: rows}
+    subentry = await home.add_export({}, **changes)
+    er.async_get(home.hass).async_update_entity(
+        "sensor.code", new_entity_id="sensor.renamed"
+    )
+    home.hass.states.async_set("sensor.renamed", "6")
+    await home.settle()
+    await dialog.open(subentry)
+    await dialog.choose("trial")
+    dialog.expect("written")
+    assert dialog.quoted["values"].splitlines()[0] == "- `code` = `6.0`"
+    await dialog.submit({})
+    assert kinds(home) == {"code": "number", FIELD: "number"}
+    await dialog.open(subentry)
+    await dialog.choose("fields")
+    await dialog.submit({**dialog.shown, "sensor.renamed": "errorCode"})
+    await dialog.choose("trial")
+    await dialog.submit({})
+    assert kinds(home) == {"errorCode": "text", FIELD: "number"}
 
 
 async def test_reconfigure_the_name_alone(home: Home, dialog: Dialog) -> None:

@@ -17,14 +17,18 @@ from custom_components.eniris.const import (
     DOMAIN,
 )
 from custom_components.eniris.data import EnirisConfigEntry
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
     EVENT_HOMEASSISTANT_STARTED,
     STATE_UNAVAILABLE,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import (
+    device_registry as dr,
+    entity_registry as er,
+    issue_registry as ir,
+)
 from homeassistant.helpers.storage import STORAGE_DIR
 from simulator.server import Simulator
 from simulator.tokens import TokenRefusedError
@@ -424,26 +428,56 @@ async def test_stop_of_home_assistant(
     assert len(files(hass)) == 1
 
 
+@pytest.mark.expected_log("outbox cannot be opened")
 async def test_outbox_that_cannot_be_opened(
     hass: HomeAssistant,
     simulator: Simulator,
-    entry: ConfigEntry[Any],
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where values cannot be kept, the set-up is tried again, and says why."""
+    """The account is read and values go up all the same; an issue tells of it, and it is tried again."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    add_export(hass, entry)
+    await settle(hass)
     assert await hass.config_entries.async_unload(entry.entry_id)
 
     def disk_full(*args: Any, **kwargs: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
+    def issues() -> set[str | None]:
+        return {
+            issue.translation_key
+            for issue in ir.async_get(hass).issues.values()
+            if issue.domain == DOMAIN and issue.active
+        }
+
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", disk_full)
         await hass.config_entries.async_setup(entry.entry_id)
         await settle(hass)
-    assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert entry.reason
-    assert "values wait for their upload" in entry.reason
-    assert "disk is full" in entry.reason
-    assert not traces(hass)["threads"]
-    assert await hass.config_entries.async_reload(entry.entry_id)
-    assert hass.config_entries.async_loaded_entries(DOMAIN) == [entry]
+        assert entry.state is ConfigEntryState.LOADED
+        assert entry.runtime_data.telemetry.last_update_success
+        assert "outbox_closed" in issues()
+        await hass.services.async_call(
+            DOMAIN,
+            "push",
+            {
+                "config_entry_id": entry.entry_id,
+                "collector": "demo-ingress",
+                "database": "demo",
+                "retention_policy": "rp_one_m",
+                "points": [
+                    {
+                        "measurement": "exampleMetrics",
+                        "tags": {"serialNr": "1"},
+                        "fields": {"power_W": 7.0},
+                    }
+                ],
+            },
+            blocking=True,
+        )
+        await hass.async_block_till_done(wait_background_tasks=True)
+        assert simulator.store.points(field_name="power_W")
+    await advance(hass, freezer, timedelta(minutes=1, seconds=1))
+    assert "outbox_closed" not in issues()

@@ -492,7 +492,11 @@ def test_runtime_data() -> None:
     for module in source.modules():
         for node in module.walk():
             if isinstance(node, ast.Subscript):
-                assert not ast.unparse(node.value).endswith("hass.data"), module.name
+                # All outboxes are at rest for a backup, and none has an entry of its own
+                assert (
+                    not ast.unparse(node.value).endswith("hass.data")
+                    or module.name == "backup.py"
+                ), module.name
     entries = [
         each
         for name in ("async_setup_entry", "async_unload_entry", "async_remove_entry")
@@ -531,11 +535,10 @@ def test_no_discovery() -> None:
 
 
 def test_before_setup() -> None:
-    """As the exemption says: set-up fails for the file on disk, and not for the service."""
+    """As the exemption says: set-up fails neither for the service nor for the file on disk."""
     assert not done("test-before-setup")
     text = ast.unparse(function("__init__.py", "async_setup_entry"))
-    assert "except OutboxError" in text
-    assert "raise ConfigEntryNotReady" in text
+    assert "ConfigEntryNotReady" not in text
     assert "async_refresh()" in text
     assert "async_config_entry_first_refresh" not in text
     proofs = (Path(__file__).parent / "test_init.py").read_text("utf-8")

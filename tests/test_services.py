@@ -1,5 +1,6 @@
 """The actions: what is said of all of them, and those that push, upload, list and discard."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 import json
 import math
@@ -25,6 +26,7 @@ from custom_components.eniris.const import (
     CONF_TAGS,
     DOMAIN,
 )
+from custom_components.eniris.exporting.outbox.rows import Rows
 from custom_components.eniris.services import (
     SERVICE_DISCARD_REJECTS,
     SERVICE_EXPORT_HISTORY,
@@ -92,16 +94,18 @@ async def home(
     return await home_with_account(hass, freezer, simulator, user_input)
 
 
-def on_disk(home: Home) -> list[tuple[str, Any]]:
-    """Return field and value of what is in the outbox' file, as another process sees it."""
+def waiting(home: Home) -> list[tuple[str, Any]]:
+    """Return field and value of what waits, in memory and in the outbox' file as another process sees it."""
     [path] = Path(home.hass.config.path(STORAGE_DIR)).glob("eniris.*.outbox.db")
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(
-            "SELECT field, value FROM sample ORDER BY id"
-        ).fetchall()
-    finally:
-        connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        rows = Rows(connection)
+        blocks = [block for queue in rows.queues() for block in rows.read(queue)]
+    blocks += home.entry.runtime_data.exporter.outbox.memory.all()
+    return [
+        sample
+        for block in blocks
+        for sample in zip(block.fields, block.values, strict=True)
+    ]
 
 
 async def call(
@@ -173,6 +177,15 @@ async def test_push(home: Home) -> None:
         "batteryMetrics",
         {"a": "1", "b": "2"},
     )
+
+
+async def test_push_numbers_as_texts(home: Home) -> None:
+    """Under a name with a unit a text that is a number is one; under another it stays a text."""
+    fields = {"a_W": "1500", "powerFactorTot": "0.95", "b": "1500", "c": "004512"}
+    await push(home, changed(fields=fields))
+    await home.wait(6)
+    [point] = home.points()
+    assert point.fields == {**fields, "a_W": 1500.0, "powerFactorTot": 0.95}
 
 
 async def test_one_point_needs_no_list(home: Home) -> None:
@@ -250,19 +263,46 @@ async def test_times(home: Home, time: Any, moment: datetime) -> None:
         (
             [changed(fields={"x": math.nan})],
             {},
-            "not_finite",
+            "not_a_number",
             {"point": "1", "name": "x"},
         ),
         (
             [changed(fields={"x": -math.inf})],
             {},
-            "not_finite",
+            "not_a_number",
             {"point": "1", "name": "x"},
         ),
+        *(
+            (
+                [POINT, changed(fields={"ok": "fine", name: value})],
+                {},
+                "not_a_number",
+                {"point": "2", "name": name},
+            )
+            for name, values in {
+                "x_W": (
+                    *("unavailable", "unknown", "none", "nan", "inf", "", "12,5"),
+                    *("1_500", "high", True, False, math.nan),
+                ),
+                "powerFactorTot": ("high", True, "nan"),
+                "x_frac": ("off",),
+            }.items()
+            for value in values
+        ),
+        *(
+            (
+                [POINT, changed(fields={"status": value})],
+                {},
+                "no_value",
+                {"point": "2", "name": "status"},
+            )
+            for value in ("unavailable", "unknown", " unknown ", "", " ", "\ud800")
+        ),
+        ([], {}, "no_points", {}),
         (
             [changed(fields={"x": 10**400})],
             {},
-            "not_finite",
+            "not_a_number",
             {"point": "1", "name": "x"},
         ),
         (
@@ -295,7 +335,7 @@ async def test_what_is_wrong_with_a_point(
     text = async_get_exception_message(DOMAIN, key, placeholders)
     assert text != key
     assert all(value in text for value in placeholders.values())
-    assert not on_disk(home)
+    assert not waiting(home)
 
 
 @pytest.mark.parametrize(
@@ -318,43 +358,56 @@ async def test_malformed_calls(home: Home, data: dict[str, Any]) -> None:
     """A call of another form is refused as Home Assistant refuses such calls."""
     with pytest.raises(vol.Invalid):
         await push(home, **data)
-    assert not on_disk(home)
+    assert not waiting(home)
 
 
-async def test_pushed_points_are_on_disk(home: Home) -> None:
-    """When the action ends its points are on disk: nothing that happens then loses them."""
+async def test_pushed_points_that_are_stored(home: Home) -> None:
+    """While the service takes them they go up within the second."""
+    await push(home, POINT)
+    await home.wait(1)
+    assert home.values() == [2000.0]
+    assert not waiting(home)
+
+
+async def test_pushed_points_wait(home: Home) -> None:
+    """Points are in the outbox when the action ends: nothing that happens then loses them."""
     home.simulator.faults.add(INGRESS, "drop")
     await push(home, POINT, changed(fields={"x": "y"}))
-    assert on_disk(home) == [("actualPowerTot_W", 2000.0), ("x", "y")]
+    assert waiting(home) == [("actualPowerTot_W", 2000.0), ("x", "y")]
     await home.wait(60)
     assert await home.hass.config_entries.async_reload(home.entry.entry_id)
     await home.settle()
-    assert on_disk(home) == [("actualPowerTot_W", 2000.0), ("x", "y")]
+    assert waiting(home) == [("actualPowerTot_W", 2000.0), ("x", "y")]
     home.simulator.faults.clear()
     await home.wait(10)
     [point] = home.points()
     assert point.fields == {"actualPowerTot_W": 2000.0, "x": "y"}
     # The time of the call, not that of the upload
     assert point.time_ns == seconds(START)
-    assert not on_disk(home)
+    assert not waiting(home)
 
 
+@pytest.mark.expected_log("cannot be put on disk")
+@pytest.mark.expected_log("can be put on disk again")
 async def test_push_onto_a_full_disk(home: Home) -> None:
-    """Points that do not fit on the disk are not kept, and the caller is told."""
-    outbox = home.entry.runtime_data.exporter.outbox
+    """Points wait in memory for a service that is away and a disk that is full, and go up afterwards."""
+    store = home.entry.runtime_data.exporter.outbox.store
 
-    def limit(pages: int) -> None:
-        outbox._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+    async def limit(pages: int) -> None:
+        await store.run(
+            lambda rows: rows.db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        )
 
-    await outbox._run(limit, 1)
-    with pytest.raises(HomeAssistantError) as err:
-        await push(home, changed(fields={"x": "y" * 100_000}), POINT)
-    assert err.value.translation_key == "not_on_disk"
-    assert err.value.translation_placeholders == {"error": "database or disk is full"}
-    assert not on_disk(home)
-    await outbox._run(limit, 2**30)
-    await push(home, POINT)
-    assert len(on_disk(home)) == 1
+    outage = home.simulator.faults.add(INGRESS, "drop")
+    await limit(1)
+    await push(home, changed(fields={"x": "y" * 100_000}), POINT)
+    await home.wait(3)
+    assert not home.points()
+    await limit(2**30)
+    home.simulator.faults.remove(outage.id)
+    await home.wait(20)
+    [point] = home.points()
+    assert point.fields == {"x": "y" * 100_000, "actualPowerTot_W": 2000.0}
 
 
 async def test_upload_now(home: Home) -> None:
@@ -398,7 +451,25 @@ async def test_upload_now_without_a_log_in(home: Home) -> None:
     with pytest.raises(HomeAssistantError) as err:
         await call(home, SERVICE_UPLOAD_NOW)
     assert err.value.translation_placeholders == {"error": "log in again"}
-    assert len(on_disk(home)) == 1
+    assert len(waiting(home)) == 1
+
+
+@pytest.mark.expected_log("refuses a value of field")
+@pytest.mark.expected_log("refuses every value of field")
+async def test_upload_now_with_a_blocked_field(home: Home) -> None:
+    """A field that is still refused is told; once it is not, nothing stands in the way."""
+    home.simulator.switches.refuse_fields["b"] = "string"
+    for number in range(3):
+        await push(home, changed(fields={"a": number, "b": number}))
+        await home.wait(2)
+    with pytest.raises(HomeAssistantError) as err:
+        await call(home, SERVICE_UPLOAD_NOW)
+    assert err.value.translation_placeholders == {
+        "error": "Eniris refuses every value of b"
+    }
+    home.simulator.switches.refuse_fields.clear()
+    await call(home, SERVICE_UPLOAD_NOW)
+    assert waiting(home) == []
 
 
 @pytest.mark.expected_log("refuses a value of field")
@@ -491,14 +562,13 @@ async def test_unreadable_outbox(
     home: Home, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that fails is told in words, not as an unknown error."""
-    outbox = home.entry.runtime_data.exporter.outbox
+    store = home.entry.runtime_data.exporter.outbox.store
 
-    def fail() -> None:
+    def fail(*_args: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "_rejects", fail)
-        patch.setattr(outbox, "_discard_rejects", fail)
+        patch.setattr(store, "_transaction", fail)
         with pytest.raises(HomeAssistantError) as err:
             await call(home, service, respond=True)
     assert err.value.translation_key == "outbox_unreadable"

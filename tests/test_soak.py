@@ -1,6 +1,6 @@
 """The soak itself: that it goes through its hours, and that it would notice what stays behind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 import logging
@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks.report import Figure
 from benchmarks.soak import Plan, Snapshot, Soak, figures, slope, soak
+from custom_components.eniris.api import Body, Point, encode_points
 from custom_components.eniris.const import DOMAIN
-from custom_components.eniris.exporting import outbox, sender
+from custom_components.eniris.exporting.outbox import batches
 
 PLAN = Plan(
     hours=0.1,
@@ -119,12 +120,13 @@ def leak(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Let something keep every point that was ever sent."""
     kept: list[Any] = []
 
-    def keeping(samples: Any) -> Any:
-        points = outbox.merge_points(samples)
-        kept.append(points)
-        return points
+    def keeping(points: Iterable[Point]) -> Body:
+        points = list(points)
+        # Lists, which every Python's garbage collector counts
+        kept.extend([point] for point in points for _ in range(20))
+        return encode_points(points)
 
-    monkeypatch.setattr(sender, "merge_points", keeping)
+    monkeypatch.setattr(batches, "encode_points", keeping)
     yield kept
     kept.clear()
 

@@ -38,7 +38,7 @@ from .source import PACKAGE
 
 LANGUAGES = {"de", "en", "es", "fr", "nl"}
 
-SAME_EVERYWHERE = {"Eniris", "InfluxDB line protocol", "JSON"}
+SAME_EVERYWHERE = {"Eniris"}
 """Names."""
 
 SAME = {

@@ -17,23 +17,30 @@ from custom_components.eniris import (
     export_flow,
     history_form,
     options_flow,
-    repairs,
     sensor,
     switch,
 )
-from custom_components.eniris.api import WireFormat, WriteTarget, write
-from custom_components.eniris.const import DOMAIN, SUBENTRY_EXPORT
-from custom_components.eniris.exporting import issues as issues_module, names, values
-from custom_components.eniris.exporting.config import Aggregate, Export, Past
-from custom_components.eniris.exporting.issues import Issues
+from custom_components.eniris.api import WriteTarget, write
+from custom_components.eniris.const import CONF_FIELD, DOMAIN, SUBENTRY_EXPORT
+from custom_components.eniris.exporting.config import Aggregate, BackfillRange
+from custom_components.eniris.exporting.fields import kinds, names
+from custom_components.eniris.exporting.issues import (
+    ATTR_EXPORT_ID,
+    KINDS,
+    TARGET_KINDS,
+    Issues,
+    of_field,
+)
+from custom_components.eniris.exporting.outbox.batches import FieldKey
 from custom_components.eniris.history_form import history_schema
 from custom_components.eniris.importing.plan import Preference
+from custom_components.eniris.repairs import base, budget, export, field, outbox, target
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.entity import EntityDescription
 
-from .export_kit import export_data, quoted
+from .export_kit import quoted
 
 PACKAGE = Path(export_flow.__file__).parent
 ENGLISH: dict[str, Any] = json.loads(
@@ -103,7 +110,7 @@ def test_both_first_forms() -> None:
 
 def test_errors() -> None:
     """No error is left over; that none is missing shows where each is provoked."""
-    known = strings(export_flow) | strings(names) | strings(values)
+    known = strings(export_flow) | strings(names) | strings(kinds)
     known |= {f"name_{problem}" for problem in strings(write)}
     assert set(EXPORT["error"]) <= known
     assert quoted(*EXPORT["error"].values()) == {"error"}
@@ -145,9 +152,8 @@ def test_selectors() -> None:
         "aggregate": set(Aggregate),
         "back": set(back.config["options"]),
         "attribute": {export_flow._STATE},
-        "history": set(Past),
+        "history": set(BackfillRange),
         "preference": set(Preference),
-        "wire_format": set(WireFormat),
     }
     assert used == set(choices)
     assert {
@@ -158,6 +164,8 @@ def test_selectors() -> None:
     } == choices
 
 
+DIALOGS_OF_ISSUES = (base, budget, export, field, outbox, target)
+
 OF_EXPORTS = set(ENGLISH["issues"]) - {"budget", "newer_version"}
 """Without those of the import and of the whole account."""
 
@@ -165,20 +173,23 @@ OF_EXPORTS = set(ENGLISH["issues"]) - {"budget", "newer_version"}
 async def test_issues(hass: HomeAssistant) -> None:
     """Every repair issue has its words, which quote nothing but what it hands over."""
     raised = Issues(hass, "entry", "me@example.com", "instance")
-    export = Export.from_data("export", "House", export_data({"sensor.a": "x_W"}))
     target = WriteTarget("collector", "db", "rp_one_m")
-    raised.entity_gone(export, "x_W", "sensor.a")
-    raised.export_damaged("export", "House", "collector")
-    raised.role_missing(target, "403")
-    raised.namespace_unknown(WriteTarget("other", "db", "rp_one_m"), "404")
-    raised.type_conflict(target, "gridMetrics", "x_W", "float", "409")
-    raised.limit_reached(7)
-    raised.outbox_damaged("outbox.db.damaged")
-    raised.not_on_disk(3, "disk full")
+    for kind in TARGET_KINDS:
+        raised.report_target(kind, WriteTarget(kind, "db", "rp_one_m"), "403")
+    exported = {ATTR_EXPORT_ID: "export"}
+    raised.report("export_damaged", exported, export="House", lost="collector")
+    exported |= {CONF_FIELD: "x_W"}
+    raised.report("entity_gone", exported, export="House", entity="sensor.a")
+    key = FieldKey(target, "gridMetrics", "x_W", "float")
+    raised.report("field_blocked", of_field(key), error="409")
+    raised.report("outbox_limit", dropped="7")
+    raised.report("outbox_closed", error="not a file")
+    raised.report("outbox_damaged", file="outbox.db.damaged", carried="3")
+    raised.report("not_on_disk", dropped="3", error="disk full")
     issues = [
         issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN
     ]
-    assert {issue.translation_key for issue in issues} == OF_EXPORTS
+    assert {issue.translation_key for issue in issues} == OF_EXPORTS == set(KINDS)
     for issue in issues:
         texts = ENGLISH["issues"][issue.translation_key]
         # The rest is said by the dialog, and checked where that is walked
@@ -186,32 +197,22 @@ async def test_issues(hass: HomeAssistant) -> None:
         given = set(issue.translation_placeholders or {})
         assert "account" in given
         assert quoted(texts["title"]) <= given, issue.translation_key
-    raised.withdraw_all()
+    raised.resolve_all()
     assert not [key for key in ir.async_get(hass).issues if key[0] == DOMAIN]
-
-
-def test_kinds_of_issues() -> None:
-    """The test above raises every kind that there is."""
-    kinds = {
-        node.args[0].value
-        for node in ast.walk(ast.parse(inspect.getsource(issues_module)))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "_raise"
-        and isinstance(node.args[0], ast.Constant)
-    }
-    assert kinds == OF_EXPORTS
 
 
 def test_dialogs_of_issues() -> None:
     """No step, error or end of a repair dialog is left over."""
-    known = strings(repairs) | {f"name_{problem}" for problem in strings(write)}
-    known |= strings(values) | strings(names)
-    steps = {
-        node.name.removeprefix("async_step_")
-        for node in ast.walk(ast.parse(inspect.getsource(repairs)))
-        if isinstance(node, ast.AsyncFunctionDef)
-    }
+    known = {f"name_{problem}" for problem in strings(write)}
+    known |= strings(kinds) | strings(names)
+    steps = set()
+    for module in DIALOGS_OF_ISSUES:
+        known |= strings(module)
+        steps |= {
+            node.name.removeprefix("async_step_")
+            for node in ast.walk(ast.parse(inspect.getsource(module)))
+            if isinstance(node, ast.AsyncFunctionDef)
+        }
     for kind, texts in ENGLISH["issues"].items():
         if kind == "newer_version":
             # Nothing here can mend that

@@ -1,19 +1,22 @@
-"""Writes: what the service stores of a point, in either form, and what it never gets to see."""
+"""Writes: what the service stores of a point, and what it never gets to see."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 import gzip
 import math
+import threading
 from typing import Any
+import zlib
 
 import aiohttp
-from hypothesis import assume, given, strategies as st
+from hypothesis import given, strategies as st
 import orjson
 import pytest
 
 from custom_components.eniris.api import (
     Authentication,
     BadRequestError,
+    Body,
     ConflictError,
     EnirisConnectionError,
     EnirisQueryError,
@@ -28,30 +31,27 @@ from custom_components.eniris.api import (
     ServerError,
     Session,
     UnprocessableError,
-    WireFormat,
     WriteTarget,
+    session as session_module,
 )
 from custom_components.eniris.api.write import (
     GZIP_FROM,
-    check_points,
-    encode,
-    encode_now,
+    encode_points,
     format_time,
     name_problem,
 )
-from simulator.line_protocol import parse_lines
 from simulator.points import parse_points
 from simulator.server import Simulator, utc_now
 from simulator.shapes import parse_json
-from simulator.store import IncomingPoint, StoredPoint
+from simulator.store import StoredPoint
 
 from .conftest import log_in
 
 WRITE = "POST /v1/telemetry"
 TARGET = WriteTarget("home-ingress", "demo", "rp_one_m")
 OTHER = WriteTarget("home-ingress", "demo", "rp_one_s")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
-FORMATS = list(WireFormat)
 ODD_TEXTS = [
     "plain",
     "with space",
@@ -93,18 +93,7 @@ def stored(simulator: Simulator, target: WriteTarget = TARGET) -> list[StoredPoi
     )
 
 
-def without_target(points: list[StoredPoint]) -> list[tuple[Any, ...]]:
-    """Return what does not depend on the retention policy, types of values included."""
-    return [
-        (found.measurement, found.tags, found.time_ns, found.types, found.fields)
-        for found in points
-    ]
-
-
-@pytest.mark.parametrize("wire_format", FORMATS)
-async def test_one_point(
-    session: Session, simulator: Simulator, wire_format: WireFormat
-) -> None:
+async def test_one_point(session: Session, simulator: Simulator) -> None:
     """A point is stored as it was meant: name, tags, time, and each value with its type."""
     fields: dict[str, FieldValue] = {
         "float_W": 2000.0,
@@ -122,9 +111,7 @@ async def test_one_point(
         "lines": "one\ntwo\r\n",
     }
     now = utc_now().replace(microsecond=123_456)
-    size = await session.write_telemetry(
-        TARGET, [point(time=now, fields=fields)], wire_format=wire_format
-    )
+    await session.write_telemetry(TARGET, [point(time=now, fields=fields)])
     (found,) = stored(simulator)
     assert found.measurement == "exampleMetrics"
     assert found.tags == {"serialNr": "aaaabbbbccccdddd"}
@@ -137,7 +124,6 @@ async def test_one_point(
         **dict.fromkeys(("yes", "no"), "boolean"),
         **dict.fromkeys(("text", "empty", "lines"), "string"),
     }
-    assert size == simulator.log.find(WRITE)[0].received_bytes
 
 
 async def test_json_form(session: Session, simulator: Simulator) -> None:
@@ -164,43 +150,17 @@ async def test_json_form(session: Session, simulator: Simulator) -> None:
     assert b":2000.0}" in request.body
 
 
-async def test_line_form(session: Session, simulator: Simulator) -> None:
-    """Lines go out as the official driver sends them: no collector, no content type."""
-    asked = point(tags={"b": "x y", "a": "1"}, fields={"f": 1.0, "i": 2, "t": 'a "b"'})
-    await session.write_telemetry(
-        TARGET, [asked, asked], wire_format=WireFormat.LINE_PROTOCOL
-    )
-    (request,) = simulator.log.find(WRITE)
-    assert sorted(request.query) == [("db", "demo"), ("rp", "rp_one_m")]
-    assert "Content-Type" not in request.headers
-    line = (
-        'exampleMetrics,a=1,b=x\\ y f=1.0,i=2i,t="a \\"b\\""'
-        f" {int(asked.time.timestamp())}000000000"
-    )
-    assert request.body == f"{line}\n{line}".encode()
-
-
 @pytest.mark.parametrize("text", ODD_TEXTS)
-async def test_both_forms_store_the_same(
-    session: Session, simulator: Simulator, text: str
-) -> None:
-    """Whatever stands in a name, a tag or a value, both forms mean the same point."""
-    asked = [
-        point(
-            measurement=f"m {text}",
-            tags={"nodeId": "n", f"t{text}": text, "x": f"{text}x"},
-            fields={text: 1.5, f"{text}s": text, "n": 1},
-        ),
-        point(tags={}),
-    ]
-    await session.write_telemetry(TARGET, asked)
-    await session.write_telemetry(OTHER, asked, wire_format=WireFormat.LINE_PROTOCOL)
-    as_json, as_lines = stored(simulator), stored(simulator, OTHER)
-    assert len(as_json) == 2
-    assert without_target(as_lines) == without_target(as_json)
-    assert as_json[0].measurement == f"m {text}"
-    assert as_json[0].tags == {"nodeId": "n", f"t{text}": text, "x": f"{text}x"}
-    assert as_json[0].fields == {text: 1.5, f"{text}s": text, "n": 1}
+async def test_odd_texts(session: Session, simulator: Simulator, text: str) -> None:
+    """Whatever stands in a name, a tag or a value is stored as it is."""
+    tags = {"nodeId": "n", f"t{text}": text, "x": f"{text}x"}
+    fields: dict[str, FieldValue] = {text: 1.5, f"{text}s": text, "n": 1}
+    await session.write_telemetry(
+        TARGET,
+        [point(measurement=f"m {text}", tags=tags, fields=fields), point(tags={})],
+    )
+    first, _ = stored(simulator)
+    assert (first.measurement, first.tags, first.fields) == (f"m {text}", tags, fields)
 
 
 NAMES = st.text(min_size=1, max_size=6).filter(lambda text: name_problem(text) is None)
@@ -225,35 +185,6 @@ POINTS = st.builds(
 )
 
 
-@given(points=st.lists(POINTS, min_size=1, max_size=4))
-def test_any_point_in_both_forms(points: list[Point]) -> None:
-    """All that is not refused before means the same point in either form."""
-    try:
-        lines = encode_now(points, WireFormat.LINE_PROTOCOL)
-    except EnirisQueryError:
-        assert any(item.measurement[0] in "#\t\0" for item in points)
-        assume(False)
-        raise
-    from_lines = parse_lines(plain(lines.data).decode(), "db", "rp", 0)
-    body = plain(encode_now(points, WireFormat.JSON).data)
-    from_json = parse_points(parse_json(body), "db", "rp")
-    assert [typed(item) for item in from_lines] == [typed(item) for item in from_json]
-    assert [item.fields for item in from_json] == [item.fields for item in points]
-    assert [dict(item.series.tags) for item in from_json] == [
-        item.tags for item in points
-    ]
-
-
-def plain(data: bytes) -> bytes:
-    """Return a body before compression."""
-    return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-
-
-def typed(found: IncomingPoint) -> tuple[Any, ...]:
-    """Return a point with the type of each value, the sign of zero included."""
-    return found.series, found.time_ns, sorted(map(repr, found.fields.items()))
-
-
 @pytest.mark.parametrize(
     ("moment", "text"),
     [
@@ -267,92 +198,75 @@ def typed(found: IncomingPoint) -> tuple[Any, ...]:
         (datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), "1969-12-31T23:59:59Z"),
     ],
 )
-async def test_times(moment: datetime, text: str) -> None:
-    """A time is UTC, to the microsecond, before 1970 too; lines have the same in nanoseconds."""
+def test_times(moment: datetime, text: str) -> None:
+    """A time is UTC, to the microsecond, before 1970 too."""
     assert format_time(moment) == text
-    for wire_format in FORMATS:
-        body = await encode([point(time=moment)], wire_format)
-        (found,) = (
-            parse_points(orjson.loads(body.data), "db", "rp")
-            if wire_format is WireFormat.JSON
-            else parse_lines(body.data.decode(), "db", "rp", 0)
-        )
-        assert (
-            found.time_ns
-            == (moment - datetime(1970, 1, 1, tzinfo=UTC))
-            // timedelta(microseconds=1)
-            * 1000
-        )
+    (found,) = orjson.loads(encode_points([point(time=moment)]).data)
+    assert found["time"] == text
 
 
-@pytest.mark.parametrize("wire_format", FORMATS)
-async def test_a_thousand_points(
-    session: Session, simulator: Simulator, wire_format: WireFormat
-) -> None:
+async def test_a_thousand_points(session: Session, simulator: Simulator) -> None:
     """A large batch goes compressed, in one request, and all of it is stored."""
     now = utc_now().replace(microsecond=0)
     points = [
         point(time=now - timedelta(seconds=index), fields={"value": float(index)})
         for index in range(1000)
     ]
-    size = await session.write_telemetry(TARGET, points, wire_format=wire_format)
+    await session.write_telemetry(TARGET, points)
     found = stored(simulator)
     assert [item.fields["value"] for item in found] == [
         float(index) for index in reversed(range(1000))
     ]
     (request,) = simulator.log.find(WRITE)
     assert request.headers["Content-Encoding"] == "gzip"
-    assert request.received_bytes == size < request.body_bytes / 5
+    assert request.received_bytes < request.body_bytes / 5
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
-async def test_compressed_only_where_it_pays() -> None:
-    """Small bodies go as they are, larger ones compressed."""
-    for wire_format in FORMATS:
-        small = await encode([point()], wire_format)
-        assert len(small.data) < GZIP_FROM
-        assert "Content-Encoding" not in small.headers
-        large = await encode([point()] * 50, wire_format)
-        assert large.headers["Content-Encoding"] == "gzip"
-        assert len(large.data) < len(gzip.decompress(large.data))
-
-
-def test_limit_of_compression() -> None:
-    """The limit is the plain body's size, to the byte."""
-    bare = len(encode_now([point(fields={"f": ""})], WireFormat.JSON).data)
-    below = encode_now(
-        [point(fields={"f": "x" * (GZIP_FROM - bare - 1)})], WireFormat.JSON
-    )
-    at = encode_now([point(fields={"f": "x" * (GZIP_FROM - bare)})], WireFormat.JSON)
-    assert len(below.data) == GZIP_FROM - 1
-    assert "Content-Encoding" not in below.headers
-    assert at.headers["Content-Encoding"] == "gzip"
-    assert len(gzip.decompress(at.data)) == GZIP_FROM
+def test_compressed_only_where_it_pays() -> None:
+    """Small bodies go as they are, larger ones compressed, and none becomes larger by it."""
+    small = encode_points([point()])
+    assert len(small.data) < GZIP_FROM
+    assert "Content-Encoding" not in small.headers
+    large = encode_points([point()] * 50)
+    assert large.headers["Content-Encoding"] == "gzip"
+    assert len(large.data) < len(gzip.decompress(large.data))
 
 
 def test_what_does_not_compress(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where compression makes a body no smaller, the body stays."""
-    monkeypatch.setattr(gzip, "compress", lambda data, _level: data)
-    body = encode_now([point()] * 50, WireFormat.JSON)
+    monkeypatch.setattr(zlib, "compress", lambda data, _level, wbits: data)
+    body = encode_points([point()] * 50)
     assert "Content-Encoding" not in body.headers
     assert len(orjson.loads(body.data)) == 50
 
 
 async def test_large_batches_leave_the_event_loop_free(
-    monkeypatch: pytest.MonkeyPatch,
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Encoding a hundred points or more is another thread's work."""
-    handed_over: list[int] = []
+    encoded_in: list[bool] = []
 
-    async def to_thread(function: Any, points: list[Point], *args: Any) -> Any:
-        handed_over.append(len(points))
-        return function(points, *args)
+    def noted(points: list[Point]) -> Body:
+        encoded_in.append(threading.current_thread() is threading.main_thread())
+        return encode_points(points)
 
-    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    monkeypatch.setattr(session_module, "encode_points", noted)
     for number in (1, 99, 100, 1000):
-        body = await encode([point()] * number, WireFormat.JSON)
-        assert len(orjson.loads(plain(body.data))) == number
-    assert handed_over == [100, 1000]
+        await session.write_telemetry(TARGET, [point()] * number)
+    assert encoded_in == [True, True, False, False]
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+def test_limit_of_compression() -> None:
+    """The limit is the plain body's size, to the byte."""
+    bare = len(encode_points([point(fields={"f": ""})]).data)
+    below = encode_points([point(fields={"f": "x" * (GZIP_FROM - bare - 1)})])
+    at = encode_points([point(fields={"f": "x" * (GZIP_FROM - bare)})])
+    assert len(below.data) == GZIP_FROM - 1
+    assert "Content-Encoding" not in below.headers
+    assert at.headers["Content-Encoding"] == "gzip"
+    assert len(gzip.decompress(at.data)) == GZIP_FROM
 
 
 @pytest.mark.parametrize(
@@ -399,12 +313,62 @@ INVALID = [
 
 @pytest.mark.parametrize("changes", INVALID)
 def test_invalid_point(changes: dict[str, Any]) -> None:
-    """A point that would be refused is found out, in either form, alone or among others."""
-    with pytest.raises(EnirisQueryError):
-        check_points([point(**changes)])
-    for wire_format in FORMATS:
+    """A point that would be refused is found out, alone or among others."""
+    for points in ([point(**changes)], [point(), point(**changes), point()]):
         with pytest.raises(EnirisQueryError):
-            encode_now([point(), point(**changes)], wire_format)
+            encode_points(points)
+
+
+def test_signs_of_what_is_invalid_in_what_is_valid() -> None:
+    """Texts that look like a null, and the largest integers, are sent as they are."""
+    fields: dict[str, FieldValue] = {
+        "a:null": 2**63 - 1,
+        "b": ":null",
+        "c": -(2**63),
+        "d": "null",
+        "e": '":null',
+    }
+    (found,) = orjson.loads(encode_points([point(fields=fields)]).data)
+    assert found["fields"] == fields
+
+
+@given(points=st.lists(POINTS, min_size=1, max_size=4))
+def test_any_point(points: list[Point]) -> None:
+    """All that is not refused is read by the service as it was meant, types included."""
+    body = encode_points(points).data
+    data = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+    found = parse_points(parse_json(data), "db", "rp")
+    assert [
+        (item.series.measurement, dict(item.series.tags), item.time_ns // 1000)
+        for item in found
+    ] == [
+        (item.measurement, item.tags, (item.time - EPOCH) // timedelta(microseconds=1))
+        for item in points
+    ]
+    assert [sorted(map(repr, item.fields.items())) for item in found] == [
+        sorted(map(repr, item.fields.items())) for item in points
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fields": {"f": "half a pair \ud83d"}},
+        {"fields": {"f": None}},
+        {"tags": {"t": "\udc00"}},
+        {"time": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2)))},
+    ],
+)
+def test_point_that_cannot_be_written(changes: dict[str, Any]) -> None:
+    """What JSON has no way to say is an invalid point too."""
+    with pytest.raises(EnirisQueryError):
+        encode_points([point(), point(**changes)])
+
+
+async def test_no_points(session: Session, simulator: Simulator) -> None:
+    """Whether an empty list is a valid write nobody knows, so none is sent."""
+    await session.write_telemetry(TARGET, [])
+    assert not simulator.log.requests
 
 
 async def test_invalid_point_never_leaves(
@@ -416,57 +380,7 @@ async def test_invalid_point_never_leaves(
     assert not simulator.log.requests
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"fields": {"f": "half a pair \ud83d"}},
-        {"tags": {"t": "\udc00"}},
-        {"time": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2)))},
-    ],
-)
-@pytest.mark.parametrize("wire_format", FORMATS)
-def test_point_that_cannot_be_written(
-    changes: dict[str, Any], wire_format: WireFormat
-) -> None:
-    """What a form has no way to say is an invalid point too."""
-    if "time" in changes and wire_format is WireFormat.LINE_PROTOCOL:
-        assert encode_now([point(**changes)], wire_format)
-        return
-    with pytest.raises(EnirisQueryError):
-        encode_now([point(), point(**changes)], wire_format)
-
-
-@pytest.mark.parametrize("measurement", ["#comment", "\tindented", "\0nul"])
-async def test_line_that_would_be_lost(
-    session: Session, simulator: Simulator, measurement: str
-) -> None:
-    """A line that reads as a comment would be dropped without a word; JSON has no such trouble."""
-    asked = [point(), point(measurement=measurement)]
-    with pytest.raises(EnirisQueryError):
-        await session.write_telemetry(
-            TARGET, asked, wire_format=WireFormat.LINE_PROTOCOL
-        )
-    assert not stored(simulator)
-    await session.write_telemetry(TARGET, asked)
-    assert [found.measurement for found in stored(simulator)] == [
-        "exampleMetrics",
-        measurement,
-    ]
-
-
-@pytest.mark.parametrize("wire_format", FORMATS)
-async def test_no_points(
-    session: Session, simulator: Simulator, wire_format: WireFormat
-) -> None:
-    """Whether an empty list is a valid write nobody knows, so none is sent."""
-    assert await session.write_telemetry(TARGET, [], wire_format=wire_format) == 0
-    assert not simulator.log.requests
-
-
-@pytest.mark.parametrize("wire_format", FORMATS)
-async def test_refusals(
-    session: Session, simulator: Simulator, wire_format: WireFormat
-) -> None:
+async def test_refusals(session: Session, simulator: Simulator) -> None:
     """Each refusal of the write table, as the service itself gives it; nothing is stored."""
 
     async def refused(
@@ -477,7 +391,7 @@ async def test_refusals(
     ) -> None:
         before = len(simulator.store)
         with pytest.raises(EnirisStatusError) as caught:
-            await session.write_telemetry(target, points, wire_format=wire_format)
+            await session.write_telemetry(target, points)
         assert type(caught.value) is exception
         assert caught.value.says(says)
         assert len(simulator.store) == before

@@ -6,9 +6,11 @@ import secrets
 import signal
 import sys
 
-from .faults import Kind, kinds
+from .faults import kinds
+from .kind import Kind
 from .machine import own_mounts
-from .run import Report, describe, run
+from .report import Report, describe
+from .run import run
 
 
 def main() -> int:

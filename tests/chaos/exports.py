@@ -9,6 +9,7 @@ METERS: Final = "chaos_meters"
 
 COLLECTOR: Final = "demo-ingress"
 DATABASE: Final = "demo"
+OTHER_DATABASE: Final = "chaos"
 TAGS: Final = {"source": "chaos"}
 
 type Aggregate = Literal["last", "mean"]
@@ -28,6 +29,9 @@ class Exported:
     aggregate: Aggregate = "last"
     switched: bool = False
     """Whether its switch is turned off and on in a run."""
+    database: str = DATABASE
+    past: bool = False
+    """Whether it is off, and sends what the recorder has, in the ranges that are asked for."""
 
     @property
     def fields(self) -> dict[str, str]:
@@ -43,7 +47,7 @@ class Exported:
     @property
     def every_value(self) -> bool:
         """Whether each single value is due."""
-        return self.interval is None and not self.shortest
+        return self.interval is None and not self.shortest and not self.past
 
 
 EXPORTS: Final = (
@@ -67,5 +71,25 @@ EXPORTS: Final = (
         power=5,
         interval=timedelta(seconds=2),
         aggregate="mean",
+    ),
+    # To targets that faults strike alone; in the first of them the present and the past take turns
+    Exported(
+        "Chaos beside", "chaosBeside", "rp_one_s", power=4, database=OTHER_DATABASE
+    ),
+    Exported(
+        "Chaos past",
+        "chaosPast",
+        "rp_one_s",
+        power=4,
+        database=OTHER_DATABASE,
+        past=True,
+    ),
+    Exported(
+        "Chaos elsewhere",
+        "chaosElsewhere",
+        "rp_one_m",
+        power=4,
+        database=OTHER_DATABASE,
+        past=True,
     ),
 )

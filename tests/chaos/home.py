@@ -1,8 +1,8 @@
 """The Home Assistant under test: a process that is started, killed, stopped and asked."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
+from datetime import datetime
 import json
 from pathlib import Path
 import shutil
@@ -10,111 +10,22 @@ import signal
 import sys
 from typing import Any, Final
 
-import aiohttp
-
 from scripts.demo import config_dir, steps
 from scripts.demo.config_dir import ROOT
 from scripts.demo.errors import DemoError
 from scripts.demo.home_assistant import HomeAssistant
 from scripts.demo.processes import LOOPBACK, Child, free_port
 
-from .exports import COLLECTOR, DATABASE, EXPORTS, METERS, TAGS, Exported
+from .door import Door
+from .exports import COLLECTOR, EXPORTS, METERS, TAGS, Exported
 from .machine import Clock, Disk
+from .power import Power
 
 USER: Final = "demo@example.com"
 START_PATIENCE: Final = 240.0
 STOP_PATIENCE: Final = 60.0
 PERIOD: Final = 1.0
 """Seconds between two values of a meter."""
-
-_LOST: Final = (aiohttp.ClientError, OSError, TimeoutError, TypeError, ValueError)
-"""What a connection ends in when the process at the other end does."""
-
-
-class GoneError(Exception):
-    """Home Assistant did not answer, because it was killed for instance."""
-
-
-class Door:
-    """One connection to Home Assistant, made anew where it was lost; one question at a time."""
-
-    def __init__(self, base: str) -> None:
-        """Ask at `base`, once somebody does."""
-        self._base = base
-        self._lock = asyncio.Lock()
-        self._stack: AsyncExitStack | None = None
-        self._home: HomeAssistant | None = None
-
-    async def call(self, command: str, **arguments: Any) -> Any:
-        """Give a WebSocket command; raises `GoneError`, or `DemoError` where it is refused."""
-        async with self._lock:
-            try:
-                if self._home is None:
-                    await self._open()
-                assert self._home is not None
-                return await self._home.call(command, **arguments)
-            except _LOST as err:
-                await self._close()
-                raise GoneError(repr(err)) from err
-
-    async def walk(
-        self,
-        path: str,
-        handler: str | list[str],
-        answers: Mapping[str, Any],
-        choices: Mapping[str, str],
-    ) -> None:
-        """Go through a flow, freshly logged in, since a set clock ends log-ins."""
-        async with self._lock:
-            try:
-                await self._open()
-                assert self._home is not None
-                await steps.walk(self._home, path, handler, answers, choices)
-            except _LOST as err:
-                await self._close()
-                raise GoneError(repr(err)) from err
-
-    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """POST a JSON document, freshly logged in."""
-        async with self._lock:
-            try:
-                await self._open()
-                assert self._home is not None
-                return await self._home.post(path, body)
-            except _LOST as err:
-                await self._close()
-                raise GoneError(repr(err)) from err
-
-    async def act(
-        self, domain: str, service: str, *, answer: bool = False, **data: Any
-    ) -> Any:
-        """Call an action, and return its answer if it has one."""
-        extra = {"return_response": True} if answer else {}
-        result = await self.call(
-            "call_service", domain=domain, service=service, service_data=data, **extra
-        )
-        return result["response"] if answer else None
-
-    async def close(self) -> None:
-        """Close the connection."""
-        async with self._lock:
-            await self._close()
-
-    async def _open(self) -> None:
-        # One that was refused or cut short may have left its session
-        await self._close()
-        stack = AsyncExitStack()
-        self._stack = stack
-        home = await stack.enter_async_context(HomeAssistant(self._base))
-        await steps.onboard_or_log_in(home)
-        self._home = home
-
-    async def _close(self) -> None:
-        self._home = None
-        stack, self._stack = self._stack, None
-        if stack is not None:
-            with suppress(*_LOST):
-                await stack.aclose()
 
 
 class Home:
@@ -136,6 +47,8 @@ class Home:
         self.switches: dict[str, str] = {}
         """The switch of an export, by its measurement."""
         self.waiting_sensors: dict[str, str] = {}
+        self.devices: dict[str, str] = {}
+        """The device of an export, by its measurement."""
         self.refresh_button = ""
         self._child: Child | None = None
         config_dir.prepare(folder, self.port, simulator_port)
@@ -144,6 +57,7 @@ class Home:
             Path(__file__).parent / METERS, target_is_directory=True
         )
         self.disk = Disk(folder / ".storage")
+        self.power = Power(folder.with_name("power"))
 
     def _write_configuration(self) -> None:
         configuration = self.folder / "configuration.yaml"
@@ -166,7 +80,15 @@ class Home:
             # Secrets must not be there at any level
             "logs": {"custom_components.eniris": "debug"},
         }
+        past = [meter for each in EXPORTS if each.past for meter in each.fields]
+        recorder = {
+            # On the night that a set clock jumps over, else
+            "auto_purge": False,
+            "commit_interval": 1,
+            "include": {"entities": past},
+        }
         lines = [
+            f"recorder: {json.dumps(recorder)}",
             *("api:", "config:", "frontend:", "repairs:"),
             f"logger: {json.dumps(logs)}",
             f"{METERS}: {json.dumps(own)}",
@@ -180,6 +102,22 @@ class Home:
         """The outbox' file."""
         return self.folder / ".storage" / f"eniris.{self.entry_id}.outbox.db"
 
+    def outbox_files(self) -> list[Path]:
+        """Return the files of the outbox, without what was set aside."""
+        return [
+            file
+            for file in sorted(self.outbox.parent.glob(f"{self.outbox.name}*"))
+            if ".damaged" not in file.name
+        ]
+
+    def replace_outbox(self, folder: Path) -> None:
+        """Put the outbox of a backup in the place of the present one. Blocks."""
+        for file in self.outbox_files():
+            file.unlink()
+        for file in folder.iterdir():
+            shutil.copy(file, self.outbox.parent)
+        self.power.replace(self.outbox_files())
+
     @property
     def running(self) -> bool:
         """Whether there is a process that nobody has ended yet."""
@@ -189,6 +127,7 @@ class Home:
         """Start the process, and wait until it has started and logged in."""
         log = self.folder.with_name(f"console-{len(self.logs) + 1}.log")
         self.logs.append(log)
+        preloaded = [self.power.library, self.clock.library]
         setpriv = shutil.which("setpriv")
         # So that nothing is left behind, however the run itself may end
         leash = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
@@ -207,6 +146,8 @@ class Home:
                 "PYTHONDONTWRITEBYTECODE": "",
                 "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "chaos" / "compiled"),
                 **self.clock.environment,
+                **self.power.environment,
+                "LD_PRELOAD": ":".join(str(each) for each in preloaded if each),
             },
             patience=STOP_PATIENCE,
         )
@@ -275,7 +216,14 @@ class Home:
         await self.control.walk(
             "/api/config/config_entries/flow",
             "eniris",
-            {"user": {"username": USER, "password": password, "advanced": addresses}},
+            {
+                "user": {
+                    "username": USER,
+                    "password": password,
+                    "advanced": addresses,
+                },
+                "history": {"back": "none"},
+            },
             {},
         )
         (entry,) = await self.control.call("config_entries/get", domain="eniris")
@@ -285,13 +233,17 @@ class Home:
             await self._add_export(export)
             await self.wait_until_loaded()
         await self._find_entities()
+        for export in EXPORTS:
+            if export.past:
+                entity_id = self.switches[export.measurement]
+                await self.control.act("switch", "turn_off", entity_id=entity_id)
 
     async def _add_export(self, export: Exported) -> None:
         answers: dict[str, Any] = {
             "user": {
                 "name": export.name,
                 "collector": COLLECTOR,
-                "database": DATABASE,
+                "database": export.database,
                 "retention_policy": export.retention_policy,
                 "measurement": export.measurement,
                 "tags": [f"{key}={value}" for key, value in TAGS.items()],
@@ -333,6 +285,7 @@ class Home:
                     self.refresh_button = entity_id
             elif key == "enabled":
                 self.switches[measurement] = entity_id
+                self.devices[measurement] = entity["device_id"]
             elif key == "waiting":
                 self.waiting_sensors[measurement] = entity_id
 
@@ -359,6 +312,35 @@ class Home:
             await self.control.act(
                 "eniris", "upload_now", config_entry_id=self.entry_id
             )
+
+    async def export_history(
+        self, measurement: str, start: datetime, end: datetime
+    ) -> bool:
+        """Have sent what the recorder has of an export.
+
+        Return False where about the same is under way, which may end up to a minute before this range does.
+        """
+        answer = await self.control.act(
+            "eniris",
+            "export_history",
+            answer=True,
+            device_id=self.devices[measurement],
+            start=start.isoformat(),
+            end=end.isoformat(),
+        )
+        queued: bool = answer["queued"]
+        return queued
+
+    async def back_up(self, folder: Path, pause: float, *, log_first: bool) -> None:
+        """Copy the files of the outbox as a backup does, which takes its time."""
+        await self.control.act(
+            METERS,
+            "back_up",
+            file=str(self.outbox),
+            folder=str(folder),
+            pause=pause,
+            log_first=log_first,
+        )
 
     async def refresh(self) -> None:
         """Have nodes and values read; it is no matter whether that succeeds."""

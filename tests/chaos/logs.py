@@ -13,13 +13,18 @@ tail = log.tail
 _EXPECTED: Final[tuple[str, ...]] = (
     r"cannot be read at present: ",
     r"Error during service call to (button\.press|eniris\.\w+|switch\.\w+|homeassistant\.reload_config_entry): ",
-    r"cannot be uploaded at present and wait on disk: ",
-    r"Eniris refuses a value of field .* it was set aside",
+    r"cannot be uploaded at present and wait: ",
+    r"Eniris refuses ",
+    r"Eniris takes no values for ",
+    r"The past of .* was sent: ",
+    r"The recorder cannot be read, ",
     r"Samples cannot be put on disk \(",
-    r"samples are lost: they could not be put on disk before Home Assistant stopped",
-    r"Samples can be put on disk again; none was lost",
-    r"Eniris refuses \w+ of node .*Injected fault",
-    r"The outbox \S+ cannot be read \(.*\); it was kept as ",
+    r"Samples can be put on disk again",
+    r"values are lost: they could not be put on disk before Home Assistant stopped",
+    r"The outbox cannot be opened \(",
+    r"A row of the outbox is damaged; \d+ waiting values are lost",
+    r"waiting values were carried over into the new outbox",
+    r"The outbox \S+ cannot be read \(.*\); it is kept as ",
 )
 """What the integration says of faults, each of which provokes it."""
 

@@ -127,11 +127,10 @@ class Clock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process has to be started with."""
+        """What a process has to be started with, beside the library that is preloaded."""
         if self.library is None:
             return {}
         return {
-            "LD_PRELOAD": self.library,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",
             "DONT_FAKE_MONOTONIC": "1",

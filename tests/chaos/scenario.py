@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 import random
 
-from .faults import Deck, Kind
+from .kind import Deck, Kind
 
 _DISTANCES: dict[Deck, tuple[float, float]] = {
     "service": (0.5, 4.5),

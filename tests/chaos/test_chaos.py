@@ -14,134 +14,27 @@ import pytest
 from scripts.demo.config_dir import ROOT
 
 from . import logs
-from .exports import EXPORTS, TAGS
+from .exports import EXPORTS
 from .faults import kinds
-from .machine import Clock, Disk, damage
-from .oracle import (
-    SECOND,
-    Damage,
-    Journal,
-    Judge,
-    Key,
-    Life,
-    Mark,
-    Period,
-    Reject,
-    Run,
-    Set,
-    Stored,
-    Verdict,
-    read_journal,
+from .flawless import (
+    FAULT,
+    SECONDS,
+    SWITCH,
+    WALL,
+    added,
+    ended,
+    judge,
+    value_at,
+    without,
 )
-from .run import Report, describe, usable_kinds
+from .journal import SECOND, Key, Mark, read_journal
+from .machine import Clock, Disk, damage
+from .notes import Damage, Period, Reject, Run
+from .power import Power
+from .report import Report, describe
+from .run import usable_kinds
 from .scenario import plan
 from .world import World
-
-WALL = 1_800_000_000 * SECOND
-"""What the clock shows when the monotonic one is at zero."""
-
-SECONDS = 60
-"""How long the run takes; its values begin after one second and the account is loaded after two."""
-
-BY_MEASUREMENT = {export.measurement: export for export in EXPORTS}
-SWITCH = "switch.chaos_switched"
-FAULT = "Injected fault 1."
-
-
-def make_run() -> Run:
-    """Return a run in which each meter takes a value a second, and all that is due is stored."""
-    values: list[Set] = []
-    stored: dict[Key, Stored] = {}
-    place = 0
-    for second in range(1, SECONDS):
-        for export in EXPORTS:
-            for number, (entity_id, name) in enumerate(export.fields.items()):
-                place += 50
-                at = second * SECOND + number * 1000
-                value = float(place) if "_power_" in entity_id else f"word{place}"
-                key = Key(export.measurement, name, WALL + at)
-                values.append(Set(entity_id, key, at, value))
-                if export.every_value or (export.shortest and second % 2):
-                    stored[key] = Stored(value, export.retention_policy, TAGS)
-                if export.interval is None or second % 2:
-                    continue
-                wall = WALL + second * SECOND
-                before = values[-1 - sum(len(each.fields) for each in EXPORTS)].value
-                if export.aggregate == "last":
-                    stored[key._replace(wall=wall)] = Stored(
-                        before, export.retention_policy, TAGS
-                    )
-                elif second > 2:
-                    stored[key._replace(wall=wall - 2 * SECOND)] = Stored(
-                        before, export.retention_policy, TAGS
-                    )
-    journal = Journal(
-        sorted(values, key=lambda item: item.at),
-        [Mark("entry", WALL + 2 * SECOND, 2 * SECOND, "loaded")],
-        [],
-        [],
-    )
-    return Run(
-        journal=journal,
-        begin=0,
-        end=SECONDS * SECOND,
-        lives=[Life(0)],
-        true_wall=WALL,
-        stored=stored,
-        rejects={},
-        tags=TAGS,
-        switches={"chaosSwitched": SWITCH},
-    )
-
-
-@pytest.fixture
-def run() -> Run:
-    """Return a run without a flaw."""
-    return make_run()
-
-
-def judge(run: Run) -> Verdict:
-    """Return the oracle's verdict."""
-    return Judge(run).judge()
-
-
-def value_at(run: Run, second: int, measurement: str = "chaosChange") -> Set:
-    """Return a value that was set in a second."""
-    return next(
-        item
-        for item in run.journal.values
-        if item.at // SECOND == second and item.key.measurement == measurement
-    )
-
-
-def without(run: Run, *keys: Key) -> Run:
-    """Return a run in which some of it was not stored."""
-    gone = set(keys)
-    assert gone <= run.stored.keys()
-    kept = {key: value for key, value in run.stored.items() if key not in gone}
-    return replace(run, stored=kept)
-
-
-def added(run: Run, key: Key, value: object, **details: object) -> Run:
-    """Return a run in which something more, or something else, was stored."""
-    policy = BY_MEASUREMENT[key.measurement].retention_policy
-    stored = replace(Stored(value, policy, TAGS), **details)  # type: ignore[arg-type]
-    return replace(run, stored={**run.stored, key: stored})
-
-
-def ended(run: Run, second: int, *, killed: bool) -> Run:
-    """Return a run whose process ended, so that nothing was set afterwards."""
-    values = [item for item in run.journal.values if item.at < second * SECOND]
-    return replace(
-        run,
-        journal=replace(run.journal, values=values),
-        lives=[Life(0, second * SECOND, killed)],
-        stored={
-            key: value
-            for key, value in run.stored.items()
-            if key.wall < WALL + second * SECOND
-        },
-    )
 
 
 def test_nothing_wrong(run: Run) -> None:
@@ -289,11 +182,11 @@ def test_rejects(run: Run) -> None:
         without(run, item.key),
         rejects={item.key: Reject(item.value, f"409 Conflict ({FAULT})")},
     )
-    verdict = judge(replace(refused, refusals={FAULT}))
+    verdict = judge(replace(refused, refusals={FAULT: 1}))
     assert (verdict.lost, verdict.wrong, verdict.rejected) == ([], [], 1)
     assert len(judge(refused).wrong) == 1
     other = {item.key: Reject(1.5, FAULT)}
-    assert len(judge(replace(refused, rejects=other, refusals={FAULT})).wrong) == 1
+    assert len(judge(replace(refused, rejects=other, refusals={FAULT: 1})).wrong) == 1
 
 
 def test_time_out_of_range_is_a_reason_when_the_clock_was_set(run: Run) -> None:
@@ -368,9 +261,7 @@ def test_logs(tmp_path: Path) -> None:
     """A secret, a traceback and what no fault explains are found; what one explains is not."""
     file = tmp_path / "console.log"
     begin = "2026-07-01 12:00:00.000 WARNING (MainThread) [custom_components.eniris] "
-    waits = (
-        "Values for demo (rp_one_s) cannot be uploaded at present and wait on disk: no"
-    )
+    waits = "Values for demo (rp_one_s) cannot be uploaded at present and wait: no"
     file.write_text(f"{begin}{waits}\n", "utf-8")
     assert logs.problems([file], {"s3cr3t"}, set()) == []
     file.write_text(f"{begin}{waits} s3cr3t\n", "utf-8")
@@ -396,8 +287,10 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     """Where a machine does not permit a kind of fault, the figures say so."""
     clock = Clock(tmp_path / "clock")
     clock.library = None
+    power = Power(tmp_path / "power")
+    power.library = None
     parts = SimpleNamespace(
-        home=SimpleNamespace(disk=Disk(tmp_path), clock=clock), struck={}
+        home=SimpleNamespace(disk=Disk(tmp_path), clock=clock, power=power), struck={}
     )
     report = Report(1, 5)
     usable = usable_kinds(list(kinds()), cast("World", parts), report)
@@ -405,6 +298,7 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     text = describe(report)
     assert "LEFT OUT for want of mounts: 3 kinds" in text
     assert "LEFT OUT for want of faketime: 3 kinds" in text
+    assert "LEFT OUT for want of a C compiler: 2 kinds" in text
 
 
 @pytest.mark.timeout(300)

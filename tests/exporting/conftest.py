@@ -1,4 +1,4 @@
-"""Accounts with exports, an outbox and a sender by themselves, and time that only tests move."""
+"""Accounts with exports, an outbox and an uploader by themselves, and time that only tests move."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,6 @@ from custom_components.eniris.api import (
     Hosts,
     RefreshToken,
     Session,
-    WireFormat,
     WriteTarget,
 )
 from custom_components.eniris.const import (
@@ -40,8 +39,11 @@ from custom_components.eniris.const import (
 )
 from custom_components.eniris.exporting.config import Series
 from custom_components.eniris.exporting.issues import Issues
-from custom_components.eniris.exporting.outbox import Outbox, Sample, outbox_path
-from custom_components.eniris.exporting.sender import Sender
+from custom_components.eniris.exporting.outbox.batches import Sample, to_blocks
+from custom_components.eniris.exporting.outbox.live import load_rejects
+from custom_components.eniris.exporting.outbox.outbox import Outbox
+from custom_components.eniris.exporting.outbox.store import outbox_path
+from custom_components.eniris.exporting.uploader import Uploader
 from homeassistant.config_entries import ConfigSubentryData
 from homeassistant.const import CONF_USERNAME
 from homeassistant.core import HomeAssistant
@@ -171,7 +173,7 @@ def log_in(clock: Clock, hass: HomeAssistant, hosts: Hosts) -> LogIn:
 
 
 def export_data(
-    fields: Mapping[str, str] | list[dict[str, str]], **changes: Any
+    fields: Mapping[str, str] | list[dict[str, Any]], **changes: Any
 ) -> dict[str, Any]:
     """Return the data of an export: field names by entity, or whole rows, and changes."""
     rows = (
@@ -258,9 +260,11 @@ def outbox_file(hass: HomeAssistant, entry: MockConfigEntry) -> Path:
 
 
 @pytest.fixture
-async def outbox(tmp_path: Path) -> AsyncGenerator[Outbox]:
+async def outbox(
+    hass: HomeAssistant, clock: Clock, tmp_path: Path
+) -> AsyncGenerator[Outbox]:
     """Return an open outbox of nobody."""
-    outbox = Outbox(tmp_path / "outbox.db")
+    outbox = Outbox(hass, tmp_path / "outbox.db")
     await outbox.open()
     yield outbox
     await outbox.close()
@@ -279,65 +283,64 @@ async def session(
 
 
 @dataclass(slots=True)
-class SenderKit:
-    """A sender by itself, with what it needs."""
+class UploaderKit:
+    """An uploader by itself, with what it needs. It uploads when it is told to."""
 
     hass: HomeAssistant
     clock: Clock
     outbox: Outbox
     session: Session
-    sender: Sender = field(init=False)
-    log_ins_wanted: int = 0
+    uploader: Uploader = field(init=False)
+    issues: Issues = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the sender."""
+        """Make the uploader."""
         self.make()
 
-    def make(self, wire_format: WireFormat = WireFormat.JSON) -> None:
-        """Make a sender anew, as a restart does."""
-        self.sender = Sender(
-            self.hass,
-            self.session,
-            self.outbox,
-            Issues(self.hass, "entry", "demo", "instance"),
-            self._want_log_in,
-            lambda: None,
-            wire_format=wire_format,
-        )
+    def make(self) -> None:
+        """Make an uploader anew, as a restart does."""
+        self.issues = Issues(self.hass, "entry", "demo", "instance")
+        self.uploader = Uploader(self.hass, self.session, self.outbox, self.issues)
 
-    def _want_log_in(self) -> None:
-        self.log_ins_wanted += 1
+    def add(self, *samples: Sample) -> None:
+        """Put samples into the outbox."""
+        self.outbox.add(to_blocks(samples))
+
+    async def add_to_disk(self, *samples: Sample) -> None:
+        """Put samples into the outbox as a backlog."""
+        self.add(*samples)
+        await self.outbox.commit(everything=True)
 
     async def upload(self) -> None:
-        """Upload what may be tried now, as the exporter does every few seconds."""
-        await self.sender.start_uploads()
-        await self.sender.finish()
+        """Upload what may be tried now."""
+        self.uploader.async_wake()
+        await self.uploader.async_finish()
 
     async def wait(self, seconds: float) -> None:
         """Let time pass; nothing is uploaded by itself."""
         self.clock.freezer.tick(seconds)
 
     async def waiting(self, name: str = "export") -> int:
-        """Return how many samples wait."""
-        figures = await self.outbox.figures()
+        """Return how many samples wait, in memory and on disk."""
+        figures = await self.outbox.refresh_figures()
         return figures[name].waiting if name in figures else 0
 
     async def reasons(self) -> list[tuple[Any, str]]:
         """Return value and reason of what is set aside, oldest first."""
         return [
-            (reject.sample.value, reject.reason)
-            for reject in reversed(await self.outbox.rejects())
+            (sample.value, reason)
+            for sample, reason in reversed(await self.outbox.store.run(load_rejects))
         ]
 
 
 @pytest.fixture
 async def kit(
     hass: HomeAssistant, clock: Clock, outbox: Outbox, session: Session
-) -> AsyncGenerator[SenderKit]:
-    """Return a sender by itself."""
-    kit = SenderKit(hass, clock, outbox, session)
+) -> AsyncGenerator[UploaderKit]:
+    """Return an uploader by itself."""
+    kit = UploaderKit(hass, clock, outbox, session)
     yield kit
-    await kit.sender.stop()
+    await kit.uploader.async_stop()
 
 
 def issue_ids(hass: HomeAssistant) -> set[str]:

@@ -1,21 +1,29 @@
 """Stored settings that are damaged: what is lost is told of, and all the rest goes on."""
 
+import math
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from custom_components.eniris.const import (
+    CONF_ATTRIBUTE,
     CONF_COLLECTOR,
     CONF_DATABASE,
+    CONF_ENABLED,
     CONF_ENTITY,
     CONF_FIELD,
     CONF_FIELDS,
+    CONF_HEARTBEAT,
     CONF_IMPORT,
     CONF_INTERVAL,
+    CONF_KIND,
+    CONF_MEASUREMENT,
     CONF_MODE,
     CONF_OUTBOX,
     CONF_REFRESH_TOKEN,
+    CONF_RETENTION_POLICY,
+    CONF_SHORTEST,
     CONF_SIZE_LIMIT,
     CONF_TAGS,
 )
@@ -25,14 +33,16 @@ from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from simulator.server import Simulator
+from tests.export_kit import suggested
 
 from .conftest import AddAccount, Clock, Received, export_data, export_id, issue_ids
 
-LOST = pytest.mark.expected_log("Stored settings of the export .* cannot be read")
+INVALID = pytest.mark.expected_log("Stored settings of the export .* are invalid")
 REPLACED = pytest.mark.expected_log("Stored settings of .*, so that the defaults hold")
 
 A = {"sensor.a": "a_W"}
 B = {"sensor.b": "b_W"}
+ROW = {CONF_ENTITY: "sensor.b", CONF_FIELD: "b_W"}
 
 
 def without(data: dict[str, Any], key: str) -> dict[str, Any]:
@@ -46,25 +56,42 @@ def issue(hass: HomeAssistant) -> ir.IssueEntry:
     return found
 
 
-@LOST
+@INVALID
 @pytest.mark.parametrize(
-    "data",
+    ("data", "keys"),
     [
-        without(export_data(B), CONF_COLLECTOR),
-        without(export_data(B), CONF_TAGS),
-        export_data(B, **{CONF_DATABASE: 7}),
-        export_data(B, **{CONF_TAGS: {"serialNr": None}}),
-        {},
+        (without(export_data(B), CONF_COLLECTOR), "collector"),
+        (without(export_data(B), CONF_TAGS), "tags"),
+        (export_data(B, **{CONF_DATABASE: 7, CONF_INTERVAL: 0}), "database, interval"),
+        (export_data(B, **{CONF_TAGS: {"serialNr": None}}), "tags"),
+        (export_data(B, **{CONF_TAGS: {"_secret": "7"}}), "tags"),
+        (export_data(B, **{CONF_TAGS: {"serialNr": "7\n"}}), "tags"),
+        (export_data(B, **{CONF_MEASUREMENT: "_7"}), "measurement"),
+        (export_data(B, **{CONF_RETENTION_POLICY: ""}), "retention_policy"),
+        (export_data(B, **{CONF_MODE: "sometimes"}), "mode"),
+        (export_data(B, **{CONF_SHORTEST: True}), "shortest"),
+        (export_data(B, **{CONF_HEARTBEAT: math.nan}), "heartbeat"),
+        (export_data(B, **{CONF_ENABLED: "7"}), "enabled"),
+        ({**export_data(B), CONF_FIELDS: None}, "fields"),
+        (export_data([{CONF_ENTITY: "sensor.b"}]), "fields"),
+        (export_data([{**ROW, CONF_ATTRIBUTE: 7}]), "fields"),
+        (export_data([ROW, {**ROW, CONF_KIND: "colour"}]), "fields"),
+        (
+            {},
+            "collector, database, retention_policy, measurement, tags, fields",
+        ),
     ],
 )
-async def test_export_without_series(
+async def test_invalid_export(
     hass: HomeAssistant,
     clock: Clock,
     add_account: AddAccount,
     received: Received,
+    caplog: pytest.LogCaptureFixture,
     data: dict[str, Any],
+    keys: str,
 ) -> None:
-    """An export that does not know where its values go is left out, and the other goes on."""
+    """An export with invalid settings is skipped, which is told once, and the other goes on."""
     for name in ("sensor.a", "sensor.b"):
         hass.states.async_set(name, "1")
     entry = await add_account(export_data(A), data)
@@ -76,29 +103,27 @@ async def test_export_without_series(
     placeholders = issue(hass).translation_placeholders
     assert placeholders
     assert placeholders["export"] == "Export 1"
-    # What cannot be read is named, and nothing of what stands there is told
-    assert placeholders["lost"]
-    assert "7" not in placeholders["lost"]
+    # The keys are named, and nothing of what stands there is told
+    assert set(placeholders["lost"].split(", ")) == set(keys.split(", "))
+    told = [r for r in caplog.records if "are invalid" in r.getMessage()]
+    assert len(told) == 1
+    assert placeholders["lost"] in told[0].getMessage()
 
 
-@LOST
-async def test_damaged_row(
+async def test_settings_of_a_newer_version(
     hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
 ) -> None:
-    """A field that cannot be read costs itself; the others of its export go on."""
-    hass.states.async_set("sensor.a", "1")
-    rows: list[Any] = [
-        {CONF_ENTITY: "sensor.a"},
-        {CONF_ENTITY: "sensor.a", CONF_FIELD: "a_W"},
-        None,
-    ]
-    await add_account({**export_data(A), CONF_FIELDS: rows})
+    """Keys that a newer version has added are let be."""
+    hass.states.async_set("sensor.b", "1")
+    await add_account(
+        export_data([{**ROW, CONF_KIND: "number", "later": 7}], later={"x": None})
+    )
     await clock.advance(6)
-    assert received.values("a_W") == [(0, 1.0)]
-    assert (issue(hass).translation_placeholders or {})["lost"] == "fields 1, fields 3"
+    assert received.values("b_W") == [(0, 1.0)]
+    assert not issue_ids(hass)
 
 
-@LOST
+@INVALID
 @pytest.mark.expected_log("cannot be uploaded at present")
 async def test_what_waits_of_a_damaged_export_goes_up(
     hass: HomeAssistant,
@@ -129,7 +154,7 @@ async def test_what_waits_of_a_damaged_export_goes_up(
     assert len(entry.runtime_data.exporter.exports) == 1
 
 
-@LOST
+@INVALID
 async def test_dialogs(
     hass: HomeAssistant, clock: Clock, add_account: AddAccount
 ) -> None:
@@ -142,6 +167,9 @@ async def test_dialogs(
     )
     assert result["step_id"] == "where"
     assert result["errors"] == {CONF_DATABASE: "name_empty"}
+    # What is valid is shown
+    assert result["data_schema"]
+    assert suggested(result["data_schema"])[CONF_COLLECTOR] == "demo-ingress"
     found = issue(hass)
     flow = await async_create_fix_flow(hass, found.issue_id, dict(found.data or {}))
     flow.hass, flow.issue_id = hass, found.issue_id
@@ -157,14 +185,13 @@ async def test_dialogs(
 async def test_what_has_a_default(
     hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
 ) -> None:
-    """What has a default has it, for an export and for an account."""
+    """Options of an account that cannot be used have their defaults."""
     hass.states.async_set("sensor.a", "1")
     entry = await add_account(
-        export_data(A, **{CONF_MODE: "sometimes", CONF_INTERVAL: 0}),
+        export_data(A),
         options={
             CONF_IMPORT: {CONF_INTERVAL: "often", "preference": "both", "sites": 7},
             CONF_OUTBOX: {CONF_SIZE_LIMIT: -1},
-            "expert": None,
         },
     )
     assert entry.state is ConfigEntryState.LOADED

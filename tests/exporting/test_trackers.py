@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from custom_components.eniris.api import FieldValue
-from custom_components.eniris.exporting.config import Aggregate, Mode, When
+from custom_components.eniris.exporting.config import Aggregate, Mode, SamplingPolicy
+from custom_components.eniris.exporting.fields.kinds import FieldKind
 from custom_components.eniris.exporting.trackers import Tracker, make_tracker
 
 from .conftest import START, at
@@ -18,18 +19,27 @@ from .conftest import START, at
 class Track:
     """A tracker with what it made: seconds after the start, and value."""
 
-    def __init__(self, mode: Mode, aggregate: str, seconds: dict[str, float]) -> None:
-        """Make a tracker; `seconds` are those of `When`."""
-        self.made: list[tuple[float, FieldValue]] = []
+    def __init__(
+        self,
+        mode: Mode,
+        aggregate: str,
+        seconds: dict[str, float],
+        kind: FieldKind = FieldKind.NUMBER,
+    ) -> None:
+        """Make a tracker; `seconds` are those of `SamplingPolicy`."""
         spans: dict[str, Any] = {
             name: timedelta(seconds=value) for name, value in seconds.items()
         }
         self.tracker: Tracker = make_tracker(
-            When(mode, aggregate=Aggregate(aggregate), **spans),
-            lambda time, value: self.made.append(
-                ((time - START).total_seconds(), value)
-            ),
+            SamplingPolicy(mode, aggregate=Aggregate(aggregate), **spans), kind
         )
+
+    @property
+    def made(self) -> list[tuple[float, FieldValue]]:
+        """What was made so far."""
+        return [
+            ((time - START).total_seconds(), value) for time, value in self.tracker.made
+        ]
 
     def observe(self, seconds: float, value: FieldValue | None) -> None:
         """Let a value hold from a time on."""
@@ -356,11 +366,10 @@ _events = st.lists(st.tuples(st.integers(1, 40_000), _values), max_size=25)
 
 
 def _replay(
-    when: When, events: Events, timers: Sequence[int]
+    when: SamplingPolicy, events: Events, timers: Sequence[int]
 ) -> list[tuple[Any, FieldValue]]:
     """Return the samples of events that are milliseconds apart, with timers at these milliseconds."""
-    made: list[tuple[Any, FieldValue]] = []
-    tracker = make_tracker(when, lambda time, value: made.append((time, value)))
+    tracker = make_tracker(when, FieldKind.NUMBER)
     pending = sorted(timers, reverse=True)
     now = 0
     for distance, value in events:
@@ -371,7 +380,7 @@ def _replay(
     # Long enough for everything that waits
     for second in range(now // 1000 + 1, now // 1000 + 242, 30):
         tracker.advance(at(second))
-    return made
+    return [*tracker.made]
 
 
 @settings(max_examples=300, deadline=None)
@@ -390,7 +399,7 @@ def test_late_timers_change_nothing(
     heartbeat: int,
 ) -> None:
     """Samples of intervals depend on the values and their times alone, to the last bit."""
-    when = When(
+    when = SamplingPolicy(
         Mode.INTERVAL,
         interval=timedelta(seconds=interval),
         aggregate=aggregate,
@@ -413,7 +422,7 @@ def test_late_timers_lose_no_change(
     events: Events, timers: list[int], shortest: int
 ) -> None:
     """The same holds for changes, and their samples keep their times."""
-    when = When(Mode.CHANGE, shortest=timedelta(seconds=shortest))
+    when = SamplingPolicy(Mode.CHANGE, shortest=timedelta(seconds=shortest))
     end = sum(distance for distance, _ in events)
     on_time = _replay(when, events, range(0, end, 250))
     assert _replay(when, events, timers) == on_time
@@ -435,3 +444,12 @@ def test_a_mean_lies_between_its_values(values: list[float]) -> None:
         track.observe(number * 2.7, value)
     (mean,) = [float(value) for _, value in track.advance(60)[:1]]
     assert min(values) <= mean <= max(values)
+
+
+@pytest.mark.parametrize("aggregate", list(Aggregate))
+def test_a_counter_has_a_last_value_only(aggregate: str) -> None:
+    """A mean of what a meter has counted means nothing."""
+    track = Track(Mode.INTERVAL, aggregate, {"interval": 60}, kind=FieldKind.COUNTER)
+    track.observe(0, 100.0)
+    track.observe(30, 200.0)
+    assert track.advance(60) == [(60, 200.0)]

@@ -28,7 +28,6 @@ from custom_components.eniris.api import (
     Session,
     TelemetryAnswer,
     TelemetryQuery,
-    WireFormat,
     WriteTarget,
 )
 
@@ -346,13 +345,7 @@ CALLS: Final[Mapping[str, tuple[Call, Callable[[Any], bool]]]] = {
     "telemetry": (lambda session, _: session.query_telemetry([QUERY]), _are_results),
     "write": (
         lambda session, _: session.write_telemetry(TARGET, [POINT]),
-        lambda result: type(result) is int,
-    ),
-    "write_lines": (
-        lambda session, _: session.write_telemetry(
-            TARGET, [POINT], wire_format=WireFormat.LINE_PROTOCOL
-        ),
-        lambda result: type(result) is int,
+        lambda result: result is None,
     ),
 }
 

@@ -379,7 +379,6 @@ async def test_options(
                     CONF_SITES: sites[:1],
                 },
                 "outbox": {"size_limit": 10, "age_limit": 0},
-                "expert": {"wire_format": "json"},
             },
         )
         assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -443,7 +442,6 @@ async def test_site_that_is_gone(
                 CONF_SITES: [HomeWorld.SITE],
             },
             "outbox": {"size_limit": 10, "age_limit": 0},
-            "expert": {"wire_format": "json"},
         },
     )
     assert result["type"] is FlowResultType.CREATE_ENTRY

@@ -13,6 +13,8 @@ SECONDS = (COLLECTOR, "demo", "rp_one_s")
 MINUTES = (COLLECTOR, "demo", "rp_one_m")
 SECOND_HOUSE = ("second-ingress", "second", "rp_one_m")
 
+REFUSED = "refused"
+
 type Draw = Callable[[random.Random], str]
 
 
@@ -55,7 +57,7 @@ ROOM = Kind(
     attribute="current_temperature",
 )
 MIXED = Kind("sensor", None, "", word, _of("auto", "manual", "auto", "7.5"))
-"""Not what anybody should export: its type changes, and the service takes the words alone."""
+"""Words of which one looks like a number: it stays a word, or the service would refuse it."""
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,11 @@ PLANS = (
         ((CHARGE, 5), (WARMTH, 3)),
     ),
     Plan(
-        "refused",
+        REFUSED,
         MINUTES,
         "refusedMetrics",
         Rule(shortest=_s(600)),
         ((POWER_W, 3),),
     ),
 )
-"""`refused` is stored with another type by somebody else: nothing of it can ever be stored."""
+"""The service has the fields of `refused` with another type: they wait until that ends."""

@@ -18,6 +18,8 @@ type Aggregate = Literal["last", "mean", "min", "max"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CATCH_UP = timedelta(minutes=15)
 """Values older than this are not spread over the intervals for which nobody looked."""
+LONG_AGO = timedelta(hours=1)
+"""A value that has held for longer may be too old for the service: it is sent with the present time."""
 
 
 class FieldKey(NamedTuple):
@@ -59,13 +61,8 @@ def on_off(state: str) -> Value | None:
 
 
 def word(state: str) -> Value | None:
-    """Return the meaning of a state of a field without a unit."""
-    if state in ("unknown", "unavailable", ""):
-        return None
-    try:
-        return float(state)
-    except ValueError:
-        return state
+    """Return the meaning of a state of a field of words, which stays one also where it looks like a number."""
+    return None if state in ("unknown", "unavailable", "") else state
 
 
 class Change(NamedTuple):
@@ -134,6 +131,8 @@ class History:
 
     def start(self, now: datetime, since: datetime, state: str | None) -> None:
         """Follow the entity from `now` on; its state is as it is since `since`."""
+        if self.rule.interval is None and now - since > LONG_AGO:
+            since = now
         tick = len(self.ticks) - 1
         self._run = Run(tick, now, [Change(tick, since, self._value(state))])
         self.runs.append(self._run)
@@ -186,6 +185,18 @@ class History:
                 continue
             at = [change.value for change in run.changes if change.time <= time]
             if same(at[-1], value):
+                return True
+        return False
+
+    def has_held(self, time: datetime, value: Value) -> bool:
+        """Tell whether a value had held for so long at a time that it may be sent once more with that."""
+        if self.rule.interval is not None:
+            return False
+        for run in self.runs:
+            if run.end is None or not run.begin <= time <= run.end:
+                continue
+            last = [change for change in run.changes if change.time <= time][-1]
+            if time - last.time > LONG_AGO and same(last.value, value):
                 return True
         return False
 

@@ -6,7 +6,7 @@ stored in the end is compared with what an oracle says that it has to.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,8 @@ import pytest
 
 from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
+from custom_components.eniris.exporting.outbox.batches import Block
+from custom_components.eniris.exporting.outbox.rows import Rows
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState, ConfigSubentry
 from homeassistant.const import CONF_PASSWORD
 from homeassistant.core import HomeAssistant
@@ -33,23 +35,21 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.setup import async_setup_component
 from simulator.faults import Fault
-from simulator.model import SeriesKey
 from simulator.server import Simulator
-from simulator.store import IncomingPoint
 from tests.conftest import set_up_account
 from tests.simulator.tiny_world import TinyWorld
 
 from .clock import Clock, really_wait
 from .home import home_assistant
-from .house import MIXED, PLANS, SECOND_HOUSE, Followed
+from .house import PLANS, REFUSED, SECOND_HOUSE, Followed
 from .oracle import EPOCH, FieldKey, History, Value, same
 
 SEED = int(os.environ.get("ENIRIS_PROOF_SEED", "20260701"))
 BEGIN = datetime(2026, 7, 1, 0, 0, 17, 300_000, tzinfo=UTC)
 DAY = timedelta(hours=24)
 WRITE = "/v1/telemetry"
+WRITE_CALL = f"POST {WRITE}"
 USER = "demo@example.com"
-SOMEBODY_ELSE = (("serialNr", "somebody else"),)
 
 STEP = (12.0, 50.0)
 CLOSE_STEP = (1.2, 4.0)
@@ -103,6 +103,11 @@ class Day:
     silent_until: timedelta = timedelta()
     switched_off: set[str] = field(default_factory=set)
     pushed: dict[datetime, dict[str, Value]] = field(default_factory=dict)
+    written: list[int] = field(default_factory=list)
+    """How many samples were put on disk since the last step, blocked fields left out."""
+    calm_steps: int = 0
+    needless: list[str] = field(default_factory=list)
+    """What was put on disk while nothing was wrong."""
     disk_full: bool = False
     refused_times: bool = False
     steps: int = 0
@@ -195,9 +200,36 @@ class Day:
     # Time
 
     async def step(self, seconds: float) -> None:
-        """Let time pass, and wait until all that it sets off is done."""
+        """Let time pass, and wait until all that it sets off is done.
+
+        While every target takes what it gets, nothing of that touches the disk.
+        """
+        calm = self.calm
+        answers = Counter(self.answers)
+        self.written.clear()
         self.tick(seconds)
         await self.settle()
+        if calm and self.calm and set(self.answers - answers) <= {204}:
+            self.calm_steps += 1
+            if self.written:
+                self.needless.append(f"{sum(self.written)} samples at {self.clock.now}")
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing waits on disk, nor has a reason to."""
+        exporter = self.entry.runtime_data.exporter
+        return not (
+            exporter.outbox.store.on_disk
+            or exporter.outbox.problem
+            or not exporter.uploader.works
+            or exporter.uploader.needs_log_in
+            or self.silent
+        )
+
+    @property
+    def answers(self) -> Counter[int]:
+        """How often writes were answered, by status."""
+        return self.simulator.log.counts.get(WRITE_CALL, Counter())
 
     def tick(self, seconds: float) -> None:
         """Let time pass."""
@@ -212,17 +244,16 @@ class Day:
         for _ in range(3):
             await asyncio.sleep(0)
         await self.hass.async_block_till_done()
-        if self.silent:
-            for _ in range(5):
-                await really_wait(0.002)
-            return
         while tasks := [
             task
             for task in self.hass._background_tasks
-            if isinstance(task, asyncio.Task) and _ends(task.get_name())
+            if isinstance(task, asyncio.Task) and _ends(task.get_name(), self.silent)
         ]:
             await asyncio.wait(tasks)
             await self.hass.async_block_till_done()
+        if self.silent:
+            for _ in range(5):
+                await really_wait(0.002)
 
     @property
     def silent(self) -> bool:
@@ -390,8 +421,8 @@ class Day:
         outbox = self.entry.runtime_data.exporter.outbox
         if pages == "(SELECT 1)":
             pages = "1"  # SQLite takes this for the pages that there are
-        await outbox._run(
-            lambda: outbox._db.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+        await outbox.store.run(
+            lambda rows: rows.db.execute(f"PRAGMA max_page_count = {pages}").fetchall()
         )
 
     async def set_clock_back(self) -> None:
@@ -672,53 +703,90 @@ class Day:
             await self.settle()
 
     async def drain(self) -> None:
-        """Let everything go well, until nothing waits."""
+        """Let everything go well, until nothing waits but what is blocked."""
         self.simulator.faults.clear()
         await self.start_simulator()
         for number in range(200):
             await self.step(31)
             # Longer than the longest of the shortest distances
-            if number > 20 and not await self.waiting():
+            if number > 20 and await self.waiting() == await self.blocked():
                 return
         pytest.fail(f"{await self.waiting()} values wait for ever")
 
+    async def take_the_type(self) -> None:
+        """Let the service take the blocked fields, which are tried again every hour."""
+        self.simulator.switches.refuse_fields.clear()
+        for _ in range(200):
+            await self.step(31)
+            if not await self.waiting():
+                return
+        pytest.fail(f"{await self.waiting()} values of fields that were blocked wait")
+
     async def waiting(self) -> int:
         """Return how many values wait."""
-        figures = await self.entry.runtime_data.exporter.outbox.figures()
+        figures = await self.entry.runtime_data.exporter.outbox.refresh_figures()
         return sum(figure.waiting for figure in figures.values())
 
+    async def blocked(self) -> int:
+        """Return how many values wait of the fields whose type the service does not take."""
+        [export_id] = [
+            subentry.subentry_id
+            for subentry in self.entry.subentries.values()
+            if subentry.title == REFUSED
+        ]
+        figures = await self.entry.runtime_data.exporter.outbox.refresh_figures()
+        return figures[export_id].waiting
 
-def _ends(background_task: str) -> bool:
-    """Tell whether a background task is one that ends: a poll, or a job of the exporter."""
-    return background_task.endswith("refresh") or "eniris" in background_task
-
-
-def store_as_text(simulator: Simulator) -> None:
-    """Let the fields that are refused be stored as text before the day begins."""
-    for plan in PLANS:
-        _, database, retention_policy = plan.target
-        series = SeriesKey(database, retention_policy, plan.measurement, SOMEBODY_ELSE)
-        names: dict[str, Value] = {
-            followed.key.field: "text"
-            for followed in plan.followed()
-            if is_refused(plan.name, followed)
+    def issues(self) -> set[tuple[str | None, str | None]]:
+        """Return what repair issues there are, and of which fields."""
+        return {
+            (
+                issue.translation_key,
+                (issue.translation_placeholders or {}).get("field"),
+            )
+            for (domain, _), issue in ir.async_get(self.hass).issues.items()
+            if domain == DOMAIN and issue.active
         }
-        if names:
-            simulator.store.write([IncomingPoint(series, 0, names)])
 
 
-def is_refused(plan: str, followed: Followed) -> bool:
-    """Tell whether numbers of a field cannot be stored, since its type is another."""
-    return plan == "refused" or followed.kind is MIXED
+def _ends(background_task: str, silent: bool) -> bool:
+    """Tell whether a background task is one that ends: a poll, or a job of the exporter."""
+    if background_task.startswith(("track time interval", "call_later")):
+        # Samples are taken, and put on disk
+        return True
+    return not silent and (
+        background_task.endswith("refresh") or "eniris" in background_task
+    )
+
+
+def watch_disk(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note what is put on disk of samples that are on their way to a target."""
+    insert = Rows.insert
+
+    def noted(rows: Rows, queue_id: int, blocks: Iterable[Block]) -> list[int]:
+        blocks = list(blocks)
+        if blocks and queue_id in rows.live.values():
+            day.written.append(sum(map(len, blocks)))
+        return insert(rows, queue_id, blocks)
+
+    monkeypatch.setattr(Rows, "insert", noted)
+
+
+def refused_fields() -> list[str]:
+    """Return the fields of numbers that the service has as texts."""
+    return [
+        followed.key.field
+        for plan in PLANS
+        if plan.name == REFUSED
+        for followed in plan.followed()
+    ]
 
 
 def stored_values(simulator: Simulator) -> dict[FieldKey, dict[datetime, Value]]:
-    """Return what the simulator has stored, but for what somebody else has."""
+    """Return what the simulator has stored."""
     stored: dict[FieldKey, dict[datetime, Value]] = {}
     for point in simulator.store.points():
         tags = tuple(sorted(point.tags.items()))
-        if tags == SOMEBODY_ELSE:
-            continue
         time = EPOCH + timedelta(microseconds=point.time_ns // 1000)
         assert point.time_ns % 1000 == 0
         for name, value in point.fields.items():
@@ -828,6 +896,7 @@ def judge_field(
     history = entity.history
     name = f"{history.key.field} ({history.rule})"
     due = history.due()
+    ticks = set(day.ticks)
     verdict.due += len(due)
     for time, values in due.items():
         here = f"{name} at {time}: {values}"
@@ -841,13 +910,14 @@ def judge_field(
             value, reason = set_aside[time][-1]
             if not any(same(value, item) for item in values):
                 verdict.wrong.append(f"{here}, set aside {value!r}")
-            if not may_be_refused(day, entity, value, reason):
+            if not may_be_refused(day, reason):
                 verdict.missing.append(f"{here}, set aside because of {reason}")
         else:
             verdict.missing.append(here)
     for time, value in stored.items():
         if time not in due and not (
-            day_showed_twice(day, time) and history.holds(time, value)
+            (day_showed_twice(day, time) and history.holds(time, value))
+            or (time in ticks and history.has_held(time, value))
         ):
             verdict.extra.append(f"{name} at {time}: {value!r}")
     for time in set_aside.keys() - due.keys():
@@ -860,10 +930,11 @@ def day_showed_twice(day: Day, time: datetime) -> bool:
     return any(begin - margin <= time <= end + margin for begin, end in day.twice)
 
 
-def may_be_refused(day: Day, entity: Entity, value: Value, reason: str) -> bool:
-    """Tell whether there was a reason to refuse a value for good."""
-    if "field type conflict" in reason:
-        return is_refused(entity.plan, entity.followed) and isinstance(value, float)
+def may_be_refused(day: Day, reason: str) -> bool:
+    """Tell whether there was a reason to refuse a value for good.
+
+    A type is none: values wait until the service takes it.
+    """
     if "outside the allowed time range" in reason:
         return day.refused_times
     return "Injected fault" in reason
@@ -876,6 +947,7 @@ async def test_day(
     simulator_of_day: Simulator,
     clock: Clock,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -898,7 +970,10 @@ async def test_day(
         for followed in plan.followed()
     ]
     assert len(day.entities) == 100
-    store_as_text(day.simulator)
+    day.simulator.switches.refuse_fields.update(
+        dict.fromkeys(refused_fields(), "string")
+    )
+    watch_disk(day, monkeypatch)
     async with day.stack:
         await day.open()
         try:
@@ -906,15 +981,10 @@ async def test_day(
             day.plan_faults()
             await day.run()
             await day.drain()
+            told, blocked = day.issues(), await day.blocked()
+            await day.take_the_type()
             await day.look_at_rejects()
-            issues = {
-                (
-                    issue.translation_key,
-                    (issue.translation_placeholders or {}).get("field"),
-                )
-                for (domain, _), issue in ir.async_get(day.hass).issues.items()
-                if domain == DOMAIN and issue.active
-            }
+            told_in_the_end = day.issues()
         finally:
             await day.close()
     verdict = judge(day)
@@ -930,13 +1000,13 @@ async def test_day(
         )
     assert verdict.good, f"seed {SEED}\n{verdict.text()}"
     assert alone <= refused, "no more is set aside than the service has refused"
-    conflicts = {
-        ("type_conflict", entity.history.key.field)
-        for entity in day.entities
-        if is_refused(entity.plan, entity.followed)
-    }
-    assert issues, "what is refused for good is still told"
-    assert issues <= conflicts, "what is over is not told any more"
+    assert told == {("field_blocked", field) for field in refused_fields()}, (
+        "what is blocked is told, and what is over is not told any more"
+    )
+    assert blocked > 100, "values of blocked fields wait"
+    assert not told_in_the_end, "what the service takes again is told no more"
+    assert not day.needless, "nothing is put on disk while all goes well"
+    assert day.calm_steps > day.steps / 3
 
 
 _FOR_GOOD = (400, 409, 413, 422)

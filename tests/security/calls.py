@@ -17,9 +17,8 @@ from custom_components.eniris.api import (
     RefreshToken,
     Session,
     TelemetryQuery,
-    WireFormat,
     WriteTarget,
-    encode_now,
+    encode_points,
 )
 
 PASSWORD: Final = "secret-p4ssw0rd"
@@ -60,14 +59,9 @@ CALLS: Final[Mapping[str, Call]] = {
     "update_device": lambda _, session: session.update_device(1, {"name": "x"}),
     "patch_device": lambda _, session: session.patch_device(1, [{"op": "test"}]),
     "query_telemetry": lambda _, session: session.query_telemetry([_QUERY]),
-    "write_telemetry json": lambda _, session: session.write_telemetry(
-        _TARGET, [_POINT]
-    ),
-    "write_telemetry lines": lambda _, session: session.write_telemetry(
-        _TARGET, [_POINT], wire_format=WireFormat.LINE_PROTOCOL
-    ),
-    "write_encoded": lambda _, session: session.write_encoded(
-        _TARGET, encode_now([_POINT], WireFormat.JSON)
+    "write_telemetry": lambda _, session: session.write_telemetry(_TARGET, [_POINT]),
+    "write_body": lambda _, session: session.write_body(
+        _TARGET, encode_points([_POINT])
     ),
 }
 

@@ -12,12 +12,16 @@ from typing import Any
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 
-from custom_components.eniris.exporting.outbox import Outbox, outbox_path
+from custom_components.eniris.exporting.outbox.figures import Figures, save_figures
+from custom_components.eniris.exporting.outbox.store import outbox_path
 from custom_components.eniris.importing.coordinator import totals_store
 from custom_components.eniris.importing.history import history_store
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
 from tests.export_kit import POWER, home_with_account
+from tests.outbox_kit import new_store
+
+FIGURES = {"export": Figures(dropped=1)}
 
 
 @pytest.fixture(params=[0o000, 0o022], ids=["umask 000", "umask 022"])
@@ -47,21 +51,22 @@ async def test_an_outbox_and_its_side_files(tmp_path: Path) -> None:
     """A new one, and one the files of which were open to everybody."""
     path = outbox_path(tmp_path, "x")
     for _ in range(2):
-        outbox = Outbox(path)
-        await outbox.open()
-        await outbox.note_dropped({"export": 1})
+        store = new_store(path)
+        await store.open()
+        await store.run(save_figures, FIGURES)
         found = modes(tmp_path)
         assert set(found) == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
         assert set(found.values()) == {"600"}
         # As a crash leaves them, and a restored backup
         copies = contents(tmp_path)
-        await outbox.close()
+        await store.close()
         for file, data in copies.items():
             file.write_bytes(data)
             file.chmod(0o666)
 
 
 @pytest.mark.expected_log("cannot be read")
+@pytest.mark.expected_log("0 waiting values were carried over")
 @pytest.mark.usefixtures("umask")
 async def test_an_outbox_that_is_set_aside(tmp_path: Path) -> None:
     """What is kept of a damaged one is as closed as the new one."""
@@ -70,14 +75,14 @@ async def test_an_outbox_that_is_set_aside(tmp_path: Path) -> None:
         file = path.with_name(f"{path.name}{suffix}")
         file.write_bytes(b"damaged" * 1000)
         file.chmod(0o666)
-    outbox = Outbox(path)
-    await outbox.open()
-    await outbox.note_dropped({"export": 1})
+    store = new_store(path)
+    await store.open()
+    await store.run(save_figures, FIGURES)
     found = modes(tmp_path)
     assert len([name for name in found if "damaged" in name]) >= 1
     assert path.name in found
     assert set(found.values()) == {"600"}
-    await outbox.close()
+    await store.close()
 
 
 _TOUCHES = ("open", "os.chmod", "os.rename", "os.remove", "sqlite3.connect")
@@ -102,12 +107,12 @@ async def test_no_moment_in_which_others_can_read(tmp_path: Path, umask: None) -
     sys.addaudithook(_touched)
     _watched.append(look)
     try:
-        outbox = Outbox(outbox_path(tmp_path, "x"))
-        await outbox.open()
+        store = new_store(outbox_path(tmp_path, "x"))
+        await store.open()
         for _ in range(3):
-            await outbox.note_dropped({"export": 1})
+            await store.run(save_figures, FIGURES)
             look()
-        await outbox.close()
+        await store.close()
     finally:
         _watched.clear()
     assert len({name for name, _ in seen}) == 3

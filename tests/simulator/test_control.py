@@ -118,6 +118,8 @@ async def test_faults(client: Client) -> None:
         {"path": "*", "fault": "status", "status": "500"},
         {"path": "*", "fault": "status", "times": 1.5},
         {"path": "*", "fault": "delay", "delay": "1"},
+        {"path": "*", "fault": "drop", "query": {"db": 1}},
+        {"path": "*", "fault": "drop", "query": "db"},
     ],
 )
 async def test_malformed_fault(client: Client, body: Any) -> None:
@@ -136,6 +138,7 @@ async def test_switches(simulator: Simulator, client: Client) -> None:
         "tier_allowed": False,
         "namespaces": [["a", "b"]],
         "max_body": 10,
+        "refuse_fields": {"power_W": "string"},
         "max_age_s": 1.5,
         "max_ahead_s": 2,
         "tier": "free",
@@ -159,6 +162,8 @@ async def test_switches(simulator: Simulator, client: Client) -> None:
         {"namespaces": "a"},
         {"max_body": "10"},
         {"max_body": True},
+        {"refuse_fields": ["power_W"]},
+        {"refuse_fields": {"power_W": 1}},
         {"tier": "gold"},
     ],
 )

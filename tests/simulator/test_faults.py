@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import pytest
@@ -74,6 +75,17 @@ async def test_path(
 ) -> None:
     simulator.faults.add(path, "status", method=method)
     assert (await client.get(COMPANY)).status == (500 if strikes else 200)
+
+
+async def test_one_target_alone(simulator: Simulator, client: Client) -> None:
+    """A fault strikes the writes to one database, and none to another."""
+    simulator.switches.namespaces.add(("other", "rp_one_m"))
+    query = dict(parse_qsl(WRITE.partition("?")[2]))
+    fault = simulator.faults.add("*", "status", status=503, query={"db": query["db"]})
+    other = f"{WRITE.partition('?')[0]}?{urlencode({**query, 'db': 'other', 'rp': 'rp_one_m'})}"
+    assert (await client.post(WRITE, [point()])).status == 503
+    assert (await client.post(other, [point()])).status == 204
+    assert fault.hits == 1
 
 
 async def test_oldest_fault_first(simulator: Simulator, client: Client) -> None:

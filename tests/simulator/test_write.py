@@ -353,6 +353,19 @@ async def test_time_range_is_a_switch(simulator: Simulator, client: Client) -> N
     assert (await client.post(PATH, [point()])).status == 409
 
 
+async def test_wrong_type_for_a_time(simulator: Simulator, client: Client) -> None:
+    """All that has a value of the field is refused, until its type is mended."""
+    sound, refused = point(fields={"sound": 1.0}), point(fields={"wrong": 1.0})
+    simulator.switches.refuse_fields["wrong"] = "string"
+    answer = await client.post(PATH, [sound, refused])
+    assert answer.status == 409
+    assert answer.json["message"] == conflict("wrong", "float", "string")
+    assert len(simulator.store) == 0
+    assert (await client.post(PATH, [sound])).status == 204
+    simulator.switches.refuse_fields.clear()
+    assert (await client.post(PATH, [refused])).status == 204
+
+
 def conflict(field: str, sent: str, stored: str) -> str:
     """Return InfluxDB's words for a conflict."""
     return (

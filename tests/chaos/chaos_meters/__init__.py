@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 import os
+from pathlib import Path
+import shutil
 import time
 from typing import Final
 
@@ -31,6 +33,7 @@ from homeassistant.core import (
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
+from homeassistant.loader import async_get_integration
 
 DOMAIN: Final = "chaos_meters"
 
@@ -51,6 +54,15 @@ CONFIG_SCHEMA = vol.Schema(
 )
 
 BURST_SCHEMA: Final = vol.Schema({vol.Required("count"): cv.positive_int})
+
+BACK_UP_SCHEMA: Final = vol.Schema(
+    {
+        vol.Required("file"): cv.string,
+        vol.Required("folder"): cv.string,
+        vol.Required("pause"): vol.Coerce(float),
+        vol.Required("log_first"): cv.boolean,
+    }
+)
 
 _AT_ONCE: Final = 50
 """Values that a burst sets before others have their turn."""
@@ -97,7 +109,12 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
         task.cancel()
 
     hass.services.async_register(DOMAIN, "burst", burst, BURST_SCHEMA)
+
+    async def back_up(call: ServiceCall) -> None:
+        await _back_up(hass, own["watched_domain"], **call.data)
+
     hass.services.async_register(DOMAIN, "pause", pause)
+    hass.services.async_register(DOMAIN, "back_up", back_up, BACK_UP_SCHEMA)
 
     @callback
     def stop(_event: Event) -> None:
@@ -142,6 +159,41 @@ def _set(
     journal.write(
         "value", entity_id, round(state.last_updated.timestamp() * 1_000_000), place
     )
+
+
+async def _back_up(
+    hass: HomeAssistant,
+    domain: str,
+    file: str,
+    folder: str,
+    pause: float,
+    log_first: bool,
+) -> None:
+    """Copy files as Home Assistant's backup does: in any order, and told before and after."""
+    integration = await async_get_integration(hass, domain)
+    platform = await integration.async_get_platform("backup")
+    await platform.async_pre_backup(hass)
+    try:
+        source, target = Path(file), Path(folder)
+        names = await hass.async_add_executor_job(_begin_copy, source, target)
+        for name in reversed(names) if log_first else names:
+            await hass.async_add_executor_job(
+                shutil.copy, source.with_name(name), target
+            )
+            await asyncio.sleep(pause)
+    finally:
+        await platform.async_post_backup(hass)
+
+
+def _begin_copy(file: Path, folder: Path) -> list[str]:
+    """Empty the folder, and return the names of a database and its log. Blocks."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return [
+        each.name
+        for each in sorted(file.parent.glob(f"{file.name}*"))
+        if ".damaged" not in each.name and not each.name.endswith("-shm")
+    ]
 
 
 def _watch(hass: HomeAssistant, journal: Journal, domain: str, prefix: str) -> None:
