@@ -21,6 +21,7 @@ MINUTES = {
     "listener": "a change of state",
     "export": "from a state to Eniris",
     "drain": "a long backlog",
+    "disk": "what is written, and how soon a value is stored",
     "poll": "reading the account",
     "start": "set-up",
 }

@@ -16,8 +16,8 @@ includes what was put off: writing to disk, merging and uploads, as far as they 
 thread runs Python, the loop cannot. `influxdb` does all but to hand over its events in such a thread.
 
 `energyid` uploads once a minute, by its own default, and only the last value of each entity; none of that happens
-while it is measured. The other two send every value. The goal is one for the event loop; what all threads compute has
-none, since part of it is what only the first of the three does: to keep each value on disk until it is stored.
+while it is measured. The other two send every value. Of this integration's own costs each has a goal, and the event
+loop's has another beside the others.
 
 An entity that is not followed costs nothing measurable if it adds no more to Home Assistant by itself than the two
 measurements of Home Assistant by itself differ by at most.
@@ -481,6 +481,13 @@ async def _measure(effort: Effort) -> list[Figure]:
 
 def _figures_followed(added: dict[str, list[_Costs]]) -> Iterator[Figure]:
     ours = added["eniris"]
+    for (where, select), goal in zip(_WHERE, _GOALS, strict=True):
+        yield Figure(
+            what=f"a change of a followed entity, {where}",
+            unit="µs",
+            runs=tuple(select(cost.followed) for cost in ours),
+            goal=Goal("≤", goal),
+        )
     for name, theirs in added.items():
         if theirs is ours:
             continue
@@ -517,6 +524,8 @@ _WHERE: Final[tuple[tuple[str, Callable[[_Cost], float]], ...]] = (
     (_EVENT_LOOP, lambda cost: cost.loop),
     ("all threads", lambda cost: cost.process),
 )
+_GOALS: Final = (3.0, 10.0)
+"""Microseconds."""
 
 
 def measure(effort: Effort) -> list[Figure]:

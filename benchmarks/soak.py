@@ -9,8 +9,9 @@ What is simulated, and what is not:
 - States carry the time at which they were written, which Home Assistant takes as it is. So the entities run through
   the hours before now as fast as the machine goes, and samples, points and what is stored have simulated times. No
   clock is changed.
-- What is done by timers is done by the real clock: samples go to disk every second, uploads are looked for every five,
-  figures every thirty. A simulated hour therefore has the samples of an hour, in fewer and larger commits and batches.
+- What is done by timers is done by the real clock: samples are taken every second and go up, or to disk while that
+  fails; figures are looked at every thirty. A simulated hour therefore has the samples of an hour, in fewer and larger
+  commits and batches.
 - Polls are made once a simulated minute, and the metadata are read every 15 simulated minutes, on top of what the
   timers make of both. Tokens are renewed when they are old in real time.
 - All fields are sent at each change, without a shortest distance: this is the most that can be asked for, and the one
@@ -48,7 +49,8 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.eniris.const import DOMAIN, SUBENTRY_EXPORT
-from custom_components.eniris.exporting.outbox import outbox_path
+from custom_components.eniris.exporting.outbox.limits import used_bytes
+from custom_components.eniris.exporting.outbox.store import outbox_path
 from homeassistant import loader
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant
@@ -73,12 +75,6 @@ _ATTRIBUTES = MappingProxyType(
 )
 _MOST_WAITING = 60_000
 """Samples on their way, from which on the entities wait; about a minute of 1,000."""
-
-_QUIET = 15
-"""Seconds before a measurement in which each second is sent by itself, as in life.
-
-The outbox gives a little of its file back at each upload, and here there are few of them.
-"""
 
 _TRIES = 10
 """Uploads until all is stored; one that had begun in the outage may still fail."""
@@ -122,11 +118,11 @@ class Snapshot:
     memory: float
     """MiB."""
     outbox: float
-    """MiB of the file."""
+    """MiB in use; freed pages of the file are used again."""
     outbox_peak: float
-    """The most of it since the last snapshot."""
+    """The most MiB of its files since the last snapshot."""
     wal: float
-    """MiB of what SQLite has beside it."""
+    """MiB of what SQLite has beside the file."""
     threads: int
     sockets: int
     files: int
@@ -217,10 +213,11 @@ def figures(soak: Soak) -> list[Figure]:
         growth("memory", "MiB", lambda snapshot: snapshot.memory, 0.5),
         thirds("Python's objects", "", lambda snapshot: snapshot.objects, flat),
         growth("Python's objects", "", lambda snapshot: snapshot.objects, 500),
-        thirds("outbox", "MiB", lambda snapshot: snapshot.outbox, equal),
+        # An empty one has some twenty pages: one more is 5 %
+        thirds("outbox in use", "MiB", lambda snapshot: snapshot.outbox, few),
         thirds("outbox' log", "MiB", lambda snapshot: snapshot.wal, equal),
         Figure(
-            "soak: outbox, most in an outage",
+            "soak: outbox' files, most in an outage",
             "MiB",
             (max(snapshot.outbox_peak for snapshot in soak.snapshots),),
         ),
@@ -308,9 +305,7 @@ class _Run:
                 outage_ends = second + outage
             if second == outage_ends:
                 await self._end_outage()
-            if (second - 1) % every >= every - _QUIET:
-                await self._data.exporter.async_upload_now()
-            elif second % 10 == 0 and second >= outage_ends:
+            if second % 10 == 0 and second >= outage_ends:
                 await self._wait_for_uploads(_MOST_WAITING)
             self.soak.seconds = time.monotonic() - started
             if second % every == 0:
@@ -322,6 +317,7 @@ class _Run:
         """End an outage that has been noticed, however short it was in real time."""
         problem = await self._data.exporter.async_upload_now()
         assert problem is not None
+        self._note_outbox()
         await self._control.end_outage()
 
     def _change_all(self, second: int, timestamp: float) -> None:
@@ -346,7 +342,7 @@ class _Run:
     async def _wait_for_uploads(self, most: int) -> None:
         """Wait until no more than so many samples are on their way."""
         while True:
-            figures = await self._data.exporter.outbox.figures()
+            figures = await self._data.exporter.outbox.refresh_figures()
             gone = sum(
                 figure.uploaded + figure.rejected + figure.dropped
                 for figure in figures.values()
@@ -356,15 +352,15 @@ class _Run:
                 return
             await asyncio.sleep(0.2)
 
-    def _note_outbox(self) -> tuple[float, float]:
-        """Return the MiB of the outbox' file, and of the files beside it."""
+    def _note_outbox(self) -> float:
+        """Return the MiB of the files beside the outbox' file."""
         file = self._outbox.stat().st_size / 2**20
         both = sum(
             file.stat().st_size / 2**20
             for file in self._outbox.parent.glob(f"{self._outbox.name}*")
         )
-        self._outbox_peak = max(self._outbox_peak, file)
-        return file, both - file
+        self._outbox_peak = max(self._outbox_peak, both)
+        return both - file
 
     async def _measure(self, hours: float) -> None:
         """Wait until all is stored, count it, and measure what is left."""
@@ -382,15 +378,15 @@ class _Run:
         if self._plan.trace:
             self._trace()
         # What SQLite does by itself when the log is large, and then gives the file's space back
-        await self._data.exporter.outbox.run(
-            lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        )
-        outbox, wal = self._note_outbox()
+        store = self._data.exporter.outbox.store
+        async with store.at_rest():
+            pass
+        wal = self._note_outbox()
         open_files = await self._hass.async_add_executor_job(_open_files)
         snapshot = Snapshot(
             hours=hours,
             memory=resident_mib(),
-            outbox=outbox,
+            outbox=await store.run(used_bytes) / 2**20,
             outbox_peak=self._outbox_peak,
             wal=wal,
             threads=threading.active_count(),
@@ -514,7 +510,7 @@ def _print(snapshot: Snapshot) -> None:
     now = dt_util.now().strftime("%H:%M:%S")
     print(
         f"{now} {snapshot.hours:6.2f} h {snapshot.memory:7.1f} MiB"
-        f" outbox {snapshot.outbox:5.2f} (peak {snapshot.outbox_peak:6.2f})"
+        f" outbox {snapshot.outbox:6.3f} (peak {snapshot.outbox_peak:6.2f})"
         f" + {snapshot.wal:5.2f} MiB"
         f" threads {snapshot.threads} sockets {snapshot.sockets} files {snapshot.files}"
         f" tasks {snapshot.tasks} states {snapshot.states} objects {snapshot.objects}",
