@@ -214,6 +214,7 @@ class Backfill:
                 )
             self._recorder_failed = True
         except Exception:
+            # A bug of ours in one job holds up none of the others
             if not runner.wait:
                 _LOGGER.exception("Sending the past failed; it will be tried again")
             runner.wait = min(max(2 * runner.wait, _WAIT_FIRST), _WAIT_LONGEST)

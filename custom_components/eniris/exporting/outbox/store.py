@@ -176,6 +176,7 @@ def _attempt[*Ts, R](rows: Rows, function: Callable[[Rows, *Ts], R], *args: *Ts)
         with rows.db:
             return function(rows, *args)
     except BaseException:
+        # What was counted in memory is rolled back with the rows
         rows.waiting, rows.dropped, rows.on_disk = before
         rows.load()
         raise
