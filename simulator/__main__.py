@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 
@@ -70,4 +71,6 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    # Or it walks through all stored points again and again, which takes longer than to check and store them
+    gc.set_threshold(1_000_000)
     asyncio.run(_run(_arguments(sys.argv[1:])))

@@ -21,7 +21,7 @@
 """
 
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from aiohttp import web
 
@@ -30,13 +30,13 @@ from .answers import json_answer
 from .errors import ApiError, bad_request
 from .faults import KINDS
 from .rate_limit import TIERS
+from .service import Service
 from .shapes import as_bool, as_int, as_list, as_object, as_str, parse_json, text_int
 from .switches import AggregateColumns, Switches
 from .timestamps import TimeFormat, iso_ms
 from .totp import totp
 
-if TYPE_CHECKING:
-    from .server import Simulator
+CONTROL_PREFIX = "/_simulator"
 
 _FAULT_KEYS = frozenset(
     {"method", "status", "message", "retry_after", "delay", "times", "body", "query"}
@@ -53,14 +53,13 @@ _SWITCH_CHOICES: dict[str, tuple[Any, ...]] = {
 class ControlApi:
     """The calls of the control API; none of them is logged, limited or struck by faults."""
 
-    def __init__(self, simulator: "Simulator", prefix: str) -> None:
-        """Control a simulator."""
-        self._simulator = simulator
-        self._prefix = prefix
+    def __init__(self, service: Service) -> None:
+        """Control a service."""
+        self._service = service
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        prefix = self._prefix
+        prefix = CONTROL_PREFIX
         return [
             web.get(f"{prefix}/", self.overview),
             web.post(f"{prefix}/reset", self.reset),
@@ -88,29 +87,29 @@ class ControlApi:
 
     async def overview(self, request: web.Request) -> web.Response:
         """Return what a person would want to know first."""
-        simulator = self._simulator
+        service = self._service
         return json_answer(
             {
-                "url": simulator.url,
-                "now": iso_ms(simulator.clock()),
-                "tier": simulator.tier,
-                "accounts": [account.username for account in simulator.accounts],
-                "points": len(simulator.store),
-                "values": simulator.store.values,
-                "batches": simulator.store.batches,
-                "counts": _counts(simulator),
+                "url": str(request.url.origin()),
+                "now": iso_ms(service.clock()),
+                "tier": service.tier,
+                "accounts": [account.username for account in service.accounts],
+                "points": len(service.store),
+                "values": service.store.values,
+                "batches": service.store.batches,
+                "counts": _counts(service),
             }
         )
 
     async def reset(self, request: web.Request) -> web.Response:
-        """Forget everything that `Simulator.reset` forgets."""
-        self._simulator.reset()
+        """Forget everything that `Service.reset` forgets."""
+        self._service.reset()
         return _done()
 
     async def points(self, request: web.Request) -> web.Response:
         """Return `{"total": int, "points": […]}`; `limit` keeps the last ones."""
         query = request.query
-        found = self._simulator.store.points(
+        found = self._service.store.points(
             database=query.get("database"),
             retention_policy=query.get("retention_policy"),
             measurement=query.get("measurement"),
@@ -130,19 +129,19 @@ class ControlApi:
 
     async def clear_points(self, request: web.Request) -> web.Response:
         """Forget all points and types."""
-        self._simulator.store.clear()
+        self._service.store.clear()
         return _done()
 
     async def requests(self, request: web.Request) -> web.Response:
         """Return `{"counts": {call: {status: int}}, "total": int, "requests": […]}`, oldest first."""
         query = request.query
         status = text_int(query["status"], "status") if "status" in query else None
-        found = self._simulator.log.find(
+        found = self._service.log.find(
             query.get("call"), path=query.get("path"), status=status
         )
         return json_answer(
             {
-                "counts": _counts(self._simulator),
+                "counts": _counts(self._service),
                 "total": len(found),
                 "requests": [entry.as_dict() for entry in _last(found, request)],
             }
@@ -150,13 +149,13 @@ class ControlApi:
 
     async def clear_requests(self, request: web.Request) -> web.Response:
         """Forget all requests and counters."""
-        self._simulator.log.reset()
+        self._service.log.reset()
         return _done()
 
     async def faults(self, request: web.Request) -> web.Response:
         """Return all faults, those that are used up included."""
         return json_answer(
-            {"faults": [fault.as_dict() for fault in self._simulator.faults]}
+            {"faults": [fault.as_dict() for fault in self._service.faults]}
         )
 
     async def add_fault(self, request: web.Request) -> web.Response:
@@ -179,30 +178,30 @@ class ControlApi:
         _text_by_text(body.get("query") or {}, "query")
         body = {name: value for name, value in body.items() if value is not None}
         return json_answer(
-            self._simulator.faults.add(
+            self._service.faults.add(
                 body.pop("path"), body.pop("fault"), **body
             ).as_dict()
         )
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         """Clear all faults."""
-        self._simulator.faults.clear()
+        self._service.faults.clear()
         return _done()
 
     async def remove_fault(self, request: web.Request) -> web.Response:
         """Clear one fault."""
-        if not self._simulator.faults.remove(text_int(request.match_info["id"], "id")):
+        if not self._service.faults.remove(text_int(request.match_info["id"], "id")):
             raise ApiError(404, "There is no such fault")
         return _done()
 
     async def switches(self, request: web.Request) -> web.Response:
         """Return all switches and the tier."""
-        switches = asdict(self._simulator.switches)
+        switches = asdict(self._service.switches)
         return json_answer(
             {
                 **switches,
                 "namespaces": sorted(map(list, switches["namespaces"])),
-                "tier": self._simulator.tier,
+                "tier": self._service.tier,
             }
         )
 
@@ -217,7 +216,7 @@ class ControlApi:
         values = {name: self._switch_value(name, value) for name, value in body.items()}
         for name, value in values.items():
             setattr(
-                self._simulator if name == "tier" else self._simulator.switches,
+                self._service if name == "tier" else self._service.switches,
                 name,
                 value,
             )
@@ -240,7 +239,7 @@ class ControlApi:
             return {(as_str(pair[0], name), as_str(pair[1], name)) for pair in pairs}
         if name == "refuse_fields":
             return _text_by_text(value, name)
-        if isinstance(getattr(self._simulator.switches, name), bool):
+        if isinstance(getattr(self._service.switches, name), bool):
             return as_bool(value, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise bad_request(f"{name} has to be a number")
@@ -249,7 +248,7 @@ class ControlApi:
     async def accounts(self, request: web.Request) -> web.Response:
         """Return all accounts, passwords included: there is nothing to protect."""
         return json_answer(
-            {"accounts": [_account(account) for account in self._simulator.accounts]}
+            {"accounts": [_account(account) for account in self._service.accounts]}
         )
 
     async def set_account(self, request: web.Request) -> web.Response:
@@ -284,7 +283,7 @@ class ControlApi:
         )
         if body["kind"] not in ("access", "refresh"):
             raise bad_request("kind has to be access or refresh")
-        self._simulator.revoke(account.username, body["kind"])
+        self._service.revoke(account.username, body["kind"])
         return _done()
 
     async def emails(self, request: web.Request) -> web.Response:
@@ -294,7 +293,7 @@ class ControlApi:
             {
                 "emails": [
                     {**asdict(email), "sent": iso_ms(email.sent)}
-                    for email in self._simulator.emails
+                    for email in self._service.emails
                     if username in (None, email.username)
                 ]
             }
@@ -305,15 +304,15 @@ class ControlApi:
         account = self._account(request)
         if account.totp_secret is None:
             raise ApiError(404, "The account has no authenticator app")
-        return json_answer({"totp": totp(account.totp_secret, self._simulator.clock())})
+        return json_answer({"totp": totp(account.totp_secret, self._service.clock())})
 
     async def devices(self, request: web.Request) -> web.Response:
         """Return all devices."""
-        return json_answer({"device": self._simulator.devices.all()})
+        return json_answer({"device": self._service.devices.all()})
 
     async def set_device(self, request: web.Request) -> web.Response:
         """Put any JSON in the place of a device."""
-        self._simulator.devices.set(
+        self._service.devices.set(
             text_int(request.match_info["id"], "id"), parse_json(await request.read())
         )
         return _done()
@@ -327,7 +326,7 @@ class ControlApi:
         )
         try:
             return json_answer(
-                self._simulator.devices.edit(
+                self._service.devices.edit(
                     text_int(request.match_info["id"], "id"), body["properties"]
                 )
             )
@@ -336,16 +335,16 @@ class ControlApi:
 
     async def hide_device(self, request: web.Request) -> web.Response:
         """Hide a device."""
-        self._simulator.devices.hide(text_int(request.match_info["id"], "id"))
+        self._service.devices.hide(text_int(request.match_info["id"], "id"))
         return _done()
 
     async def show_device(self, request: web.Request) -> web.Response:
         """Bring a hidden device back."""
-        self._simulator.devices.show(text_int(request.match_info["id"], "id"))
+        self._service.devices.show(text_int(request.match_info["id"], "id"))
         return _done()
 
     def _account(self, request: web.Request) -> Account:
-        account = self._simulator.accounts.get(request.match_info["username"])
+        account = self._service.accounts.get(request.match_info["username"])
         if account is None:
             raise ApiError(404, "There is no such account")
         return account
@@ -366,10 +365,10 @@ def _text_by_text(value: Any, where: str) -> dict[str, str]:
     return {key: as_str(item, where) for key, item in value.items()}
 
 
-def _counts(simulator: "Simulator") -> dict[str, dict[str, int]]:
+def _counts(service: Service) -> dict[str, dict[str, int]]:
     return {
         call: {str(status): count for status, count in counter.items()}
-        for call, counter in sorted(simulator.log.counts.items())
+        for call, counter in sorted(service.log.counts.items())
     }
 
 

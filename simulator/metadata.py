@@ -10,7 +10,6 @@ from .answers import json_answer
 from .auth import Authority
 from .devices import Devices, merged, skip_hash
 from .errors import ApiError, bad_request
-from .json_patch import apply_patch
 from .model import World
 from .rate_limit import RateLimiter
 from .request_log import RequestLog, current_request
@@ -111,7 +110,6 @@ class MetadataApi:
             web.get("/v1/company", self.companies, allow_head=False),
             web.put("/v1/device/{id}", self.put),
             web.post("/v1/device/{id}", self.post),
-            web.patch("/v1/device/{id}", self.patch),
             web.post("/v1/device", self.create),
         ]
 
@@ -164,28 +162,9 @@ class MetadataApi:
         if self._switches.put_status is None:
             self._authorize(request)
             raise ApiError(
-                405, "Properties are edited with PUT", headers={"Allow": "PUT, PATCH"}
+                405, "Properties are edited with PUT", headers={"Allow": "PUT"}
             )
         return await self._edit(request)
-
-    async def patch(self, request: web.Request) -> web.Response:
-        """Apply RFC 6902 operations to a device, of which only `properties` can change; as PUT, and 422."""
-        self._authorize(request)
-        only_query_keys(request)
-        device = self._device(request)
-        operations = await json_body(
-            request, "application/json-patch+json", "application/json"
-        )
-        self._log.keep_body(current_request(), await request.read())
-        self._refuse_if_modified(request, device)
-        changed = apply_patch(device, operations)
-        if (
-            not isinstance(changed, dict)
-            or not isinstance(changed.get("properties"), dict)
-            or changed != {**device, "properties": changed["properties"]}
-        ):
-            raise ApiError(403, "Only properties can be edited")
-        return self._store(device, changed["properties"])
 
     async def create(self, request: web.Request) -> web.Response:
         """Refuse to create a device: no client of a home has any business with it."""
@@ -213,52 +192,17 @@ class MetadataApi:
             await json_body(request), "The body", required=frozenset({"properties"})
         )
         self._log.keep_body(current_request(), await request.read())
-        if not isinstance(body["properties"], dict):
-            raise bad_request("properties has to be an object")
-        self._refuse_if_modified(request, device)
         new = body["properties"]
-        old = _properties(device)
-        return self._store(
-            device,
-            merged(old, new) if mode == "merge" else {**old, **new},
-            touched=frozenset(new),
-        )
-
-    @staticmethod
-    def _refuse_if_modified(request: web.Request, device: dict[str, Any]) -> None:
-        if (header := request.headers.get("If-Unmodified-Since")) is None:
-            return
-        try:
-            since_ns = parse_iso_ns(header)
-        except ValueError as err:
-            raise bad_request(f"If-Unmodified-Since: {err}") from err
-        if parse_iso_ns(device["lastUpdate"]) > since_ns:
-            raise ApiError(412, "The device was changed since")
-
-    def _store(
-        self,
-        device: dict[str, Any],
-        properties: dict[str, Any],
-        touched: frozenset[str] = frozenset(),
-    ) -> web.Response:
-        old = _properties(device)
-        changed = {
-            name
-            for name in old.keys() | properties.keys()
-            if name not in old or name not in properties
-        }
-        changed |= {
-            name
-            for name in old.keys() & properties.keys()
-            if old[name] != properties[name]
-        }
+        if not isinstance(new, dict):
+            raise bad_request("properties has to be an object")
+        _refuse_if_modified(request, device)
         editable = (device.get("userRights") or {}).get("propertyEditabilities") or {}
-        if refused := sorted(
-            name for name in changed | touched if editable.get(name) is not True
-        ):
+        if refused := sorted(name for name in new if editable.get(name) is not True):
             raise ApiError(403, f"Not editable: {', '.join(refused)}")
+        old = _properties(device)
+        changed = merged(old, new) if mode == "merge" else {**old, **new}
         return json_answer(
-            {"device": self._devices.replace_properties(device["id"], properties)}
+            {"device": self._devices.replace_properties(device["id"], changed)}
         )
 
     def _answer(self, query: DeviceQuery) -> web.Response:
@@ -270,6 +214,17 @@ class MetadataApi:
         if query.fields is not None:
             selected = [_projected(device, query.fields) for device in selected]
         return json_answer({"device": selected})
+
+
+def _refuse_if_modified(request: web.Request, device: dict[str, Any]) -> None:
+    if (header := request.headers.get("If-Unmodified-Since")) is None:
+        return
+    try:
+        since_ns = parse_iso_ns(header)
+    except ValueError as err:
+        raise bad_request(f"If-Unmodified-Since: {err}") from err
+    if parse_iso_ns(device["lastUpdate"]) > since_ns:
+        raise ApiError(412, "The device was changed since")
 
 
 def _parse_query(body: dict[str, Any]) -> DeviceQuery:

@@ -32,7 +32,7 @@ class World(Protocol):
     """A fleet of nodes with telemetry, wholly determined by its seed and the clock.
 
     Asking twice for the same instant gives the same answer, whatever was asked in between,
-    and nothing later than the `now` that is passed in is ever told.
+    and nothing later than the `now` that is passed in is ever told but plans.
     """
 
     def devices(self, now: datetime) -> Sequence[dict[str, Any]]:
@@ -62,5 +62,5 @@ class World(Protocol):
         """Rows with `start_ms <= time_ms < end_ms` that have at least one of `fields`, ascending.
 
         `newest` limits the answer to that many rows at the end of the range. The caller
-        has cut `end_ms` at the present.
+        has cut `end_ms` at the present, that of `planning` two days later.
         """

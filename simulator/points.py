@@ -64,21 +64,18 @@ class _SeriesReader:
     def __init__(self, database: str, retention_policy: str) -> None:
         self._database = database
         self._retention_policy = retention_policy
-        self._series: dict[tuple[str, tuple[tuple[str, str], ...]], SeriesKey] = {}
+        self._series: dict[tuple[str, ...], SeriesKey] = {}
         self.fields: set[str] = set()
 
     def series(self, measurement: str, tags: dict[str, Any]) -> SeriesKey:
         """Return a series; 400 for a measurement, tag or value of one that is not valid."""
-        for key, tag in tags.items():
-            if not isinstance(tag, str):
-                raise bad_request(f"tag '{key}' has to be a string")
-        # With strings alone as values, so that none is taken for another that equals it
-        named = (measurement, tuple(tags.items()))
+        # Nothing but the same text equals a text, so that what is known is valid
+        named = (measurement, *tags, *map(repr, tags.values()))
         if (series := self._series.get(named)) is None:
             check_name(measurement, "measurement")
             for key, tag in tags.items():
                 check_name(key, "tag")
-                check_tag_value(tag, f"tag '{key}'")
+                check_tag_value(as_str(tag, f"tag '{key}'"), f"tag '{key}'")
             series = self._series[named] = SeriesKey(
                 self._database,
                 self._retention_policy,

@@ -1,43 +1,23 @@
 """The simulator itself: all hosts of the service behind one address."""
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime
 import json
 from typing import Self
 
 from aiohttp import web
 
-from .accounts import Accounts, demo_accounts
-from .auth import AuthApi, Authority, SentEmail
-from .control import ControlApi
-from .devices import Devices
+from .control import CONTROL_PREFIX, ControlApi
 from .errors import ApiError, reason
-from .faults import Faults, Handler, strike
-from .metadata import MetadataApi
-from .model import World
-from .rate_limit import TIERS, RateLimiter
-from .request_log import LoggedRequest, RequestLog
-from .store import PointStore
-from .switches import Switches
-from .telemetry import TelemetryApi
-from .tokens import TokenKind, TokenMint
-from .world_index import WorldIndex
-from .write import WriteApi
-
-CONTROL_PREFIX = "/_simulator"
+from .faults import Handler, strike
+from .request_log import LoggedRequest
+from .service import Service
 
 # The service's own limit is a switch; this one only keeps a runaway client from filling the memory
 _MAX_RECEIVED_BYTES = 64 * 1024 * 1024
 _SHUTDOWN_S = 0.5
 
 
-def utc_now() -> datetime:
-    """Return the present, looked up at each call so that tests can freeze it."""
-    return datetime.now(UTC)
-
-
-class Simulator:
+class Simulator(Service):
     """A stand-in for the Eniris cloud; authentication, api and ingress share `url`.
 
     ```python
@@ -49,77 +29,13 @@ class Simulator:
         assert simulator.store.points(measurement="exampleMetrics")
     ```
 
-    accounts: who may log in. switches: behaviour that the documentation leaves open. faults: what goes wrong.
-    devices: overlay over the world's metadata. store: the written points. log: what was asked.
-    limiter: the leaky bucket. auth: limits of attempts, and the e-mails that were sent. mint: the tokens.
-    stopping: set while the simulator stops.
+    What it keeps, and how it is made, is said by `Service`.
 
     All of it can be used while the simulator runs, from the thread of its event loop, and survives stop and start.
     """
 
-    def __init__(
-        self,
-        world: World,
-        *,
-        tier: str = "premium",
-        clock: Callable[[], datetime] = utc_now,
-        accounts: Accounts | None = None,
-        switches: Switches | None = None,
-        secret: bytes | None = None,
-    ) -> None:
-        """Serve a world.
-
-        tier: a key of `TIERS`. clock: returns the present as an aware datetime. secret: signs the tokens;
-        with the same one they are good for a later simulator too.
-        """
-        if tier not in TIERS:
-            raise ValueError(f"no such tier: {tier}")
-        self.world = world
-        self.clock = clock
-        self.accounts = accounts or demo_accounts()
-        self.switches = switches or Switches()
-        self.faults = Faults()
-        self.log = RequestLog(clock)
-        self.mint = TokenMint(clock, secret)
-        self.store = PointStore()
-        self.devices = Devices(world, clock)
-        self.limiter = RateLimiter(clock, tier)
-        authority = Authority(self.accounts, self.mint)
-        index = WorldIndex(world)
-        self.auth = AuthApi(authority, clock, self.switches)
-        self._apis = (
-            self.auth,
-            MetadataApi(
-                world=world,
-                devices=self.devices,
-                authority=authority,
-                limiter=self.limiter,
-                log=self.log,
-                switches=self.switches,
-            ),
-            TelemetryApi(
-                world=world,
-                index=index,
-                store=self.store,
-                authority=authority,
-                limiter=self.limiter,
-                log=self.log,
-                clock=clock,
-                switches=self.switches,
-            ),
-            WriteApi(
-                authority=authority,
-                store=self.store,
-                index=index,
-                log=self.log,
-                clock=clock,
-                switches=self.switches,
-            ),
-            ControlApi(self, CONTROL_PREFIX),
-        )
-        self._runner: web.AppRunner | None = None
-        self._url: str | None = None
-        self.stopping = asyncio.Event()
+    _runner: web.AppRunner | None = None
+    _url: str | None = None
 
     async def __aenter__(self) -> Self:
         """Start on a free port of the loopback interface."""
@@ -142,22 +58,6 @@ class Simulator:
         """Return the port, with which `start` brings the simulator back to the same address."""
         return int(self.url.rpartition(":")[2])
 
-    @property
-    def tier(self) -> str:
-        """Return the rate-limit tier."""
-        return self.limiter.tier
-
-    @tier.setter
-    def tier(self, tier: str) -> None:
-        if tier not in TIERS:
-            raise ValueError(f"no such tier: {tier}")
-        self.limiter.tier = tier
-
-    @property
-    def emails(self) -> list[SentEmail]:
-        """Return the codes that were e-mailed, oldest first."""
-        return self.auth.emails
-
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one."""
         if self._runner is not None:
@@ -166,7 +66,7 @@ class Simulator:
         app = web.Application(
             middlewares=[self._serve], client_max_size=_MAX_RECEIVED_BYTES
         )
-        for api in self._apis:
+        for api in (*self._apis, ControlApi(self)):
             app.add_routes(api.routes())
         # Bodies are decompressed by the one call that takes them so
         runner = web.AppRunner(
@@ -190,19 +90,6 @@ class Simulator:
         await runner.cleanup()
         # Transports tell the loop of their end in its next round
         await asyncio.sleep(0)
-
-    def revoke(self, username: str, kind: TokenKind) -> None:
-        """Refuse all tokens of a kind that a user has been given so far; KeyError for an unknown user."""
-        self.mint.revoke_all(self.accounts[username].user_id, kind)
-
-    def reset(self) -> None:
-        """Forget points, requests, faults, edits, attempts and levels; accounts, switches and tokens stay."""
-        self.store.clear()
-        self.log.reset()
-        self.faults.clear()
-        self.devices.reset()
-        self.limiter.reset()
-        self.auth.reset()
 
     @web.middleware
     async def _serve(

@@ -33,11 +33,13 @@ def parse_json(body: bytes) -> Any:
         raise bad_request(f"The body is not valid JSON: {err}") from err
 
 
-async def json_body(request: web.Request, *content_types: str) -> Any:
+async def json_body(request: web.Request) -> Any:
     """Return the parsed body of a request that has to be JSON."""
-    allowed = content_types or ("application/json",)
-    if "Content-Type" not in request.headers or request.content_type not in allowed:
-        raise bad_request(f"Content-Type has to be {' or '.join(allowed)}")
+    if (
+        "Content-Type" not in request.headers
+        or request.content_type != "application/json"
+    ):
+        raise bad_request("Content-Type has to be application/json")
     return parse_json(await request.read())
 
 

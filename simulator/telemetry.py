@@ -23,6 +23,9 @@ from .world_index import WorldIndex
 
 # How far back an open range reaches
 HORIZON_DAYS = 366
+# Where rows lie in the future, and how far at most; of all else a world knows the past alone
+PLANNING = "planning"
+PLANNED_DAYS = 2
 # Rows that one query may touch, as InfluxDB's max-select-point
 MAX_ROWS = 100_000
 
@@ -262,6 +265,8 @@ class TelemetryApi:
 
 
 def _closed_range(query: Query, now_ns: int) -> tuple[int, int]:
+    if query.measurement == PLANNING:
+        now_ns += PLANNED_DAYS * _NS_PER_DAY
     end_ns = now_ns if query.end_ns is None else min(query.end_ns, now_ns)
     return (
         now_ns - HORIZON_DAYS * _NS_PER_DAY

@@ -12,8 +12,14 @@ NS_PER_S = 1_000_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d):([0-5]\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)",
+    re.ASCII,
 )
+
+
+def utc_now() -> datetime:
+    """Return the present, looked up at each call so that tests can freeze it."""
+    return datetime.now(UTC)
 
 
 def datetime_to_ns(value: datetime) -> int:
@@ -25,14 +31,15 @@ def parse_iso_ns(text: str) -> int:
     """Return Unix nanoseconds of `2023-08-02T10:00:00[.1-9 digits](Z|±hh:mm)`; ValueError for anything else."""
     if (match := _ISO.fullmatch(text)) is None:
         raise ValueError(f"not an ISO 8601 instant with an offset: {text!r}")
-    seconds, fraction, offset = match.groups()
-    return _whole_seconds_ns(seconds + offset) + int((fraction or "").ljust(9, "0"))
+    minute, second, fraction, offset = match.groups()
+    whole = _minute_ns(minute, offset) + int(second) * NS_PER_S
+    return whole + int(fraction.ljust(9, "0")) if fraction else whole
 
 
-@lru_cache(maxsize=1024)
-def _whole_seconds_ns(text: str) -> int:
-    """Return Unix nanoseconds of an instant without a fraction; the points of a write share few of them."""
-    return datetime_to_ns(datetime.fromisoformat(text))
+@lru_cache(maxsize=4096)
+def _minute_ns(minute: str, offset: str) -> int:
+    """Return Unix nanoseconds of the start of a minute; the points of a write share few of them."""
+    return datetime_to_ns(datetime.fromisoformat(minute + offset))
 
 
 def format_ns(time_ns: int, style: TimeFormat) -> str | int:

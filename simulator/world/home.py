@@ -6,8 +6,9 @@ from typing import Any
 
 from .metered import MeteredWorld
 from .plant import Calendar, Plant
+from .prices import PLANNING, prices
 from .profile import Household, Patterns
-from .site import Plate, Site, SiteBuilder, kitchen
+from .site import Plate, Site, SiteBuilder, kitchen, ten_minute_sums
 
 _SERIAL = "SGC2211-004187"
 
@@ -43,6 +44,10 @@ class HomeWorld(MeteredWorld):
             "Grid meter",
             self.SITE,
             Plate("Metrova", "EM340", "MV34019287", "1.9"),
+            ten_minutes={
+                "submeteringMetrics": (ten_minute_sums(),),
+                PLANNING: (prices(),),
+            },
         )
         inverter = Plate(
             "Solvento", "HY-10T", "SV10T2208417", "5.02.11", power_w=10_000
@@ -82,7 +87,7 @@ class HomeWorld(MeteredWorld):
             Plate("Metrova", "EM110", "MV11055102", "1.2"),
             flow=kitchen,
         )
-        super().__init__([site], time.time)
+        super().__init__([site], _now_s)
 
     def companies(self) -> Sequence[dict[str, Any]]:
         """Return the installer."""
@@ -93,3 +98,8 @@ class HomeWorld(MeteredWorld):
                 "name": "Zonnedak Installaties",
             }
         ]
+
+
+def _now_s() -> float:
+    """Return the present, looked up at each call so that tests can freeze it."""
+    return time.time()

@@ -105,6 +105,11 @@ def consumption(flows: Flows) -> float:
     return flows.heat + flows.car + flows.kitchen + flows.rest + flows.standby
 
 
+def self_consumption(flows: Flows) -> float:
+    """Production that the grid does not get."""
+    return sun(flows) - flows.exported
+
+
 def nothing(flows: Flows) -> float:
     """No flow at all: the export of a load."""
     del flows

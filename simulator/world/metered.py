@@ -11,6 +11,7 @@ from simulator.model import FieldValue, Row, SeriesKey
 
 from .measurements import Flow, Part
 from .plant import COMMISSIONED
+from .prices import PLANNING, known_until_s
 from .site import STEPS, Site
 
 
@@ -68,6 +69,8 @@ class MeteredWorld(ABC):
         newest: int | None = None,
     ) -> Sequence[Row]:
         """Return the rows in `[start_ms, end_ms)` with one of `fields`; see `World.rows`."""
+        if series.measurement == PLANNING:
+            end_ms = min(end_ms, 1000 * known_until_s(self._clock()))
         metered = self._lookup(series)
         if metered is None:
             return ()

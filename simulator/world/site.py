@@ -1,6 +1,6 @@
 """A site's nodes: metadata in the API's shape, and the series that tell about each."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -19,8 +19,8 @@ from .profile import (
     Household,
 )
 
-SECOND, MINUTE = "rp_one_s", "rp_one_m"
-STEPS = {SECOND: 1, MINUTE: 60}
+SECOND, MINUTE, TEN_MINUTES = "rp_one_s", "rp_one_m", "rp_ten_m"
+STEPS = {SECOND: 1, MINUTE: 60, TEN_MINUTES: 600}
 """Seconds between the rows of a retention policy."""
 
 EDITABILITIES = {
@@ -104,9 +104,17 @@ class Site:
     def instant(self, time_s: int, step_s: int) -> Instant:
         """Return what the meters see from `time_s` on, for a row of `step_s` seconds."""
         minute, second = divmod(time_s - self.first_s, 60)
-        watts, joules = self.plant.watts(minute), self.plant.joules(minute)
+        watts: Sequence[float] = self.plant.watts(minute)
+        joules = self.plant.joules(minute)
         if step_s == 1:
-            watts, joules = within_minute(watts, joules, minute, second)
+            watts, joules = within_minute(
+                self.plant.watts(minute), joules, minute, second
+            )
+        elif step_s > 60:
+            after = self.plant.joules(minute + step_s // 60)
+            watts = [
+                (end - start) / step_s for start, end in zip(joules, after, strict=True)
+            ]
         scale = self.scale
         return Instant(
             time_s,
@@ -169,16 +177,26 @@ class SiteBuilder:
         *,
         series: Mapping[str, Iterable[Part]] | None = None,
         policies: Iterable[str] = (SECOND, MINUTE),
+        ten_minutes: Mapping[str, Iterable[Part]] | None = None,
         tags: Mapping[str, str] | None = None,
         polled: bool = False,
     ) -> str:
-        """Add a node below `parent`, which must be there already; return its id."""
+        """Add a node below `parent`, which must be there already; return its id.
+
+        The measurements of `series` are kept under each of `policies`, those of `ten_minutes` under
+        their own alone.
+        """
         tags = tags or {"nodeId": node_id}
         sorted_tags = tuple(sorted(tags.items()))
         metered = {
             SeriesKey(self._database, policy, measurement, sorted_tags): tuple(parts)
             for measurement, parts in (series or {}).items()
             for policy in policies
+        } | {
+            SeriesKey(self._database, TEN_MINUTES, measurement, sorted_tags): tuple(
+                parts
+            )
+            for measurement, parts in (ten_minutes or {}).items()
         }
         if polled:
             key = SeriesKey(self._database, MINUTE, "getMeasStats", sorted_tags)
@@ -281,7 +299,15 @@ class SiteBuilder:
         metered = sum(flow(flows) for flow in self._other)
         return m.consumption(flows) - flows.car - flows.heat - metered
 
-    def grid_meter(self, node_id: str, name: str, parent: str, plate: Plate) -> str:
+    def grid_meter(
+        self,
+        node_id: str,
+        name: str,
+        parent: str,
+        plate: Plate,
+        *,
+        ten_minutes: Mapping[str, Iterable[Part]] | None = None,
+    ) -> str:
         """Add the meter of the grid connection."""
         return self.add(
             "powerMeter",
@@ -297,6 +323,7 @@ class SiteBuilder:
                     m.energy(imported=_imported, exported=_exported),
                 )
             },
+            ten_minutes=ten_minutes,
         )
 
     def hybrid_inverter(
@@ -506,6 +533,18 @@ def _imported(flows: Flows) -> float:
 
 def _exported(flows: Flows) -> float:
     return flows.exported
+
+
+def ten_minute_sums() -> Part:
+    """Energy of ten minutes at the grid meter, of the house behind it included."""
+    return m.energy(
+        counters=False,
+        sum_imported=_imported,
+        sum_exported=_exported,
+        sum_childrenProduced=m.sun,
+        sum_childrenConsumed=m.consumption,
+        sum_autoconsumed=m.self_consumption,
+    )
 
 
 def _charge(flows: Flows) -> float:

@@ -262,54 +262,6 @@ async def test_creating_a_device_is_refused(client: Client) -> None:
     assert (await client.post("/v1/device?roleId=1", {"properties": {}})).status == 403
 
 
-async def patch(client: Client, operations: Any, **kwargs: Any) -> Answer:
-    """Patch the second device."""
-    return await client.request("PATCH", "/v1/device/2", json=operations, **kwargs)
-
-
-async def test_patch(client: Client) -> None:
-    answer = await patch(
-        client,
-        [
-            {"op": "test", "path": "/lastUpdate", "value": "2026-01-02T00:00:00.000Z"},
-            {"op": "replace", "path": "/properties/name", "value": "A"},
-            {"op": "add", "path": "/properties/info/model", "value": "M"},
-        ],
-    )
-    assert answer.status == 200
-    assert answer.json["device"]["properties"]["info"]["model"] == "M"
-    assert answer.json["device"]["lastUpdate"] == "2026-07-01T12:00:00.000Z"
-
-
-@pytest.mark.parametrize(
-    ("operations", "status"),
-    [
-        ({}, 400),
-        ([{"op": "rename", "path": "/properties/name"}], 400),
-        ([{"op": "test", "path": "/properties/name", "value": "Wrong"}], 422),
-        ([{"op": "replace", "path": "/properties/none", "value": 1}], 422),
-        ([{"op": "replace", "path": "/properties/nodeType", "value": "boiler"}], 403),
-        ([{"op": "remove", "path": "/properties/nodeId"}], 403),
-        ([{"op": "replace", "path": "/id", "value": 3}], 403),
-        ([{"op": "replace", "path": "", "value": 3}], 403),
-    ],
-)
-async def test_patch_refuses(client: Client, operations: Any, status: int) -> None:
-    assert (await patch(client, operations)).status == status
-    assert (await client.get("/v1/device?id=2")).json["device"][0][
-        "lastUpdate"
-    ] == "2026-01-02T00:00:00.000Z"
-
-
-async def test_patch_of_a_device_that_was_changed(client: Client) -> None:
-    operations = [{"op": "replace", "path": "/properties/name", "value": "A"}]
-    headers = {
-        "If-Unmodified-Since": "2026-01-01T00:00:00Z",
-        "Content-Type": "application/json-patch+json",
-    }
-    assert (await patch(client, operations, headers=headers)).status == 412
-
-
 async def test_anything_can_stand_in_for_a_device(
     simulator: Simulator, client: Client
 ) -> None:

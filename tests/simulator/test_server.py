@@ -14,7 +14,8 @@ import pytest
 
 from simulator.accounts import Account, Accounts
 from simulator.request_log import KEPT_BODIES
-from simulator.server import Simulator, utc_now
+from simulator.server import Simulator
+from simulator.timestamps import utc_now
 
 from .conftest import Client
 from .tiny_world import TinyWorld

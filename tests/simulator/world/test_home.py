@@ -462,3 +462,66 @@ def test_metadata_is_consistent(home: HomeWorld) -> None:
     assert nodes[HomeWorld.SITE]["properties"]["nodeParentsIds"] == [
         HomeWorld.CONTROLLER
     ]
+
+
+def planning(home: HomeWorld) -> SeriesKey:
+    (series,) = [key for key in home.series() if key.measurement == "planning"]
+    return series
+
+
+def test_ten_minutes_tell_the_same_energy(home: HomeWorld) -> None:
+    start, span = SUMMER, timedelta(hours=3)
+    series = key(home, HomeWorld.GRID_METER, "rp_ten_m")
+    assert home.interval_ms(series) == 600_000
+    rows = list(home.rows(series, home.fields(series), ms(start), ms(start + span)))
+    assert len(rows) == 18
+    minutes = read(home, HomeWorld.GRID_METER, "rp_one_m", start, span)
+    for name in ("importedEnergyDeltaTot_Wh", "exportedEnergyDeltaTot_Wh"):
+        within = column(minutes, name)
+        for index, told in enumerate(column(rows, f"sum_{name}")):
+            assert told == pytest.approx(sum(within[10 * index : 10 * index + 10]))
+    for row in rows:
+        produced = number(row, "sum_childrenProducedEnergyDeltaTot_Wh")
+        exported = number(row, "sum_exportedEnergyDeltaTot_Wh")
+        kept = number(row, "sum_autoconsumedEnergyDeltaTot_Wh")
+        assert kept == pytest.approx(produced - exported)
+        assert kept >= -1e-9
+
+
+@pytest.mark.parametrize(
+    ("now", "until"),
+    [
+        ("2026-01-15T11:59:59+00:00", "2026-01-15T23:00:00+00:00"),
+        ("2026-01-15T12:00:00+00:00", "2026-01-16T23:00:00+00:00"),
+        ("2026-07-01T10:59:59+00:00", "2026-07-01T22:00:00+00:00"),
+        ("2026-07-01T11:00:00+00:00", "2026-07-02T22:00:00+00:00"),
+        # The days on which the clocks change
+        ("2026-03-28T12:00:00+00:00", "2026-03-29T22:00:00+00:00"),
+        ("2026-10-24T11:00:00+00:00", "2026-10-25T23:00:00+00:00"),
+    ],
+)
+def test_prices_of_tomorrow_come_at_one(
+    now: str, until: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = HomeWorld()
+    moment = datetime.fromisoformat(now)
+    monkeypatch.setattr(home, "_clock", moment.timestamp)
+    series = planning(home)
+    assert dict(series.tags) == {"nodeId": HomeWorld.GRID_METER}
+    assert series.retention_policy == "rp_ten_m"
+    start = moment.replace(minute=0, second=0) - timedelta(hours=5)
+    rows = home.rows(
+        series, home.fields(series), ms(start), ms(start + timedelta(days=9))
+    )
+    assert all(
+        row.fields.keys() == {"buyPrice_perkWh", "sellPrice_perkWh"} for row in rows
+    )
+    assert {after.time_ms - row.time_ms for row, after in pairwise(rows)} == {3_600_000}
+    assert rows[-1].time_ms + 3_600_000 == ms(datetime.fromisoformat(until))
+    for row in rows:
+        assert (
+            -0.1
+            < number(row, "sellPrice_perkWh")
+            < number(row, "buyPrice_perkWh")
+            < 0.5
+        )
