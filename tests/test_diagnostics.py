@@ -1,7 +1,6 @@
 """Diagnostics: what a supporter needs is in them, and nothing secret or personal."""
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 import json
 from pathlib import Path
@@ -23,26 +22,27 @@ from custom_components.eniris.const import (
     DOMAIN,
 )
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.diagnostics import async_get_device_diagnostics
 from custom_components.eniris.exporting.config import Series
 from custom_components.eniris.exporting.exporter import ACTION
+from custom_components.eniris.exporting.fields.suggestions import suggest_field
 from custom_components.eniris.exporting.outbox.batches import FieldKey, Reject, Sample
 from custom_components.eniris.exporting.outbox.live import add_rejects, load_rejects
 from custom_components.eniris.exporting.outbox.rows import Rows
 
 # What Home Assistant adds to the file imports it, which cannot be done while time stands still
 import homeassistant.components.hassio  # noqa: F401
-from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from simulator.accounts import Account
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
 from .export_kit import INGRESS, POWER, START, Home, MeterWorld, home_with_account
+from .security.leaks import found_in
 
-UNSTABLE = props("bytes_sent", "bytes_received", "files", "bytes_in_use")
+UNSTABLE = props("bytes", "size")
 """What depends on the versions of libraries."""
 
 
@@ -111,8 +111,8 @@ class PlantedWorld(MeterWorld):
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> Any:
-    """Return a small world, or the home."""
-    return getattr(request, "param", PlantedWorld)()
+    """Return the small world, or another one."""
+    return getattr(request, "param", MeterWorld)()
 
 
 @pytest.fixture
@@ -127,35 +127,30 @@ async def home(
 
 
 @pytest.fixture
-def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have waits take as long as they do on average."""
-    monkeypatch.setattr("random.uniform", lambda *_: 1.0)
+async def client(home: Home, hass_client: ClientSessionGenerator) -> Any:
+    """Return what downloads."""
+    assert await async_setup_component(home.hass, "diagnostics", {})
+    return await hass_client()
 
 
 async def download(
     client: Any, entry: EnirisConfigEntry, device: dr.DeviceEntry | None = None
 ) -> str:
-    """Return the file that a user downloads, whole."""
+    """Return the name and the content of the file that a user downloads."""
     path = f"/api/diagnostics/config_entry/{entry.entry_id}"
     if device is not None:
         path += f"/device/{device.id}"
     response = await client.get(path)
-    assert response.status == 200, await response.text()
     text: str = await response.text()
-    return text
+    assert response.status == 200, text
+    return f"{response.headers['Content-Disposition']}\n{text}"
 
 
 async def own_data(client: Any, *args: Any) -> dict[str, Any]:
     """Return our part of the file."""
-    data: dict[str, Any] = json.loads(await download(client, *args))["data"]
+    content = (await download(client, *args)).partition("\n")[2]
+    data: dict[str, Any] = json.loads(content)["data"]
     return data
-
-
-@pytest.fixture
-async def client(home: Home, hass_client: ClientSessionGenerator) -> Any:
-    """Return what downloads."""
-    assert await async_setup_component(home.hass, "diagnostics", {})
-    return await hass_client()
 
 
 def devices(home: Home) -> list[dr.DeviceEntry]:
@@ -165,158 +160,140 @@ def devices(home: Home) -> list[dr.DeviceEntry]:
     )
 
 
-async def set_power(home: Home, value: str, **attributes: str) -> None:
-    """Have the exported entity show something."""
-    home.hass.states.async_set(
-        POWER,
-        value,
-        {"unit_of_measurement": "kW", "device_class": "power"} | attributes,
-    )
-    await home.wait(6)
-
-
-async def add_exports(home: Home) -> ConfigSubentry:
-    """Add an export that works, and one whose database is unknown."""
-    home.add_power()
-    export = await home.add_export({POWER: "actualPowerTot_W"})
-    await home.add_export({POWER: "copy_W"}, title="Copy", database="unknown")
-    await set_power(home, "2")
-    return export
-
-
 @pytest.mark.expected_log("cannot be uploaded at present")
-@pytest.mark.parametrize("world", [MeterWorld], indirect=True)
-@pytest.mark.usefixtures("no_chance")
-async def test_account(home: Home, client: Any, snapshot: SnapshotAssertion) -> None:
-    """Everything about a small account."""
-    await add_exports(home)
+async def test_account(
+    home: Home,
+    client: Any,
+    snapshot: SnapshotAssertion,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything about a small account with two exports, one of which is refused."""
+    # Waits take as long as they do on average
+    monkeypatch.setattr("random.uniform", lambda *_: 1.0)
+    home.add_power()
+    await home.add_export({POWER: "actualPowerTot_W"})
+    await home.add_export({POWER: "copy_W"}, title="Copy", database="unknown")
     await home.wait(120, step=10)
     assert await own_data(client, home.entry) == snapshot(exclude=UNSTABLE)
 
 
-@pytest.mark.expected_log("cannot be uploaded at present")
-@pytest.mark.parametrize("world", [MeterWorld], indirect=True)
-@pytest.mark.usefixtures("no_chance")
-async def test_devices(home: Home, client: Any, snapshot: SnapshotAssertion) -> None:
-    """The part of each device: the account, site, meter and exports."""
-    await add_exports(home)
-    await home.wait(120, step=10)
-    parts = [await own_data(client, home.entry, device) for device in devices(home)]
-    for part in parts:
-        part.pop("account")
-        part.pop("calls", None)
-    parts.sort(key=lambda part: str(part["device"]))
-    assert parts == snapshot(exclude=UNSTABLE)
-    assert sorted(part["device"].partition(" ")[0] for part in parts) == [
-        "account",
-        "export",
-        "export",
-        "node",
-        "node",
-    ]
+async def test_devices(home: Home, client: Any) -> None:
+    """A device has its own part of the whole; one that nobody knows any more, the account."""
+    await home.add_export({POWER: "actualPowerTot_W"})
+    await home.wait(60, step=10)
+    dr.async_get(home.hass).async_get_or_create(
+        config_entry_id=home.entry.entry_id, identifiers={(DOMAIN, "gone")}, name="Gone"
+    )
+    whole = await own_data(client, home.entry)
+    parts = {
+        device.name: await own_data(client, home.entry, device)
+        for device in devices(home)
+    }
+    account = whole["account"]
+    assert parts["Eniris account"].keys() == whole.keys()
+    assert parts["House"] == {"account": account, "export": whole["exports"][0]}
+    site, meter = whole["import"]["nodes"]
+    assert parts["Home"] == {"account": account, "node": site, "fields": {}}
+    fields = whole["import"]["fields"]
+    assert parts["Grid"] == {"account": account, "node": meter, "fields": fields}
+    assert parts["Gone"] == {"account": account}
 
 
-@pytest.mark.parametrize("world", [MeterWorld], indirect=True)
-@pytest.mark.parametrize(
-    ("unit", "told"),
-    [
-        ("°C", "°C"),
-        ("%", "%"),
-        ("m³/h", "m³/h"),
-        ("kWh", "kWh"),
-        ("beans", "beans"),
-        ("beans of Anna", "(not a word)"),
-    ],
-)
-async def test_units(home: Home, client: Any, unit: str, told: str) -> None:
-    """A unit that Home Assistant knows is told as it is; any other only if it is a word."""
-    home.hass.states.async_set("sensor.it", "20", {"unit_of_measurement": unit})
-    await home.add_export({"sensor.it": "it"})
-    data = await own_data(client, home.entry)
-    assert [field["unit"] for field in data["exports"][0]["fields"]] == [told]
+async def test_name_of_the_file(home: Home, client: Any) -> None:
+    """Home Assistant names it after the device: not by the e-mail address, unless the user does."""
+    assert home.entry.title == "demo@example.com"
+    for device in devices(home):
+        file = (await download(client, home.entry, device)).partition("\n")[0]
+        assert f"-{device.name}-" in file
+        assert "demo" not in file
+    home.hass.config_entries.async_update_entry(home.entry, title="At the sea")
+    await home.settle()
+    assert "At the sea" in [device.name for device in devices(home)]
 
 
 @pytest.mark.parametrize("world", [HomeWorld], indirect=True)
 async def test_home(home: Home, client: Any) -> None:
     """The home's tree can be followed, and its fields are accounted for."""
     await home.wait(120, step=60)
-    reading = (await own_data(client, home.entry))["reading"]
-    nodes = {node["node"]: node for node in reading["nodes"]}
-    assert len(nodes) == len(home.entry.runtime_data.nodes.data.by_id)
-    firmware = [
-        node.device.info.firmware_version
-        for node in home.entry.runtime_data.nodes.data.by_id.values()
+    data = await own_data(client, home.entry)
+    nodes, fields = data["import"]["nodes"], data["import"]["fields"]
+    known = home.entry.runtime_data.nodes.data.by_id
+    assert [node["node"] for node in nodes] == list(range(1, len(known) + 1))
+    for node, it in zip(nodes, known.values(), strict=True):
+        above = node["parent"] and list(known)[node["parent"] - 1]
+        assert above == it.parent_id
+        assert node["is_site"] == it.is_site
+        assert len(node["series"]) == len(it.device.series)
+    listed = {
+        (it.id, series.measurement, field)
+        for it in known.values()
+        for series in it.device.series
+        for field in series.fields
+    }
+    assert sum(counts["listed"] for counts in fields.values()) == len(listed)
+    assert "actualPowerTot_W, number" in fields
+    # Sums that the service makes of other fields are in no catalogue
+    assert [name for name in fields if "other" in name] == ["other, number"]
+    current = sum(counts["current"] for counts in fields.values())
+    with_value = sum(counts["with_value"] for counts in fields.values())
+    assert 0 < current <= with_value <= len(listed)
+    assert sum(data["entities"].values()) > with_value
+
+
+async def test_field_that_is_called_after_a_person(home: Home, client: Any) -> None:
+    """The name that the form suggests for a person, or an entity, is nobody's business."""
+    entity_id = "person.jan_peeters"
+    home.hass.states.async_set(entity_id, "home", {"friendly_name": "Jan Peeters"})
+    name = suggest_field(home.hass.states.get(entity_id), entity_id, set())
+    assert "Peeters" in name
+    await home.add_export({entity_id: name, POWER: "actualPowerTot_W"})
+    await home.wait(10)
+    data = await own_data(client, home.entry)
+    [export] = data["exports"]
+    assert export["fields"] == [
+        ["other", "text", "a value"],
+        ["actualPowerTot_W", None, "nothing"],
     ]
-    assert any(firmware)
-    assert [node["firmware_version"] for node in nodes.values()] == firmware
-    for node in nodes.values():
-        assert node["parent"] is None or node["parent"] in nodes
-        assert node["parent"] is not None or node["node_type"].endswith("Site")
-    coverage = reading["coverage"]
-    assert coverage["fields"] == sum(len(node["fields"]) for node in nodes.values())
-    assert 0 < coverage["with_value"] <= coverage["fields"]
-    assert not coverage["not_in_catalogue"]
-    fields = [field for node in nodes.values() for field in node["fields"]]
-    assert all(
-        field["entities"] for field in fields if field["value_age_s"] is not None
-    )
-    entities = [entity for field in fields for entity in field["entities"]]
-    registered = er.async_entries_for_config_entry(
-        er.async_get(home.hass), home.entry.entry_id
-    )
-    assert sum(reading["entities"].values()) == len(registered)
-    # The others are of the account and of the metadata
-    measurements = {field["measurement"] for field in fields}
-    assert len(entities) == sum(
-        any(f"_{name}_" in it.unique_id for name in measurements) for it in registered
-    )
+    assert "peeters" not in json.dumps(data).lower()
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 @pytest.mark.parametrize("world", [MeterWorld], indirect=True)
 async def test_outage(home: Home, client: Any) -> None:
-    """Of the last errors there is kind, status and known words; entities say why they show nothing."""
+    """Of the last errors there is kind, status and known words; nothing is current."""
     home.simulator.faults.add(
         "/v1/telemetry/query", "status", status=503, message="Kastanjelaan 12"
     )
     await home.wait(400, step=10)
     data = await own_data(client, home.entry)
     failure = {"kind": "ServerError", "status": 503, "code": None}
-    telemetry = data["reading"]["telemetry"]
+    telemetry = data["import"]["telemetry"]
+    assert telemetry["last_update_success"] is False
     assert telemetry["last_failure"] == failure
-    assert telemetry["reason"] == "the last poll failed"
-    [call] = [
-        call for call in data["calls"] if call["call"] == "POST /v1/telemetry/query"
-    ]
+    call = data["calls"]["POST /v1/telemetry/query"]
     assert call["last_failure"] == failure
-    assert call["statuses"]["503"] + call["statuses"]["200"] == call["count"]
-    assert 0 < call["last_failure_age_s"] < 60
-    reasons = {
-        entity.get("reason")
-        for node in data["reading"]["nodes"]
-        for field in node["fields"]
-        for entity in field["entities"]
-        if entity["disabled_by"] is None
+    assert call["statuses"]["503"] > 1
+    assert data["import"]["fields"]["actualPowerTot_W, number"] == {
+        "listed": 2,
+        "with_value": 2,
+        "current": 0,
     }
-    assert reasons == {"value too old or unusable"}
+    assert data["entities"]["unavailable"] > 1
 
 
-@pytest.mark.parametrize("world", [MeterWorld], indirect=True)
 async def test_account_that_is_not_loaded(home: Home, client: Any) -> None:
     """What can be told without asking anybody is told, of devices too."""
     await home.add_export({POWER: "actualPowerTot_W"})
     await home.hass.config_entries.async_unload(home.entry.entry_id)
     data = await own_data(client, home.entry)
     assert data["account"]["state"] == "not_loaded"
-    assert [export["measurement"] for export in data["exports"]] == ["gridMetrics"]
-    assert data["writing"]["files"]["samples"] > 0
-    assert set(data) == {"account", "exports", "invalid_exports", "writing"}
-    parts = [await own_data(client, home.entry, device) for device in devices(home)]
-    assert {part["device"] for part in parts} == {"account", "export 1", "unknown"}
+    [export] = data["exports"]
+    assert export["series"] == "gridMetrics in rp_one_m, 1 tags"
+    for device in devices(home):
+        assert (await own_data(client, home.entry, device))["account"]
 
 
 @pytest.mark.expected_log("The outbox cannot be opened")
-@pytest.mark.parametrize("world", [MeterWorld], indirect=True)
 async def test_outbox_that_cannot_be_opened(
     home: Home, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,46 +305,22 @@ async def test_outbox_that_cannot_be_opened(
     )
     await home.hass.config_entries.async_setup(home.entry.entry_id)
     assert home.entry.state is ConfigEntryState.LOADED
-    writing = (await own_data(client, home.entry))["writing"]
-    assert writing["can_be_put_on_disk"] is False
-    assert writing["can_be_read"] is False
+    outbox = (await own_data(client, home.entry))["outbox"]
+    assert outbox["can_be_put_on_disk"] is False
+    assert outbox["can_be_read"] is False
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 @pytest.mark.parametrize("world", [MeterWorld], indirect=True)
 async def test_log_in_that_has_ended(home: Home, client: Any) -> None:
     """That a log-in is wanted can be seen."""
-    await end_log_in(home)
+    for path in ("/auth/", "/v1/"):
+        home.simulator.faults.add(path, "status", status=401, message="INVALID")
+    await home.wait(400, step=20)
     data = await own_data(client, home.entry)
     assert data["account"]["is_log_in_wanted"]
-    failed = [call for call in data["calls"] if call["last_failure"]]
-    assert {call["last_failure"]["kind"] for call in failed} >= {"UnauthorizedError"}
-
-
-async def end_log_in(home: Home) -> None:
-    """Have the service accept no token of the account any more."""
-    home.simulator.faults.add("/auth/", "status", status=401, message="INVALID")
-    home.simulator.faults.add("/v1/", "status", status=401, message="INVALID")
-    await home.wait(400, step=20)
-    assert home.log_ins_asked_for() == 1
-
-
-async def test_outbox_that_cannot_be_read(home: Home, client: Any) -> None:
-    """The others are told of all the same."""
-    await home.entry.runtime_data.exporter.outbox.close()
-    data = await own_data(client, home.entry)
-    assert data["writing"]["can_be_read"] is False
-    assert data["reading"]["nodes"]
-
-
-async def test_device_of_nobody(home: Home) -> None:
-    """A device that the account does not know any more tells of the account alone."""
-    device = dr.async_get(home.hass).async_get_or_create(
-        config_entry_id=home.entry.entry_id, identifiers={(DOMAIN, "gone")}
-    )
-    data = await async_get_device_diagnostics(home.hass, home.entry, device)
-    assert set(data) == {"device", "account"}
-    assert data["device"] == "unknown"
+    failures = [call["last_failure"] for call in data["calls"].values()]
+    assert "UnauthorizedError" in {failure["kind"] for failure in failures if failure}
 
 
 # Nothing secret, nothing personal
@@ -377,42 +330,8 @@ PASSWORD = "planted-Passw0rd!"
 USER_ID = 987_654_321
 
 
-def spellings(secret: str) -> Iterator[str]:
-    """Return the forms in which a text could stand somewhere, the parts of a token included."""
-    for part in {secret, *(part for part in secret.split(".") if len(part) > 15)}:
-        yield part
-        for padding in range(3):
-            # Whatever stands before it; the ends depend on their neighbours
-            encoded = base64.b64encode(b"x" * padding + part.encode()).decode()
-            inner = encoded[4:-4]
-            if len(inner) >= 8:
-                yield inner
-                yield inner.replace("+", "-").replace("/", "_")
-
-
-def planted_in(text: str, secrets: Mapping[str, str]) -> list[str]:
-    """Return the names of the secrets that stand in a text in any form."""
-    lower = text.lower()
-    return [
-        name
-        for name, secret in secrets.items()
-        if any(form.lower() in lower for form in spellings(secret))
-    ]
-
-
-def test_what_looks_for_secrets() -> None:
-    """It finds a text as it is, in other letters, in base64 at any place, and a token's parts."""
-    secrets = {"user": USER}
-    assert planted_in(f"hello {USER.upper()}!", secrets)
-    for before in ("", "a", "ab", "abc"):
-        encoded = base64.b64encode(f'{before}"{USER}"}}'.encode()).decode()
-        assert planted_in(encoded, secrets), before
-    token = "aaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbb.cccccccccccccccccccc"
-    assert planted_in("x bbbbbbbbbbbbbbbbbbbb", {"token": token})
-    assert not planted_in("nothing of it", secrets | {"token": token})
-
-
 @pytest.mark.expected_log(".")
+@pytest.mark.parametrize("world", [PlantedWorld], indirect=True)
 async def test_nothing_secret_or_personal(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
@@ -465,6 +384,8 @@ async def test_nothing_secret_or_personal(
         "text state": "anna sleeps",
         "attribute": "anna at work",
         "pushed": "pushed by anna",
+        "field": "moodOfAnna",
+        "measurement": "annaMetrics",
         **{text: text for text in PlantedWorld.TEXTS},
     }
     # Exports of personal entities: one works, two are refused for good, as is a whole target
@@ -477,7 +398,7 @@ async def test_nothing_secret_or_personal(
         "tags": {"serialNr": "anna-tag-4711"},
         "title": "Exports of Anna",
     }
-    await home.add_export({registered: "mood"}, **where)
+    await home.add_export({registered: "moodOfAnna"}, **where)
     await home.add_export(
         {},
         fields=[{"entity": registered, "field": "who", "attribute": "who"}],
@@ -485,12 +406,13 @@ async def test_nothing_secret_or_personal(
         collector="annacollector",
         database="annadatabase",
         retention_policy="rp_of_anna",
+        measurement="annaMetrics",
     )
     await home.wait(6)
     point = {
         "measurement": "gridMetrics",
         "tags": {"serialNr": "anna-tag-4711"},
-        "fields": {"mood": 1.0, "note": "pushed by anna"},
+        "fields": {"moodOfAnna": 1.0, "note": "pushed by anna"},
     }
     await hass.services.async_call(
         DOMAIN,
@@ -550,9 +472,14 @@ async def test_nothing_secret_or_personal(
     secrets |= {f"token {number}": token for number, token in enumerate(tokens)}
 
     texts = [await download(client, home.entry)]
-    [blocked] = json.loads(texts[0])["data"]["writing"]["blocked_fields"]
-    assert (blocked["field"], blocked["type"]) == ("who", "string")
-    texts += [await download(client, home.entry, device) for device in devices(home)]
+    outbox = json.loads(texts[0].partition("\n")[2])["data"]["outbox"]
+    assert outbox["blocked"] == ["other"]
+    assert outbox["rejects"]
+    # Without the name of the file, in which Home Assistant puts that of the device
+    texts += [
+        (await download(client, home.entry, device)).partition("\n")[2]
+        for device in devices(home)
+    ]
     await hass.config_entries.async_unload(home.entry.entry_id)
     # A host that tells whose customer somebody is
     hosts = (CONF_AUTHENTICATION_URL, CONF_API_URL, CONF_INGRESS_URL)
@@ -566,4 +493,4 @@ async def test_nothing_secret_or_personal(
     texts.append(await download(client, home.entry))
     assert len(texts) == 7
     for text in texts:
-        assert not planted_in(text, secrets)
+        assert not found_in(text, secrets)

@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from simulator.server import CONTROL_PREFIX, Simulator
+from simulator.control import CONTROL_PREFIX
+from simulator.server import Simulator
 from simulator.tokens import TokenKind
 from simulator.totp import totp
 from simulator.world import HomeWorld
@@ -46,12 +47,11 @@ CALLS = {
     "GET /v1/device",
     "GET /v1/company",
     "PUT /v1/device/{id}",
-    "PATCH /v1/device/{id}",
     "POST /v1/device/{id}",
     "POST /v1/telemetry/query",
     "POST /v1/telemetry",
 }
-"""What the service can be asked, creating a device excepted."""
+"""What the collection asks: all there is, except to create a device or to edit one with PATCH."""
 
 CREATES_A_DEVICE = "POST /v1/device"
 SECOND_FACTOR = {call for call in CALLS if " /user/2fa/" in call}

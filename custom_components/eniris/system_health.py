@@ -8,11 +8,11 @@ from homeassistant.components import system_health
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 
-from .account import account_hosts
 from .const import DOMAIN
 from .data import EnirisConfigEntry
 from .exporting.outbox.outbox import Outbox
 from .exporting.outbox.store import OutboxError
+from .http import account_hosts
 
 
 @callback

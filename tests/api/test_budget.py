@@ -3,12 +3,12 @@
 from freezegun.api import FrozenDateTimeFactory
 
 from custom_components.eniris.api import (
-    Budget,
     DatabaseNamespace,
     QueryCost,
     Session,
     TelemetryQuery,
 )
+from custom_components.eniris.api.budget import Budget
 from simulator.server import Simulator
 
 

@@ -32,7 +32,6 @@ from custom_components.eniris.api import (
     EnirisError,
     EnirisResponseError,
     EnirisStatusError,
-    EnirisTimeoutError,
     ForbiddenError,
     Hosts,
     MethodNotAllowedError,
@@ -48,8 +47,10 @@ from custom_components.eniris.api import (
     TelemetryQuery,
     UnprocessableError,
     WriteTarget,
+    encode_points,
     session as session_module,
 )
+from custom_components.eniris.api.errors import EnirisTimeoutError
 from custom_components.eniris.api.transport import (
     DEFAULT_TIMEOUT,
     Answer,
@@ -79,14 +80,12 @@ READING: dict[str, tuple[str, Call]] = {
     "devices": ("/v1/device/query", lambda session: session.query_devices()),
     "companies": ("/v1/company", lambda session: session.companies()),
     "update": ("/v1/device/2", lambda session: session.update_device(2, {"name": "x"})),
-    "patch": ("/v1/device/2", lambda session: session.patch_device(2, [])),
     "query": ("/v1/telemetry/query", lambda session: session.query_telemetry([QUERY])),
-    "validate": ("/auth/refreshtoken/validate", lambda session: session.validate()),
 }
 WRITING: dict[str, tuple[str, Call]] = {
     "write": (
         "/v1/telemetry",
-        lambda session: session.write_telemetry(TARGET, [POINT]),
+        lambda session: session.write_body(TARGET, encode_points([POINT])),
     ),
 }
 ALL = READING | WRITING
@@ -249,6 +248,25 @@ async def test_retry_after(
     assert caught.value.retry_after == seconds
 
 
+@pytest.mark.parametrize("ours", ["2026-07-01T11:00:00Z", "2026-07-03T12:00:00Z"])
+async def test_retry_after_by_the_clock_of_the_answer(
+    authenticated: Session, stub: StubServer, freezer: FrozenDateTimeFactory, ours: str
+) -> None:
+    """A date is one of the clock of who says it, however wrong ours is."""
+    freezer.move_to(ours)
+    stub.respond = answering(
+        web.Response,
+        status=429,
+        headers={
+            "Date": "Wed, 01 Jul 2026 12:00:00 GMT",
+            "Retry-After": "Wed, 01 Jul 2026 12:00:42 GMT",
+        },
+    )
+    with pytest.raises(RateLimitedError) as caught:
+        await authenticated.companies()
+    assert caught.value.retry_after == 42
+
+
 @pytest.mark.parametrize(
     ("header", "body", "seconds"),
     [("5", 300, 300), ("300", 5, 300), ("nan", 5, 5), ("5", None, 5), ("5", -7, 5)],
@@ -342,7 +360,7 @@ async def test_answers_that_are_none(
         ("companies", {"company": {}}),
         ("companies", {"device": []}),
         ("update", {"devices": []}),
-        ("patch", {"properties": {}}),
+        ("update", {"properties": {}}),
         ("query", [{}, {}]),
         ("query", [[]] * 2),
     ],
@@ -375,7 +393,7 @@ async def test_write_is_stored_only_with_204(
     """Points are only gone from here once the service has said the one word for it."""
     simulator.faults.add("/v1/telemetry", fault, status=status)
     with pytest.raises(EnirisStatusError) as caught:
-        await session.write_telemetry(TARGET, [POINT])
+        await session.write_body(TARGET, encode_points([POINT]))
     assert caught.value.status == status
 
 
@@ -397,7 +415,7 @@ async def test_nobody_listens(session: Session, simulator: Simulator) -> None:
     """A refused connection says so, without an address."""
     await simulator.stop()
     with pytest.raises(EnirisConnectionError) as caught:
-        await session.validate()
+        await session.companies()
     assert str(caught.value) == "the connection was refused or failed"
 
 

@@ -15,7 +15,6 @@ from custom_components.eniris.api import (
     EnirisConnectionError,
     ForbiddenError,
     Hosts,
-    NoAccessTokenError,
     Point,
     ReauthenticationRequiredError,
     RefreshToken,
@@ -23,9 +22,12 @@ from custom_components.eniris.api import (
     Session,
     UnauthorizedError,
     WriteTarget,
+    encode_points,
 )
+from custom_components.eniris.api.errors import NoAccessTokenError
 from simulator.faults import FaultKind
-from simulator.server import Simulator, utc_now
+from simulator.server import Simulator
+from simulator.timestamps import utc_now
 
 from .conftest import USERNAME, Received, StubServer, everything_about, log_in
 
@@ -38,7 +40,9 @@ DAY = 24 * 3600.0
 async def write_one(session: Session) -> None:
     """Write a point to a namespace that the simulator has."""
     point = Point("exampleMetrics", {"nodeId": "n"}, utc_now(), {"value": 1.0})
-    await session.write_telemetry(WriteTarget("u", "demo", "rp_one_m"), [point])
+    await session.write_body(
+        WriteTarget("u", "demo", "rp_one_m"), encode_points([point])
+    )
 
 
 type Call = Callable[[Session], Awaitable[object]]
@@ -272,7 +276,6 @@ async def test_refresh_token_is_renewed_after_a_day(
     assert persisted[0].value != first.value
     assert persisted[0].issued_at == time.time()
     simulator.mint.deny(simulator.mint.read(first.value))
-    assert await session.validate() == 1001
     freezer.tick(600)
     await session.access_token()
     assert len(persisted) == 1
@@ -402,12 +405,6 @@ async def test_log_out(session: Session, simulator: Simulator) -> None:
         await session.companies()
     await session.logout()
     assert simulator.log.count(COMPANY) == 1
-
-
-async def test_validate(session: Session, simulator: Simulator) -> None:
-    """The user id comes with the refresh token, without an access token."""
-    assert await session.validate() == 1001
-    assert simulator.log.count(ACCESS) == 0
 
 
 async def test_addresses_may_end_with_a_slash(

@@ -1,10 +1,10 @@
 """Writes: what the service stores of a point, and what it never gets to see."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 import gzip
 import math
-import threading
 from typing import Any
 import zlib
 
@@ -16,7 +16,6 @@ import pytest
 from custom_components.eniris.api import (
     Authentication,
     BadRequestError,
-    Body,
     ConflictError,
     EnirisConnectionError,
     EnirisQueryError,
@@ -32,7 +31,6 @@ from custom_components.eniris.api import (
     Session,
     UnprocessableError,
     WriteTarget,
-    session as session_module,
 )
 from custom_components.eniris.api.write import (
     GZIP_FROM,
@@ -41,9 +39,10 @@ from custom_components.eniris.api.write import (
     name_problem,
 )
 from simulator.points import parse_points
-from simulator.server import Simulator, utc_now
+from simulator.server import Simulator
 from simulator.shapes import parse_json
 from simulator.store import StoredPoint
+from simulator.timestamps import utc_now
 
 from .conftest import log_in
 
@@ -86,6 +85,13 @@ def point(**changes: Any) -> Point:
     return Point(**(arguments | changes))
 
 
+async def write(
+    session: Session, points: Iterable[Point], target: WriteTarget = TARGET
+) -> None:
+    """Have the service store points."""
+    await session.write_body(target, encode_points(points))
+
+
 def stored(simulator: Simulator, target: WriteTarget = TARGET) -> list[StoredPoint]:
     """Return what the service has stored under a target."""
     return simulator.store.points(
@@ -111,7 +117,7 @@ async def test_one_point(session: Session, simulator: Simulator) -> None:
         "lines": "one\ntwo\r\n",
     }
     now = utc_now().replace(microsecond=123_456)
-    await session.write_telemetry(TARGET, [point(time=now, fields=fields)])
+    await write(session, [point(time=now, fields=fields)])
     (found,) = stored(simulator)
     assert found.measurement == "exampleMetrics"
     assert found.tags == {"serialNr": "aaaabbbbccccdddd"}
@@ -129,7 +135,7 @@ async def test_one_point(session: Session, simulator: Simulator) -> None:
 async def test_json_form(session: Session, simulator: Simulator) -> None:
     """JSON is what the API's own example shows."""
     asked = point(time=utc_now().replace(microsecond=0))
-    await session.write_telemetry(TARGET, [asked])
+    await write(session, [asked])
     (request,) = simulator.log.find(WRITE)
     assert sorted(request.query) == [
         ("db", "demo"),
@@ -155,8 +161,8 @@ async def test_odd_texts(session: Session, simulator: Simulator, text: str) -> N
     """Whatever stands in a name, a tag or a value is stored as it is."""
     tags = {"nodeId": "n", f"t{text}": text, "x": f"{text}x"}
     fields: dict[str, FieldValue] = {text: 1.5, f"{text}s": text, "n": 1}
-    await session.write_telemetry(
-        TARGET,
+    await write(
+        session,
         [point(measurement=f"m {text}", tags=tags, fields=fields), point(tags={})],
     )
     first, _ = stored(simulator)
@@ -212,7 +218,7 @@ async def test_a_thousand_points(session: Session, simulator: Simulator) -> None
         point(time=now - timedelta(seconds=index), fields={"value": float(index)})
         for index in range(1000)
     ]
-    await session.write_telemetry(TARGET, points)
+    await write(session, points)
     found = stored(simulator)
     assert [item.fields["value"] for item in found] == [
         float(index) for index in reversed(range(1000))
@@ -239,23 +245,6 @@ def test_what_does_not_compress(monkeypatch: pytest.MonkeyPatch) -> None:
     body = encode_points([point()] * 50)
     assert "Content-Encoding" not in body.headers
     assert len(orjson.loads(body.data)) == 50
-
-
-async def test_large_batches_leave_the_event_loop_free(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Encoding a hundred points or more is another thread's work."""
-    encoded_in: list[bool] = []
-
-    def noted(points: list[Point]) -> Body:
-        encoded_in.append(threading.current_thread() is threading.main_thread())
-        return encode_points(points)
-
-    monkeypatch.setattr(session_module, "encode_points", noted)
-    for number in (1, 99, 100, 1000):
-        await session.write_telemetry(TARGET, [point()] * number)
-    assert encoded_in == [True, True, False, False]
-    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 def test_limit_of_compression() -> None:
@@ -365,21 +354,6 @@ def test_point_that_cannot_be_written(changes: dict[str, Any]) -> None:
         encode_points([point(), point(**changes)])
 
 
-async def test_no_points(session: Session, simulator: Simulator) -> None:
-    """Whether an empty list is a valid write nobody knows, so none is sent."""
-    await session.write_telemetry(TARGET, [])
-    assert not simulator.log.requests
-
-
-async def test_invalid_point_never_leaves(
-    session: Session, simulator: Simulator
-) -> None:
-    """Nothing of a batch with an invalid point is sent."""
-    with pytest.raises(EnirisQueryError):
-        await session.write_telemetry(TARGET, [point(), point(fields={})])
-    assert not simulator.log.requests
-
-
 async def test_refusals(session: Session, simulator: Simulator) -> None:
     """Each refusal of the write table, as the service itself gives it; nothing is stored."""
 
@@ -391,7 +365,7 @@ async def test_refusals(session: Session, simulator: Simulator) -> None:
     ) -> None:
         before = len(simulator.store)
         with pytest.raises(EnirisStatusError) as caught:
-            await session.write_telemetry(target, points)
+            await write(session, points, target)
         assert type(caught.value) is exception
         assert caught.value.says(says)
         assert len(simulator.store) == before
@@ -405,7 +379,7 @@ async def test_refusals(session: Session, simulator: Simulator) -> None:
     await refused(
         UnprocessableError, "type", point(fields={"f": 1.0}), point(fields={"f": 1})
     )
-    await session.write_telemetry(TARGET, [point(fields={"g": 1.0})])
+    await write(session, [point(fields={"g": 1.0})])
     await refused(ConflictError, "float", good, point(fields={"g": "text"}))
     simulator.switches.max_body = 100
     await refused(PayloadTooLargeError, "100", good, good)
@@ -420,7 +394,7 @@ async def test_account_that_may_not_write(
     """An account without the role is told so; it is no reason to log in again."""
     token = await log_in(authentication, "norole@example.com")
     with pytest.raises(ForbiddenError):
-        await Session(http, token, hosts).write_telemetry(TARGET, [point()])
+        await write(Session(http, token, hosts), [point()])
 
 
 @pytest.mark.parametrize(
@@ -444,7 +418,7 @@ async def test_later(
         "/v1/telemetry", "status", status=status, retry_after=retry_after
     )
     with pytest.raises(exception) as caught:
-        await session.write_telemetry(TARGET, [point()])
+        await write(session, [point()])
     assert caught.value.retry_after == retry_after
     assert simulator.log.count(WRITE) == 1
 
@@ -454,8 +428,8 @@ async def test_answer_that_was_lost(session: Session, simulator: Simulator) -> N
     asked = [point(), point(fields={"other": 1.0})]
     simulator.faults.add("/v1/telemetry", "drop_after", times=1)
     with pytest.raises(EnirisConnectionError):
-        await session.write_telemetry(TARGET, asked)
-    await session.write_telemetry(TARGET, asked)
+        await write(session, asked)
+    await write(session, asked)
     (found,) = stored(simulator)
     assert found.fields == {"maximumProductionPower_W": 2000.0, "other": 1.0}
     assert simulator.log.count(WRITE) == 2

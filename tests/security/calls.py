@@ -52,14 +52,11 @@ CALLS: Final[Mapping[str, Call]] = {
     "validate": lambda auth, _: auth.validate(_token()),
     "logout": lambda auth, _: auth.logout(_token()),
     "session.access_token": lambda _, session: session.access_token(),
-    "session.validate": lambda _, session: session.validate(),
     "session.logout": lambda _, session: session.logout(),
     "query_devices": lambda _, session: session.query_devices(),
     "companies": lambda _, session: session.companies(),
     "update_device": lambda _, session: session.update_device(1, {"name": "x"}),
-    "patch_device": lambda _, session: session.patch_device(1, [{"op": "test"}]),
     "query_telemetry": lambda _, session: session.query_telemetry([_QUERY]),
-    "write_telemetry": lambda _, session: session.write_telemetry(_TARGET, [_POINT]),
     "write_body": lambda _, session: session.write_body(
         _TARGET, encode_points([_POINT])
     ),

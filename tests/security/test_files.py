@@ -14,8 +14,8 @@ import pytest
 
 from custom_components.eniris.exporting.outbox.figures import Figures, save_figures
 from custom_components.eniris.exporting.outbox.store import outbox_path
-from custom_components.eniris.importing.coordinator import totals_store
 from custom_components.eniris.importing.history import history_store
+from custom_components.eniris.importing.totals import totals_store
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
 from tests.export_kit import POWER, home_with_account

@@ -138,9 +138,12 @@ def files_of(home: Home) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 @pytest.mark.usefixtures("real_storage")
-@pytest.mark.parametrize("world", TEXTS, indirect=True)
+# Half an emoji is no JSON, and the answer none
+@pytest.mark.parametrize(
+    "world", sorted(TEXTS.keys() - {"half an emoji"}), indirect=True
+)
 async def test_in_metadata(
     home: Home,
     world: HostileWorld,

@@ -4,16 +4,11 @@ from itertools import product
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.eniris.account import address_problem, async_http_session
-from custom_components.eniris.api import (
-    EnirisAddressError,
-    EnirisConnectionError,
-    Hosts,
-)
+from custom_components.eniris.api import EnirisConnectionError, Hosts
+from custom_components.eniris.api.errors import EnirisAddressError
 from custom_components.eniris.const import (
     CONF_ADVANCED,
     CONF_API_URL,
@@ -22,15 +17,15 @@ from custom_components.eniris.const import (
     DOMAIN,
 )
 from custom_components.eniris.data import EnirisConfigEntry
+from custom_components.eniris.http import address_problem, async_http_session
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState
 from homeassistant.const import CONF_PASSWORD
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from simulator.server import Simulator
-from tests.api.conftest import StubServer
-from tests.common import start_flow, submit
+from tests.common import settle, start_flow, submit
 
-from .calls import CALLS, client, refusal, watch
+from .calls import CALLS, refusal, watch
 
 ELSEWHERE = (
     "http://eniris.example",
@@ -123,21 +118,6 @@ def test_the_form_takes_this_machine_and_https(address: str) -> None:
     assert address_problem(address) is None
 
 
-async def test_localhost_is_this_machine_whatever_a_resolver_says(
-    http: aiohttp.ClientSession, stub: StubServer
-) -> None:
-    """The name is not resolved: the request goes to the loopback address, under its name."""
-    begun = watch(http)
-    stub.respond = lambda _: web.Response(text='{"userId": 7}')
-    port = stub.url.rpartition(":")[2]
-    _authentication, session = client(http, Hosts(f"http://LocalHost:{port}/base"))
-    assert await session.validate() == 7
-    [request] = stub.requests
-    assert request.path == "/base/auth/refreshtoken/validate"
-    assert request.headers["Host"] == f"localhost:{port}"
-    assert begun == ["request", "connection"]
-
-
 @pytest.mark.parametrize("key", ADDRESSES)
 async def test_adding_an_account(
     hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any], key: str
@@ -188,7 +168,7 @@ async def test_an_entry_that_was_edited_by_hand(
     )
     begun = watch(async_http_session(hass))
     await hass.config_entries.async_setup(entry.entry_id)
-    await hass.async_block_till_done()
+    await settle(hass)
     assert entry.state is ConfigEntryState.LOADED
     assert "plain http" in str(entry.runtime_data.nodes.last_exception)
     assert await hass.config_entries.async_remove(entry.entry_id)

@@ -407,7 +407,7 @@ async def test_a_whole_life(
 
     # All of it was logged, as loudly as can be
     loggers = {record.name for record in caplog.records if record.levelno == 10}
-    assert {"homeassistant.core", "custom_components.eniris.poll", "asyncio"} <= loggers
+    assert {"homeassistant.core", "custom_components.eniris", "asyncio"} <= loggers
     log = "\n".join(
         f"{record.getMessage()} {record.args!r} {record.exc_text}"
         for record in caplog.records

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 import pytest
 
-from custom_components.eniris.account import async_http_session
 from custom_components.eniris.api import EnirisCertificateError, Hosts
 from custom_components.eniris.const import (
     CONF_ADVANCED,
@@ -26,6 +25,7 @@ from custom_components.eniris.const import (
     CONF_AUTHENTICATION_URL,
     CONF_INGRESS_URL,
 )
+from custom_components.eniris.http import async_http_session
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from simulator.server import Simulator
@@ -274,7 +274,7 @@ async def test_with_a_certificate_that_is_trusted_it_works(
     assert result["result"].runtime_data.telemetry.last_update_success
 
 
-@pytest.mark.expected_log("cannot be read at present: .*certificate")
+@pytest.mark.expected_log("fetching Eniris .*certificate")
 async def test_a_certificate_that_is_trusted_no_more(
     hass: HomeAssistant,
     serve: Serve,

@@ -5,23 +5,19 @@ Knows nothing of Home Assistant. `Authentication` turns credentials into a refre
 """
 
 from .auth import CREDENTIAL_LIMIT, Authentication, PartialToken, RefreshToken
-from .budget import Budget
-from .calls import CallFigures, Calls, Failure
-from .devices import Company, Device, DeviceInfo, DeviceList, SeriesInfo, skip_hash
+from .calls import Failure
+from .devices import Device, SeriesInfo
 from .errors import (
     BadRequestError,
     ConflictError,
-    EnirisAddressError,
     EnirisCertificateError,
     EnirisConnectionError,
     EnirisError,
     EnirisQueryError,
     EnirisResponseError,
     EnirisStatusError,
-    EnirisTimeoutError,
     ForbiddenError,
     MethodNotAllowedError,
-    NoAccessTokenError,
     NoPasswordError,
     NotFoundError,
     PayloadTooLargeError,
@@ -37,17 +33,12 @@ from .session import Session
 from .telemetry import (
     Aggregate,
     AggregateFunction,
-    BucketNamespace,
     DatabaseNamespace,
     FieldValue,
-    IoxNamespace,
     QueryCost,
-    ResultSeries,
-    Row,
     StatementResult,
     TelemetryAnswer,
     TelemetryQuery,
-    is_queryable_field,
 )
 from .transport import Hosts
 from .write import Body, Point, WriteTarget, encode_points
@@ -59,31 +50,20 @@ __all__ = [
     "Authentication",
     "BadRequestError",
     "Body",
-    "BucketNamespace",
-    "Budget",
-    "CallFigures",
-    "Calls",
-    "Company",
     "ConflictError",
     "DatabaseNamespace",
     "Device",
-    "DeviceInfo",
-    "DeviceList",
-    "EnirisAddressError",
     "EnirisCertificateError",
     "EnirisConnectionError",
     "EnirisError",
     "EnirisQueryError",
     "EnirisResponseError",
     "EnirisStatusError",
-    "EnirisTimeoutError",
     "Failure",
     "FieldValue",
     "ForbiddenError",
     "Hosts",
-    "IoxNamespace",
     "MethodNotAllowedError",
-    "NoAccessTokenError",
     "NoPasswordError",
     "NotFoundError",
     "PartialToken",
@@ -94,8 +74,6 @@ __all__ = [
     "RateLimitedError",
     "ReauthenticationRequiredError",
     "RefreshToken",
-    "ResultSeries",
-    "Row",
     "SeriesInfo",
     "ServerError",
     "Session",
@@ -106,7 +84,5 @@ __all__ = [
     "UnprocessableError",
     "WriteTarget",
     "encode_points",
-    "is_queryable_field",
-    "skip_hash",
     "without_frames",
 ]

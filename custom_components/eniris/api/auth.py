@@ -73,11 +73,8 @@ class Authentication:
         Which kind it is shows only when it is used, so this spends one access token on it.
         Raises `UnauthorizedError` (wrong password), `RateLimitedError`, `NoPasswordError`, ….
         """
-        answer = await send(
-            self._http,
-            "POST",
-            f"{self._base}/auth/login",
-            json={"username": username, "password": password},
+        answer = await self._send(
+            "POST", "/auth/login", json={"username": username, "password": password}
         )
         token = RefreshToken(_token(answer), time.time())
         try:
@@ -101,10 +98,9 @@ class Authentication:
 
         Raises `ConflictError` (no e-mail factor set up), `RateLimitedError` (too many e-mails).
         """
-        await send(
-            self._http,
+        await self._send(
             "POST",
-            f"{self._base}/user/2fa/email-otp/challenge",
+            "/user/2fa/email-otp/challenge",
             bearer=partial.value,
             params={"language": language},
             json={},
@@ -122,10 +118,9 @@ class Authentication:
     async def _second_factor(
         self, factor: str, body: dict[str, str], partial: PartialToken
     ) -> RefreshToken:
-        answer = await send(
-            self._http,
+        answer = await self._send(
             "POST",
-            f"{self._base}/user/2fa/{factor}/authenticate",
+            f"/user/2fa/{factor}/authenticate",
             bearer=partial.value,
             json=body,
         )
@@ -167,18 +162,14 @@ class Authentication:
         self, method: str, path: str, refresh: RefreshToken, **kwargs: Any
     ) -> Answer:
         try:
-            return await send(
-                self._http,
-                method,
-                f"{self._base}{path}",
-                bearer=refresh.value,
-                calls=self._calls,
-                **kwargs,
-            )
+            return await self._send(method, path, bearer=refresh.value, **kwargs)
         except UnauthorizedError as err:
-            raise ReauthenticationRequiredError(
-                err.status, err.message, error=err.error, retry_after=err.retry_after
-            ) from err
+            raise ReauthenticationRequiredError.of(err) from err
+
+    async def _send(self, method: str, path: str, **kwargs: Any) -> Answer:
+        return await send(
+            self._http, method, f"{self._base}{path}", calls=self._calls, **kwargs
+        )
 
 
 def wants_second_factor(err: UnauthorizedError) -> bool:
@@ -191,11 +182,10 @@ def _token(answer: Answer) -> str:
 
     Any other JSON, `null` or an object, is not taken for a bare token.
     """
-    text = answer.text().strip()
     try:
-        token = orjson.loads(text)
+        token = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        token = text
+        token = answer.body.decode(errors="replace").strip()
     if not isinstance(token, str) or not is_token(token):
         raise EnirisResponseError("the answer is not a token")
     return token

@@ -1,6 +1,5 @@
 """What became of an account's calls: numbers, times and errors, and nothing of what was said."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 import re
 import time
@@ -51,19 +50,15 @@ class Failure:
 
 @dataclass(slots=True)
 class CallFigures:
-    """The calls of one method and path since the start. Times are Unix seconds."""
+    """The calls of one method and path since the start."""
 
-    count: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    """How often each status came, or the name of the error where none did."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    """How often each status came, or the name of the error if none did."""
     seconds: float = 0.0
     """How long the answers took, all together."""
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    """Of the answers that were as hoped for."""
-    last: float = 0.0
     last_failure: Failure | None = None
     last_failure_at: float | None = None
+    """Unix seconds."""
 
 
 @dataclass(slots=True)
@@ -72,28 +67,16 @@ class Calls:
 
     figures: dict[str, CallFigures] = field(default_factory=dict)
 
-    def note(
-        self,
-        call: str,
-        started: float,
-        *,
-        sent: int,
-        received: int = 0,
-        status: int | None = None,
-        error: EnirisError | None = None,
-    ) -> None:
-        """Note a call like "GET /v1/company" that `started` at a monotonic time and has ended."""
+    def note(self, call: str, started: float, outcome: int | EnirisError) -> None:
+        """Note with which status or error a call like "GET /v1/company" has ended.
+
+        It `started` at a monotonic time.
+        """
         figures = self.figures.setdefault(_NUMBER.sub("{id}", call), CallFigures())
-        failure = None if error is None else Failure.of(error)
-        if failure is not None:
-            status = failure.status
-        figures.count += 1
-        kind = "" if failure is None else failure.kind
-        figures.statuses[kind if status is None else str(status)] += 1
         figures.seconds += time.monotonic() - started
-        figures.bytes_sent += sent
-        figures.bytes_received += received
-        figures.last = time.time()
-        if failure is not None:
-            figures.last_failure = failure
-            figures.last_failure_at = figures.last
+        status = str(outcome)
+        if isinstance(outcome, EnirisError):
+            failure = Failure.of(outcome)
+            status = str(failure.status or failure.kind)
+            figures.last_failure, figures.last_failure_at = failure, time.time()
+        figures.statuses[status] = figures.statuses.get(status, 0) + 1

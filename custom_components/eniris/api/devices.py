@@ -6,7 +6,7 @@ called is shown, logged and made ids of, so it is cleaned; what it is found by i
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import hashlib
 import math
@@ -17,6 +17,7 @@ from .telemetry import is_name, is_queryable_field, is_tag_value
 from .transport import LONGEST_NAME, is_plain, label
 
 _LONGEST_LABEL: Final = 100
+_SERIES_NAMES: Final = ("database", "retentionPolicy", "measurement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +77,11 @@ class DeviceList:
     """To be sent with the next query; None where it cannot be computed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Company:
-    """A company that the account works for."""
-
-    id: int
-    name: str | None = None
-    uuid: str | None = None
-
-
 def parse_devices(body: Any) -> DeviceList:
     """Parse `{"device": […]}`; raises `EnirisResponseError` where that frame is missing."""
-    entries = _list_in(body, "device")
-    devices: list[Device] = []
-    for entry in entries:
-        device = _parse_device(entry)
-        if device is not None:
-            devices.append(device)
+    entries = list_in(body, "device")
+    parsed = map(_parse_device, entries)
+    devices = [device for device in parsed if device is not None]
     return DeviceList(devices, len(entries) - len(devices), skip_hash(entries))
 
 
@@ -102,46 +91,31 @@ def skip_hash(devices: Sequence[Any]) -> str | None:
     None where a device lacks one of the two, so that the next query asks for everything.
     """
     stamps: list[tuple[int, str]] = []
-    for device in devices:
-        if not isinstance(device, dict):
-            return None
-        number, stamp = device.get("id"), device.get("lastUpdate")
-        if (
-            not isinstance(number, int)
-            or isinstance(number, bool)
-            or not isinstance(stamp, str)
-        ):
+    for device in map(_object, devices):
+        number, stamp = _integer(device.get("id")), device.get("lastUpdate")
+        if number is None or not isinstance(stamp, str):
             return None
         stamps.append((number, stamp))
     digest = hashlib.sha256("".join(stamp for _, stamp in sorted(stamps)).encode())
     return base64.b64encode(digest.digest()).decode()
 
 
-def parse_companies(body: Any) -> list[Company]:
-    """Parse `{"company": […]}`, leaving out what has no id."""
-    return [
-        Company(number, _label(entry.get("name")), _text(entry.get("uuid")))
-        for entry in _list_in(body, "company")
-        if isinstance(entry, dict) and (number := _integer(entry.get("id"))) is not None
-    ]
-
-
-def _list_in(body: Any, key: str) -> list[Any]:
-    entries = body.get(key) if isinstance(body, dict) else None
+def list_in(body: Any, key: str) -> list[Any]:
+    """Return the list that an answer holds as `key`; raise `EnirisResponseError` if it does not."""
+    entries = _object(body).get(key)
     if not isinstance(entries, list):
         raise EnirisResponseError(f"the answer holds no list named {key!r}")
     return entries
 
 
 def _parse_device(entry: Any) -> Device | None:
-    if not isinstance(entry, dict):
-        return None
-    properties = entry.get("properties")
-    if not isinstance(properties, dict):
-        return None
+    properties = _object(_object(entry).get("properties"))
     node_id = _text(properties.get("nodeId"))
     if node_id is None or not is_plain(node_id):
         return None
+    children = properties.get("nodeChildrenIds")
+    rights = _object(entry.get("userRights"))
+    is_manager = rights.get("monitorManagement")
     return Device(
         node_id=node_id,
         id=_integer(entry.get("id")),
@@ -149,64 +123,40 @@ def _parse_device(entry: Any) -> Device | None:
         name=_label(properties.get("name")),
         last_update=_text(entry.get("lastUpdate")),
         parents=_texts(properties.get("nodeParentsIds")),
-        children=(
-            _texts(children)
-            if isinstance(children := properties.get("nodeChildrenIds"), list)
-            else None
-        ),
+        children=_texts(children) if isinstance(children, list) else None,
         series=_parse_all_series(properties.get("nodeInfluxSeries")),
-        info=_parse_info(properties.get("info")),
+        info=_parse_info(_object(properties.get("info"))),
         properties=properties,
-        editable=_parse_editable(rights := entry.get("userRights")),
-        monitor_management=_parse_monitor_management(rights),
+        editable=frozenset(
+            name
+            for name, value in _object(rights.get("propertyEditabilities")).items()
+            if value is True
+        ),
+        monitor_management=is_manager if isinstance(is_manager, bool) else None,
     )
 
 
 def _parse_all_series(value: Any) -> tuple[SeriesInfo, ...]:
     """Return the series that can be asked for; one that is listed twice has both lists' fields."""
     merged: dict[SeriesInfo, dict[str, None]] = {}
-    for entry in value if isinstance(value, list) else ():
-        if not isinstance(entry, dict):
-            continue
-        database = _name(entry.get("database"))
-        retention_policy = _name(entry.get("retentionPolicy"))
-        measurement = _name(entry.get("measurement"))
-        tags = entry.get("tags")
-        fields = entry.get("fields")
+    for entry in map(_object, value if isinstance(value, list) else ()):
+        names: list[Any] = [entry.get(key) for key in _SERIES_NAMES]
+        database, policy, measurement = names
+        tags, fields = _object(entry.get("tags")), entry.get("fields")
+        texts = [text for tag in tags.items() for text in tag]
         if (
-            database is None
-            or retention_policy is None
-            or measurement is None
-            or not isinstance(tags, dict)
-            or not isinstance(fields, list)
+            not isinstance(fields, list)
+            or not tags
+            or not all(_fits(name, is_name) for name in names)
+            # A tag left out would select the series of other nodes too
+            or not all(_fits(text, is_tag_value) for text in texts)
         ):
             continue
-        usable_tags = {
-            key: value
-            for key, value in tags.items()
-            if isinstance(value, str)
-            and is_tag_value(key)
-            and is_tag_value(value)
-            and max(len(key), len(value)) <= LONGEST_NAME
-        }
-        # A tag left out would select the series of other nodes too
-        if not usable_tags or len(usable_tags) != len(tags):
-            continue
         series = SeriesInfo(
-            database,
-            retention_policy,
-            measurement,
-            tuple(sorted(usable_tags.items())),
-            (),
+            database, policy, measurement, tuple(sorted(tags.items())), ()
         )
         merged.setdefault(series, {}).update(
-            dict.fromkeys(
-                name
-                for name in fields
-                if isinstance(name, str)
-                and is_queryable_field(name)
-                and len(name) <= LONGEST_NAME
-            )
+            dict.fromkeys(name for name in fields if _fits(name, is_queryable_field))
         )
     return tuple(
         replace(series, fields=tuple(fields))
@@ -215,34 +165,24 @@ def _parse_all_series(value: Any) -> tuple[SeriesInfo, ...]:
     )
 
 
-def _parse_info(value: Any) -> DeviceInfo:
-    if not isinstance(value, dict):
-        return DeviceInfo()
-    driver = value.get("protocolDriverParameters")
+def _parse_info(info: Mapping[str, Any]) -> DeviceInfo:
+    driver = _object(info.get("protocolDriverParameters"))
     return DeviceInfo(
-        manufacturer=_label(value.get("manufacturer")),
-        model=_label(value.get("model")),
-        serial_number=_label(value.get("serialNumber")),
-        firmware_version=_label(
-            driver.get("firmwareVersion") if isinstance(driver, dict) else None
-        ),
-        nominal_power=_number(value.get("nomPower_W")),
-        capacity=_number(value.get("capacity_Wh")),
+        manufacturer=_label(info.get("manufacturer")),
+        model=_label(info.get("model")),
+        serial_number=_label(info.get("serialNumber")),
+        firmware_version=_label(driver.get("firmwareVersion")),
+        nominal_power=_number(info.get("nomPower_W")),
+        capacity=_number(info.get("capacity_Wh")),
     )
 
 
-def _parse_editable(rights: Any) -> frozenset[str]:
-    editabilities = (
-        rights.get("propertyEditabilities") if isinstance(rights, dict) else None
-    )
-    if not isinstance(editabilities, dict):
-        return frozenset()
-    return frozenset(name for name, value in editabilities.items() if value is True)
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _parse_monitor_management(rights: Any) -> bool | None:
-    value = rights.get("monitorManagement") if isinstance(rights, dict) else None
-    return value if isinstance(value, bool) else None
+def _fits(value: Any, takes: Callable[[str], bool]) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_NAME and takes(value)
 
 
 def _text(value: Any) -> str | None:
@@ -258,12 +198,6 @@ def _label(value: Any) -> str | None:
     """Return a text that is only shown, as `_text` has it, without what would do more than that."""
     text = _text(value)
     return None if text is None else label(text, _LONGEST_LABEL) or None
-
-
-def _name(value: Any) -> str | None:
-    if not isinstance(value, str) or not is_name(value) or len(value) > LONGEST_NAME:
-        return None
-    return value
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ no more of an answer than the server's own message.
 """
 
 from http import HTTPStatus
+from typing import Self
 
 
 class EnirisError(Exception):
@@ -84,6 +85,13 @@ class UnauthorizedError(EnirisStatusError):
 
 class ReauthenticationRequiredError(UnauthorizedError):
     """401 again with a token just issued, or on the refresh token: only a new log-in helps."""
+
+    @classmethod
+    def of(cls, err: UnauthorizedError) -> Self:
+        """Return what a refused token means where a fresh one was refused."""
+        return cls(
+            err.status, err.message, error=err.error, retry_after=err.retry_after
+        )
 
 
 class ForbiddenError(EnirisStatusError):

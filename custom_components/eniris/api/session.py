@@ -12,7 +12,7 @@ import aiohttp
 from .auth import Authentication, RefreshToken
 from .budget import Budget
 from .calls import Calls
-from .devices import Company, Device, DeviceList, parse_companies, parse_devices
+from .devices import Device, DeviceList, list_in, parse_devices
 from .errors import (
     EnirisError,
     EnirisResponseError,
@@ -37,7 +37,7 @@ from .telemetry import (
     parse_statements,
 )
 from .transport import Answer, Hosts, clean, send
-from .write import Body, Point, WriteTarget, encode_points
+from .write import Body, WriteTarget
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,7 +48,6 @@ RENEW_AFTER: Final = 24 * 3600
 """Age in seconds at which a refresh token is exchanged for a new one; it lives 14 days."""
 
 _OFF_LOOP_BYTES: Final = 64 * 1024
-_OFF_LOOP_POINTS: Final = 100
 _OFF_LOOP_QUERIES: Final = 50
 _RENEW_RETRY: Final = 3600
 _TELEMETRY_TIMEOUT: Final = 60.0
@@ -78,7 +77,8 @@ class Session:
         self.calls = Calls()
         """What became of the calls since the start."""
         self._authentication = Authentication(http, self._hosts, self.calls)
-        self._refresh_token = refresh_token
+        self.refresh_token = refresh_token
+        """The one in force."""
         self._on_refresh_token = on_refresh_token
         self._access_token: str | None = None
         self._access_token_at = 0.0
@@ -88,31 +88,15 @@ class Session:
         """What all callers together have left for telemetry queries."""
 
     @property
-    def refresh_token(self) -> RefreshToken:
-        """The refresh token in force."""
-        return self._refresh_token
-
-    @property
-    def access_token_age(self) -> float | None:
-        """Seconds since the access token was issued, None while there is none."""
-        if self._access_token is None:
-            return None
-        return time.monotonic() - self._access_token_at
-
-    @property
     def _secrets(self) -> list[str]:
         """What no text may quote, whichever host says it."""
-        return [self._refresh_token.value, *filter(None, [self._access_token])]
-
-    async def validate(self) -> int:
-        """Return the account's user id."""
-        return await self._authentication.validate(self._refresh_token)
+        return [self.refresh_token.value, *filter(None, [self._access_token])]
 
     async def logout(self) -> None:
         """End the session: its refresh token is worth nothing afterwards."""
         async with self._lock:
             self._access_token = None
-            await self._authentication.logout(self._refresh_token)
+            await self._authentication.logout(self.refresh_token)
 
     async def access_token(self, *, stale: str | None = None) -> str:
         """Return an access token that is valid for a minute at least, and is not `stale`.
@@ -128,7 +112,7 @@ class Session:
             asked_at = time.monotonic()
             try:
                 self._access_token = await self._authentication.access_token(
-                    self._refresh_token
+                    self.refresh_token
                 )
             except (ReauthenticationRequiredError, RateLimitedError, ServerError):
                 raise
@@ -140,43 +124,31 @@ class Session:
     async def _renew_refresh_token(self) -> None:
         """Exchange a refresh token that is a day old, which is early enough to fail at it."""
         # An issue in the future is the word of a clock that was wrong then, or is now
-        if (
-            abs(self._refresh_token.age) < RENEW_AFTER
-            or time.monotonic() < self._renew_not_before
-        ):
+        is_fresh = abs(self.refresh_token.age) < RENEW_AFTER
+        if is_fresh or time.monotonic() < self._renew_not_before:
             return
         try:
-            renewed = await self._authentication.renew(self._refresh_token)
+            renewed = await self._authentication.renew(self.refresh_token)
         except ReauthenticationRequiredError:
             raise
         except EnirisError as err:
             self._renew_not_before = time.monotonic() + _RENEW_RETRY
             _LOGGER.debug("The refresh token was not renewed, later again: %s", err)
             return
-        self._refresh_token = renewed
+        self.refresh_token = renewed
         if self._on_refresh_token is not None:
             self._on_refresh_token(renewed)
 
     async def query_devices(
-        self,
-        *,
-        skip_hash: str | None = None,
-        fields: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,
-        conditions: Mapping[str, Sequence[Any]] | None = None,
+        self, *, skip_hash: str | None = None, filter: Mapping[str, Any] | None = None
     ) -> DeviceList | None:
-        """Return the metadata of the account's devices, or None where `skip_hash` still matches."""
-        body: dict[str, Any] = {}
-        if skip_hash is not None:
-            body["skipHash"] = skip_hash
-        if fields is not None:
-            body["fields"] = list(fields)
-        if filter is not None:
-            body["filter"] = dict(filter)
-        if conditions is not None:
-            body["conditions"] = {key: list(value) for key, value in conditions.items()}
+        """Return the metadata of the account's devices, or None if `skip_hash` still matches."""
+        body = {"skipHash": skip_hash, "filter": filter}
         answer = await self._api(
-            "POST", "/v1/device/query", json=body, expected=(200, 204)
+            "POST",
+            "/v1/device/query",
+            json={key: value for key, value in body.items() if value is not None},
+            expected=(200, 204),
         )
         if answer.status == 204:
             return None
@@ -185,55 +157,46 @@ class Session:
             lambda: parse_devices(answer.json()),
         )
 
-    async def companies(self) -> list[Company]:
-        """Return the companies that the account works for."""
-        return parse_companies((await self._api("GET", "/v1/company")).json())
+    async def companies(self) -> list[Any]:
+        """Return the companies that the account works for, as they come."""
+        answer = await self._api("GET", "/v1/company")
+        return list_in(answer.json(), "company")
 
     async def update_device(
         self,
         device_id: int,
         properties: Mapping[str, Any],
         *,
-        mode: str = "merge",
         if_unmodified_since: str | None = None,
     ) -> Device | None:
-        """Change properties of a device, by recursive merge unless `mode` is "legacy".
+        """Change properties of a device, by recursive merge.
 
         A server that does not know the PUT (404, 405) is asked once more with the older POST.
-        Returns the changed device, or None where the answer shows one without a node id.
-        Raises `PreconditionFailedError` where the device changed after `if_unmodified_since`,
+        Returns the changed device, or None if the answer shows one without a node id.
+        Raises `PreconditionFailedError` if the device changed after `if_unmodified_since`,
         an ISO 8601 time.
         """
-        kwargs: dict[str, Any] = {
-            "params": {"mode": mode},
-            "json": {"properties": dict(properties)},
-            "headers": (
-                {"If-Unmodified-Since": if_unmodified_since}
-                if if_unmodified_since
-                else None
-            ),
-        }
-        path = f"/v1/device/{device_id}"
+        since = {"If-Unmodified-Since": if_unmodified_since}
+        call = partial(
+            self._api,
+            path=f"/v1/device/{device_id}",
+            params={"mode": "merge"},
+            json={"properties": properties},
+            headers=since if if_unmodified_since else None,
+        )
         try:
-            answer = await self._api("PUT", path, **kwargs)
+            answer = await call("PUT")
         except (NotFoundError, MethodNotAllowedError) as err:
             try:
-                answer = await self._api("POST", path, **kwargs)
+                answer = await call("POST")
             except MethodNotAllowedError:
                 # Then it does know the PUT, and its refusal is the one that tells
                 raise err from None
-        return _single_device(answer)
-
-    async def patch_device(
-        self, device_id: int, operations: Sequence[Mapping[str, Any]]
-    ) -> Device | None:
-        """Change a device by RFC 6902 operations; raises `UnprocessableError` where one fails."""
-        answer = await self._api(
-            "PATCH",
-            f"/v1/device/{device_id}",
-            json=[dict(operation) for operation in operations],
-        )
-        return _single_device(answer)
+        body = answer.json()
+        if not isinstance(body, dict) or "device" not in body:
+            raise EnirisResponseError("the answer holds no device")
+        devices = parse_devices({"device": [body["device"]]}).devices
+        return devices[0] if devices else None
 
     async def query_telemetry(
         self, queries: Sequence[TelemetryQuery]
@@ -266,26 +229,14 @@ class Session:
             cost = parse_cost(response.headers)
             self.budget.note(cost)
             answer.cost = answer.cost.plus(cost)
-            answer.requests += 1
             answer.time = answer.time or parse_date(response.headers)
         return answer
 
-    async def write_telemetry(
-        self, target: WriteTarget, points: Sequence[Point]
-    ) -> None:
-        """Store `points`; all are stored when it returns.
-
-        Without points nothing is sent: whether the service takes an empty list is not known.
-        Raises the status' exception where the service refused them, all of them then.
-        """
-        if points:
-            body = await _off_loop(
-                len(points) >= _OFF_LOOP_POINTS, partial(encode_points, points)
-            )
-            await self.write_body(target, body)
-
     async def write_body(self, target: WriteTarget, body: Body) -> None:
-        """Store points that are encoded already; see `write_telemetry`."""
+        """Store the points of `body`, see `encode_points`; all are stored when it returns.
+
+        Raises the status' exception if the service refuses them, all of them then.
+        """
         await self._call(
             "POST",
             f"{self._hosts.ingress}/v1/telemetry",
@@ -326,9 +277,7 @@ class Session:
         try:
             return await request(bearer=token)
         except UnauthorizedError as err:
-            raise ReauthenticationRequiredError(
-                err.status, err.message, error=err.error, retry_after=err.retry_after
-            ) from err
+            raise ReauthenticationRequiredError.of(err) from err
 
 
 async def _off_loop[R](is_long: bool, function: Callable[[], R]) -> R:
@@ -349,11 +298,3 @@ def _statements(
         else StatementResult([], cleaned[result.error] or "unknown error")
         for result in results
     ]
-
-
-def _single_device(answer: Answer) -> Device | None:
-    body = answer.json()
-    if not isinstance(body, dict) or "device" not in body:
-        raise EnirisResponseError("the answer holds no device")
-    devices = parse_devices({"device": [body["device"]]}).devices
-    return devices[0] if devices else None

@@ -22,6 +22,10 @@ type FieldValue = float | int | bool | str
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+_OLDEST: Final = datetime(1677, 9, 21, 0, 12, 43, 145224, UTC)
+_LATEST: Final = datetime(2262, 4, 11, 23, 47, 16, 854775, UTC)
+"""Between these two lie the times that InfluxDB can store. What is outside is no time of anything."""
+
 _EXACT: Final = frozenset({int, bool, str})
 """Values of which none is no number; among floats there may be."""
 
@@ -47,57 +51,19 @@ def is_queryable_field(text: str) -> bool:
 
 @lru_cache(maxsize=_REMEMBERED)
 def is_tag_value(text: str) -> bool:
-    """Tell whether the query language takes `text` as a tag's value: printable Latin-1.
+    """Tell whether the query language takes `text` as a tag's value, or as its key.
 
-    Of keys the API page says nothing; they are held to the same, as one bad query spoils all.
+    The API page says nothing of keys; one bad query spoils its whole request.
     """
     return _TAG_VALUE.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseNamespace:
-    """An InfluxDB 1 namespace."""
+    """Where InfluxDB 1 keeps the points of a series."""
 
     database: str
     retention_policy: str
-
-    def as_json(self) -> dict[str, str]:
-        """Return the API's form."""
-        return {
-            "version": "1",
-            "database": self.database,
-            "retentionPolicy": self.retention_policy,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class BucketNamespace:
-    """An InfluxDB 2 namespace."""
-
-    organization: str
-    bucket: str
-
-    def as_json(self) -> dict[str, str]:
-        """Return the API's form."""
-        return {
-            "version": "2",
-            "organization": self.organization,
-            "bucket": self.bucket,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class IoxNamespace:
-    """An InfluxDB IOx namespace."""
-
-    value: str
-
-    def as_json(self) -> dict[str, str]:
-        """Return the API's form."""
-        return {"version": "IOx", "value": self.value}
-
-
-type Namespace = DatabaseNamespace | BucketNamespace | IoxNamespace
 
 
 class AggregateFunction(StrEnum):
@@ -125,7 +91,7 @@ class TelemetryQuery:
     Raises `EnirisQueryError` for what the API would answer with a 400 to the whole request.
     """
 
-    namespace: Namespace
+    namespace: DatabaseNamespace
     measurement: str
     tags: Mapping[str, str]
     select: Sequence[str | Aggregate]
@@ -135,18 +101,13 @@ class TelemetryQuery:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the rules that the API page gives for names, tags and numbers."""
-        fields = [item if isinstance(item, str) else item.field for item in self.select]
-        if not 1 <= len(fields) <= FIELDS_PER_QUERY:
-            raise EnirisQueryError(f"a query selects 1 to {FIELDS_PER_QUERY} fields")
-        for name in fields:
+        """Check the rules that the API page gives for names and tags."""
+        for item in self.select:
+            name = item if isinstance(item, str) else item.field
             if not is_queryable_field(name):
                 raise EnirisQueryError(f"{name!r} cannot be asked for as a field")
-        namespace = self.namespace.as_json()
-        for name in (
-            self.measurement,
-            *(namespace[key] for key in namespace if key != "version"),
-        ):
+        source = self.namespace
+        for name in (self.measurement, source.database, source.retention_policy):
             if not is_name(name):
                 raise EnirisQueryError(f"{name!r} is not a valid name")
         if not self.tags:
@@ -154,34 +115,23 @@ class TelemetryQuery:
         for text in (*self.tags, *self.tags.values()):
             if not is_tag_value(text):
                 raise EnirisQueryError(f"{text!r} cannot be asked for in a tag")
-        for moment in (self.start, self.end):
-            if moment is not None and moment.tzinfo is None:
-                raise EnirisQueryError("a query's times have a time zone")
-        if self.limit is not None and self.limit < 1:
-            raise EnirisQueryError("the limit is at least 1")
 
     def as_json(self) -> dict[str, Any]:
-        """Return the API's form; times as Unix milliseconds."""
-        where: dict[str, Any] = {"tags": dict(self.tags)}
+        """Return the API's form, as orjson takes it; times as Unix milliseconds."""
         times = [
             {"operator": operator, "value": _milliseconds(moment)}
             for operator, moment in ((">=", self.start), ("<", self.end))
             if moment is not None
         ]
-        if times:
-            where["time"] = times
+        source = {
+            "version": "1",
+            "database": self.namespace.database,
+            "retentionPolicy": self.namespace.retention_policy,
+        }
         query: dict[str, Any] = {
-            "select": [
-                item
-                if isinstance(item, str)
-                else {"field": item.field, "function": item.function.value}
-                for item in self.select
-            ],
-            "from": {
-                "namespace": self.namespace.as_json(),
-                "measurement": self.measurement,
-            },
-            "where": where,
+            "select": list(self.select),
+            "from": {"namespace": source, "measurement": self.measurement},
+            "where": {"tags": dict(self.tags)} | ({"time": times} if times else {}),
             "orderBy": "DESC" if self.descending else "ASC",
         }
         if self.limit is not None:
@@ -209,6 +159,8 @@ class ResultSeries:
     name: str
     tags: Mapping[str, str]
     rows: list[Row]
+    skipped: int = 0
+    """Rows that could not be read."""
 
     def newest(self) -> dict[str, tuple[datetime, FieldValue]]:
         """Return time and value of each field's newest value, whatever the rows' order."""
@@ -247,7 +199,6 @@ class TelemetryAnswer:
 
     results: list[StatementResult]
     cost: QueryCost
-    requests: int = 0
     time: datetime | None = None
     """The service's time at the first of the requests, None where it does not say."""
 
@@ -267,13 +218,19 @@ def parse_cost(headers: Mapping[str, str]) -> QueryCost:
     )
 
 
-def parse_date(headers: Mapping[str, str]) -> datetime | None:
-    """Read the time at which the service answered; a malformed one counts as absent."""
+def parse_http_date(text: str) -> datetime | None:
+    """Read a date as headers have it; a malformed one counts as absent."""
     try:
-        moment = parsedate_to_datetime(headers.get("Date", ""))
+        moment = parsedate_to_datetime(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def parse_date(headers: Mapping[str, str]) -> datetime | None:
+    """Read the time at which the service answered, None where that cannot be one."""
+    moment = parse_http_date(headers.get("Date", ""))
+    return moment if moment and _OLDEST <= moment <= _LATEST else None
 
 
 def parse_statements(body: Any, expected: int) -> list[StatementResult]:
@@ -292,17 +249,15 @@ def parse_statements(body: Any, expected: int) -> list[StatementResult]:
 def _parse_statement(statement: Any) -> StatementResult:
     if not isinstance(statement, dict):
         return StatementResult([], "the result is not an object")
-    error = statement.get("error")
+    error, entries = statement.get("error"), statement.get("series")
     if error is not None:
         return StatementResult([], error if isinstance(error, str) else "unknown error")
-    entries = statement.get("series")
     if entries is None:
         return StatementResult([])
     if not isinstance(entries, list):
         return StatementResult([], "the result holds no list of series")
-    parsed = [_parse_series(entry) for entry in entries]
-    series = [item for item in parsed if item is not None]
-    if parsed and not series:
+    series = [item for item in map(_parse_series, entries) if item is not None]
+    if entries and not series:
         return StatementResult([], "no series of the result could be read")
     return StatementResult(series)
 
@@ -355,24 +310,28 @@ def _parse_series(entry: Any) -> ResultSeries | None:
         if isinstance(tags, dict)
         else {},
         rows,
+        len(values) - len(rows),
     )
 
 
 def parse_time(value: Any) -> datetime | None:
-    """Return an aware time from ISO 8601 (up to 9 digits of a second) or Unix milliseconds."""
+    """Return an aware time from ISO 8601 (up to 9 digits of a second) or Unix milliseconds.
+
+    None for anything else, and for what InfluxDB cannot store: nobody has to add to a time with
+    care.
+    """
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
-            if moment.tzinfo is UTC:
-                return moment
-            return (
-                moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-            )
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000, UTC)
+            if moment.tzinfo is not UTC:
+                moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            moment = datetime.fromtimestamp(value / 1000, UTC)
+        else:
+            return None
     except (ValueError, OverflowError, OSError):
         return None
-    return None
+    return moment if _OLDEST <= moment <= _LATEST else None
 
 
 def _milliseconds(moment: datetime) -> int:

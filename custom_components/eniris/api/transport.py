@@ -4,18 +4,15 @@ What is sent carries tokens, so it goes to hosts that prove who they are, or sta
 What comes back may be anything, so it is read up to a limit, and its words are cleaned.
 """
 
-import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-import json as stdlib_json
+from json import dumps
 import math
 import re
 import time
 from typing import Any, Final
-from urllib.parse import quote
 import zlib
 
 import aiohttp
@@ -33,6 +30,7 @@ from .errors import (
     EnirisTimeoutError,
     status_error,
 )
+from .telemetry import parse_date, parse_http_date
 
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds for one request and its whole answer."""
@@ -46,9 +44,8 @@ LONGEST_NAME: Final = 255
 _DECOMPRESSED_AT_ONCE: Final = 2**20
 _MESSAGE_LIMIT: Final = 300
 _REDACTED: Final = "**REDACTED**"
-_DIGITS: Final = 19
-"""From so many on an integer may need more than 64 bits."""
-_CALL: Final = re.compile(r".*(/(?:v1|auth|user)/[a-z0-9/-]+)")
+_CREDENTIALS: Final = ("password", "totp", "otp")
+_PATH: Final = re.compile(r".*(/(?:v1|auth|user)/[a-z0-9/-]+)")
 # Control characters, and those that turn the direction of what stands beside them
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
@@ -83,26 +80,13 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """Return the decoded body; what is almost JSON is read as far as it can be.
-
-        Raises `EnirisResponseError` where the body is not JSON, an HTML page for instance.
-        """
+        """Return the decoded body; raise `EnirisResponseError` if it is not JSON."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as err:
-            body = _almost_json(self.body)
-            if body is None:
-                raise EnirisResponseError(
-                    f"the answer is not valid JSON ({len(self.body)} bytes)"
-                ) from err
-            return body
-
-    def text(self) -> str:
-        """Return the body as text; raises `EnirisResponseError` where it is not UTF-8."""
-        try:
-            return self.body.decode()
-        except UnicodeDecodeError as err:
-            raise EnirisResponseError("the answer is not UTF-8 text") from err
+            raise EnirisResponseError(
+                f"the answer is not valid JSON ({len(self.body)} bytes)"
+            ) from err
 
 
 def is_loopback(host: str) -> bool:
@@ -115,11 +99,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _target(url: str, params: Mapping[str, str] | None) -> tuple[URL, dict[str, str]]:
-    """Return where a request goes, and headers that follow from it.
+def _target(url: str, params: Mapping[str, str] | None) -> URL:
+    """Return where a request goes.
 
-    Raises `EnirisAddressError` where somebody on the way could read what is sent. The forms refuse
-    such an address, but what is stored may be older, or edited by hand.
+    Raises `EnirisAddressError` if somebody on the way could read what is sent. The forms refuse
+    such an address, but a stored one may be older, or edited by hand.
     """
     try:
         target = URL(url)
@@ -128,17 +112,11 @@ def _target(url: str, params: Mapping[str, str] | None) -> tuple[URL, dict[str, 
         raise EnirisAddressError("this is not a usable web address") from err
     if target.scheme not in ("http", "https") or not host or target.raw_user:
         raise EnirisAddressError("this is not a usable web address")
-    headers = {}
-    if target.scheme == "http":
-        if not is_loopback(host):
-            raise EnirisAddressError(
-                "plain http is only for a service on this very machine; use https"
-            )
-        if host == "localhost":
-            # A name is what a resolver makes of it; this one means this machine, whatever that says
-            headers["Host"] = target.authority
-            target = target.with_host("127.0.0.1")
-    return target.update_query(params or {}), headers
+    if target.scheme == "http" and not is_loopback(host):
+        raise EnirisAddressError(
+            "plain http is only for a service on this very machine; use https"
+        )
+    return target.update_query(params or {})
 
 
 async def send(
@@ -149,8 +127,8 @@ async def send(
     expected: Collection[int] = (200,),
     bearer: str | None = None,
     params: Mapping[str, str] | None = None,
-    json: Any = None,
-    data: bytes | None = None,
+    json: Mapping[str, Any] | None = None,
+    data: bytes = b"",
     headers: Mapping[str, str] | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     calls: Calls | None = None,
@@ -158,11 +136,12 @@ async def send(
 ) -> Answer:
     """Send one request and return its answer, which has one of the `expected` statuses.
 
-    `url` is a base address and a path; what becomes of it is noted in `calls`. Redirects are not followed: a token must not travel to a host that the user did not name.
+    `url` is a base address and a path; `calls` notes what becomes of it. Redirects are not followed:
+    a token must not travel to a host that the user did not name.
     Errors quote the server without `secrets`, `bearer`, and the credentials in `json`.
     Raises `EnirisConnectionError`, `EnirisTimeoutError` or the status' own `EnirisStatusError`;
-    `EnirisQueryError` where `json` cannot be written as JSON at all; `EnirisAddressError` where
-    nothing may be sent to `url`, and `EnirisCertificateError` where nobody trusted answers there.
+    `EnirisQueryError` if `json` cannot be written as JSON; `EnirisAddressError` if nothing may be
+    sent to `url`, and `EnirisCertificateError` if nobody trusted answers there.
     """
     all_headers = dict(headers or {})
     if bearer is not None:
@@ -174,21 +153,18 @@ async def send(
         except TypeError as err:
             # Half a surrogate pair that was pasted as a password, for instance
             raise EnirisQueryError("the request cannot be written as JSON") from err
+    path = _PATH.fullmatch(url)
+    call = f"{method} {path[1] if path else '(other)'}"
+    calls = calls or Calls()
     started = time.monotonic()
     try:
-        target, host = _target(url, params)
         answer = await _exchange(
-            http, method, target, data, {**all_headers, **host}, timeout
+            http, method, _target(url, params), data, all_headers, timeout
         )
         if answer.status not in expected:
-            hidden = [*secrets, bearer] if bearer else [*secrets]
-            if isinstance(json, dict):
-                hidden += [
-                    value
-                    for key, value in json.items()
-                    if key in ("password", "totp", "otp") and isinstance(value, str)
-                ]
+            credentials = [(json or {}).get(key) for key in _CREDENTIALS]
             error, message, retry_after = _read_error(answer)
+            hidden = [it for it in (*secrets, bearer, *credentials) if it]
             raise status_error(
                 answer.status,
                 clean(message, hidden),
@@ -196,19 +172,9 @@ async def send(
                 retry_after=retry_after,
             )
     except EnirisError as err:
-        if calls is not None:
-            calls.note(
-                f"{method} {_path(url)}", started, sent=len(data or b""), error=err
-            )
+        calls.note(call, started, err)
         raise
-    if calls is not None:
-        calls.note(
-            f"{method} {_path(url)}",
-            started,
-            sent=len(data or b""),
-            received=len(answer.body),
-            status=answer.status,
-        )
+    calls.note(call, started, answer.status)
     return answer
 
 
@@ -216,7 +182,7 @@ async def _exchange(
     http: aiohttp.ClientSession,
     method: str,
     url: URL,
-    data: bytes | None,
+    data: bytes,
     headers: Mapping[str, str],
     timeout: float,
 ) -> Answer:
@@ -227,29 +193,27 @@ async def _exchange(
         async with http.request(
             method,
             url,
-            data=data,
+            data=data or None,
             headers=headers,
-            # What a body is, `headers` say, or nothing: the official driver's lines come without
+            # Without a body there is none
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
-            encoding = (
-                ""
-                if http.auto_decompress
-                else response.headers.get("Content-Encoding", "")
-            )
-            body = await _read(response.content, encoding.strip().lower())
+            packed = "" if http.auto_decompress else "Content-Encoding"
+            encoding = response.headers.get(packed, "").strip().lower()
+            body = await _read(response.content, encoding)
             return Answer(response.status, response.headers, body)
     except TimeoutError as err:
         raise EnirisTimeoutError(f"no answer within {timeout:g} seconds") from err
     except aiohttp.ClientConnectorCertificateError as err:
-        raise EnirisCertificateError(_describe(err)) from err
-    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as err:
-        # Without the cause, which quotes what came, and that may quote what was sent
-        raise EnirisConnectionError(_describe(err)) from None
+        reason = getattr(err.certificate_error, "verify_message", "unknown reason")
+        raise EnirisCertificateError(
+            f"the server's certificate is not trusted ({reason})"
+        ) from err
     except (aiohttp.ClientError, OSError) as err:
-        raise EnirisConnectionError(_describe(err)) from err
+        # Without the cause, which may quote what came, and that what was sent
+        raise EnirisConnectionError(_describe(err)) from None
     except ValueError:
         # aiohttp's word for a header that cannot be sent at all, which it quotes
         raise EnirisConnectionError("the request could not be sent") from None
@@ -272,13 +236,19 @@ async def _read(content: aiohttp.StreamReader, encoding: str) -> bytes:
             if unpacker is None:
                 piece, chunk = chunk, b""
             else:
+                if unpacker.eof:
+                    if encoding == "deflate" or not chunk.startswith(b"\x1f"):
+                        # Padding
+                        break
+                    # A gzip file may be several in a row
+                    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
                 try:
                     piece = unpacker.decompress(chunk, _DECOMPRESSED_AT_ONCE)
                 except zlib.error:
                     raise EnirisResponseError(
                         "the answer cannot be decompressed"
                     ) from None
-                chunk = unpacker.unconsumed_tail
+                chunk = unpacker.unconsumed_tail or unpacker.unused_data
             body += piece
             if len(body) > ANSWER_LIMIT:
                 raise EnirisResponseError(
@@ -289,38 +259,6 @@ async def _read(content: aiohttp.StreamReader, encoding: str) -> bytes:
         if body and not unpacker.eof:
             raise EnirisResponseError("the answer was cut off")
     return bytes(body)
-
-
-def _finite(digits: str) -> float | None:
-    number = float(digits)
-    return number if math.isfinite(number) else None
-
-
-def _almost_json(body: bytes) -> Any:
-    """Return what is meant by a body that other languages write and take as JSON; else None.
-
-    `NaN` and `Infinity` become null, and half an emoji at the end of a name that was cut off becomes
-    a question mark: one such value must not cost all the others.
-    """
-    try:
-        value = stdlib_json.loads(
-            body.decode("utf-8-sig", "replace"),
-            parse_constant=lambda _: None,
-            parse_float=_finite,
-            parse_int=lambda digits: (
-                int(digits) if len(digits) < _DIGITS else _finite(digits)
-            ),
-        )
-        text = stdlib_json.dumps(value, ensure_ascii=False)
-        return orjson.loads(text.encode(errors="replace"))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _path(url: str) -> str:
-    """Return the path of one of the service's calls, without the base address before it."""
-    match = _CALL.fullmatch(url)
-    return match[1] if match else "(other)"
 
 
 def _read_error(answer: Answer) -> tuple[str | None, str, float | None]:
@@ -339,24 +277,30 @@ def _read_error(answer: Answer) -> tuple[str | None, str, float | None]:
     header = answer.headers.get("Retry-After")
     if header is not None:
         # Both are the server's word; the longer wait cannot be wrong
-        waits = [w for w in (retry_after, _parse_retry_after(header)) if w is not None]
+        waits = [
+            wait
+            for wait in (
+                retry_after,
+                _parse_retry_after(header, parse_date(answer.headers)),
+            )
+            if wait is not None
+        ]
         retry_after = max(waits, default=None)
     return error, message, retry_after
 
 
-def _parse_retry_after(header: str) -> float | None:
-    """Return seconds from either form that HTTP allows, a number or a date."""
+def _parse_retry_after(header: str, now: datetime | None = None) -> float | None:
+    """Return seconds from either form that HTTP allows, a number or a date.
+
+    `now` is the time by the clock of who has sent it, None where that is not known.
+    """
     try:
         return _seconds(float(header))
     except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
+        moment = parse_http_date(header)
+    if moment is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
 
 
 def _seconds(value: Any) -> float | None:
@@ -371,8 +315,9 @@ def clean(text: str, secrets: Collection[str]) -> str:
     They can be put between backticks, as Markdown has code, without getting out.
     """
     for secret in secrets:
-        for spelling in _spellings(secret):
-            text = text.replace(spelling, _REDACTED)
+        # As it is, and as it stands in JSON
+        for form in (dumps(secret), dumps(secret, ensure_ascii=False), f'"{secret}"'):
+            text = text.replace(form[1:-1], _REDACTED)
     text = _TOKENS.sub(_REDACTED, text)
     return label(text.replace("`", "'"), _MESSAGE_LIMIT)
 
@@ -388,29 +333,8 @@ def is_plain(text: str) -> bool:
     return len(text) <= LONGEST_NAME and _UNPRINTABLE.search(text) is None
 
 
-def _spellings(secret: str) -> list[str]:
-    """Return the forms in which a server may quote a secret, the longest first."""
-    raw = secret.encode("utf-8", "surrogatepass")
-    encoded = base64.b64encode(raw).decode()
-    forms = {
-        secret,
-        # Also as it stood in the request's body
-        stdlib_json.dumps(secret)[1:-1],
-        stdlib_json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(raw),
-        quote(raw, safe=""),
-        encoded,
-        encoded.rstrip("="),
-        encoded.rstrip("=").replace("+", "-").replace("/", "_"),
-    }
-    return sorted((form for form in forms if form), key=len, reverse=True)
-
-
 def _describe(err: Exception) -> str:
     """Name a connection's failure without the address, which may carry more than a host."""
-    if isinstance(err, aiohttp.ClientConnectorCertificateError):
-        reason = getattr(err.certificate_error, "verify_message", "")
-        return f"the server's certificate is not trusted ({reason or 'unknown reason'})"
     if isinstance(err, aiohttp.ClientConnectorDNSError):
         return "the server's name could not be resolved"
     if isinstance(err, aiohttp.ClientConnectorError):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 import math
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple
 import zlib
 
 import orjson
@@ -45,15 +45,6 @@ class Point(NamedTuple):
     fields: Mapping[str, FieldValue]
 
 
-class _Row(TypedDict):
-    """A point as it is written down."""
-
-    measurement: str
-    tags: Mapping[str, str]
-    time: datetime
-    fields: Mapping[str, FieldValue]
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
     """An encoded request body with the headers that tell what it is."""
@@ -71,14 +62,6 @@ def name_problem(name: str) -> str | None:
     if name.startswith("_"):
         return "underscore"
     return None
-
-
-def _check_series(measurement: str, tags: Mapping[str, str]) -> None:
-    for name in (measurement, *tags):
-        _check_name(name)
-    for key, text in tags.items():
-        if not text or "\n" in text:
-            raise EnirisQueryError(f"tag {key!r} has no valid value")
 
 
 def _check_name(name: str) -> None:
@@ -105,18 +88,22 @@ def encode_points(points: Iterable[Point]) -> Body:
     return Body(data, headers)
 
 
-def _rows(points: Iterable[Point]) -> list[_Row]:
+def _rows(points: Iterable[Point]) -> list[dict[str, Any]]:
     """Return points as they are written down, values unchecked.
 
     What is the same for all points of a series stands together, which compresses best.
     """
-    rows: list[_Row] = []
+    rows: list[dict[str, Any]] = []
     names: set[str] = set()
     series: tuple[str, Mapping[str, str]] | None = None
     for measurement, tags, time, fields in points:
         if series is None or tags is not series[1] or measurement != series[0]:
-            _check_series(measurement, tags)
             series = measurement, tags
+            for name in (measurement, *tags):
+                _check_name(name)
+            for key, text in tags.items():
+                if not text or "\n" in text:
+                    raise EnirisQueryError(f"tag {key!r} has no valid value")
         if not fields:
             raise EnirisQueryError("a point has at least one field")
         if not names.issuperset(fields):
@@ -133,25 +120,28 @@ def _rows(points: Iterable[Point]) -> list[_Row]:
     return rows
 
 
-def _dump(rows: list[_Row]) -> bytes:
-    """Return JSON. Only where it has a sign of invalid values is each of them looked at."""
+def _dump(rows: list[dict[str, Any]]) -> bytes:
+    """Return JSON. Look at each value only if there is a sign of invalid ones.
+
+    orjson hands datetimes of other classes than Python's own to `format_time`.
+    """
     try:
         data = orjson.dumps(
             rows,
-            default=_other_as_json,
+            default=format_time,
             option=orjson.OPT_UTC_Z | orjson.OPT_STRICT_INTEGER,
         )
     except orjson.JSONEncodeError:
         # An integer of more than 53 bits is one reason, and may be valid
         _check_values(rows)
-        return orjson.dumps(rows, default=_other_as_json, option=orjson.OPT_UTC_Z)
+        return orjson.dumps(rows, default=format_time, option=orjson.OPT_UTC_Z)
     # What is not a finite number is written as null; a text may have the same signs
     if b":null" in data:
         _check_values(rows)
     return data
 
 
-def _check_values(rows: Iterable[_Row]) -> None:
+def _check_values(rows: Iterable[dict[str, Any]]) -> None:
     for row in rows:
         for name, value in row["fields"].items():
             if isinstance(value, float):
@@ -162,15 +152,6 @@ def _check_values(rows: Iterable[_Row]) -> None:
                     raise EnirisQueryError(f"field {name!r} needs more than 64 bits")
             elif not isinstance(value, str):
                 raise EnirisQueryError(f"field {name!r} is no number and no text")
-
-
-def _other_as_json(value: Any) -> object:
-    """Return what orjson does not write by itself: a mapping or a datetime of another class."""
-    if isinstance(value, datetime):
-        return format_time(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError
 
 
 def format_time(moment: datetime) -> str:
