@@ -14,9 +14,10 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 from custom_components.eniris.api import EnirisConnectionError, Session
 from custom_components.eniris.const import CONF_HISTORY, DOMAIN
 from custom_components.eniris.exporting.history import jobs
-from custom_components.eniris.exporting.history.jobs import HistoryQueue, Job
+from custom_components.eniris.exporting.history.jobs import HistoryQueue, Job, Sending
 from custom_components.eniris.exporting.history.recorder import Chunk
-from custom_components.eniris.exporting.outbox.batches import FieldKey, Sample
+from custom_components.eniris.exporting.outbox.batches import Sample
+from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.services import SERVICE_EXPORT_HISTORY
 from homeassistant.components.recorder.db_schema import (
     Statistics,
@@ -109,38 +110,44 @@ async def add_means(
 class PastQueue(HistoryQueue):
     """The history queue with the jobs that it belongs to, as a backfill works on them."""
 
+    def __init__(self, outbox: Outbox) -> None:
+        """Keep the jobs in an outbox."""
+        super().__init__()
+        self.outbox = outbox
+
     async def ask(self, export_id: str, start: datetime, end: datetime) -> bool:
         """Make a job; return whether there was need of it."""
         return await self.outbox.store.run(jobs.ask, export_id, start, end)
 
     async def jobs(self) -> list[Job]:
-        """Return the jobs to be done, and of each export the last one done."""
+        """Return the jobs to be done, and of each export the last one done, as they are written down."""
         return await self.outbox.store.run(jobs.load_jobs)
 
-    async def job(self, job_id: int) -> Job | None:
-        """Return a job as it is now, None where it is not known."""
-        found = await self.outbox.store.run(jobs.load_jobs, job_id)
-        return found[0] if found else None
-
-    async def add(
+    def add(
         self, job: Job, since: datetime, samples: Sequence[Sample], unusable: int = 0
-    ) -> bool:
-        """Put in a chunk; return whether the job was where that begins."""
-        chunk = Chunk(since, list(samples), unusable)
-        return await self.outbox.store.run(jobs.add_chunk, job, chunk)
+    ) -> None:
+        """Have a chunk wait."""
+        sending = self.sendings.setdefault(job.id, Sending(job))
+        sending.put(Chunk(since, list(samples), unusable))
 
-    async def refused(self, job_id: int) -> set[FieldKey]:
-        """Return the fields that are left out of a job."""
-        return await self.outbox.store.run(jobs.load_refused, job_id)
+    def waiting(self, job: Job) -> int:
+        """Return how much waits of a job."""
+        its = self.sendings.get(job.id)
+        return 0 if its is None else sum(map(len, its.blocks))
+
+    async def save(self, job: Job) -> None:
+        """Write down what has become of a job."""
+        its = self.sendings.setdefault(job.id, Sending(job))
+        await self.outbox.store.run(jobs.save, its)
 
     async def keep(self, export_ids: Collection[str]) -> None:
         """Forget the jobs of all other exports."""
         await self.outbox.store.run(jobs.begin, export_ids, {}, dt_util.utcnow())
 
-    async def finish(self, job_id: int) -> Job | None:
-        """Note that a job is done, and return it."""
-        await self.outbox.store.run(jobs.finish, job_id)
-        return await self.job(job_id)
+    async def finish(self, job: Job) -> None:
+        """Note that a job is done."""
+        job.finish()
+        await self.save(job)
 
 
 FIELD = "actualPowerTot_W"

@@ -13,7 +13,7 @@ from freezegun.api import FrozenDateTimeFactory
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 import voluptuous as vol
 
-from custom_components.eniris import export_flow
+from custom_components.eniris import config_flow
 from custom_components.eniris.const import (
     CONF_ATTRIBUTES,
     CONF_COLLECTOR,
@@ -88,7 +88,7 @@ class MeterWorld(TinyWorld):
 
 
 EXPORT_TEXTS: Mapping[str, Any] = json.loads(
-    (Path(export_flow.__file__).parent / "translations" / "en.json").read_text("utf-8")
+    (Path(config_flow.__file__).parent / "translations" / "en.json").read_text("utf-8")
 )["config_subentries"][SUBENTRY_EXPORT]
 
 

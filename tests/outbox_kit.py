@@ -59,7 +59,7 @@ async def waiting(outbox: Outbox, target: WriteTarget) -> list[Sample]:
 
 async def next_batch(outbox: Outbox, target: WriteTarget) -> Batch:
     """Return the oldest samples of a target on disk."""
-    batch = await outbox.store.run(live.read, target, 0, None, None, 2**20)
+    batch = await outbox.store.run(live.read, target, 0, None, 2**20)
     assert batch is not None
     return batch
 
@@ -67,10 +67,10 @@ async def next_batch(outbox: Outbox, target: WriteTarget) -> Batch:
 async def drain(outbox: Outbox, target: WriteTarget) -> list[Sample]:
     """Have everything of a target on disk stored at the service; return that."""
     found: list[Sample] = []
-    while batch := await outbox.store.run(live.read, target, 0, None, None, 2**20):
+    while batch := await outbox.store.run(live.read, target, 0, None, 2**20):
         found += samples_of(batch.blocks)
         await outbox.settle(batch, Settlement(stored=batch.blocks))
-    await outbox.store.run(live.note_empty, target)
+    await outbox.store.run(live.shrink)
     return found
 
 

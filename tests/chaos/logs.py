@@ -11,7 +11,7 @@ from scripts.demo.config_dir import ROOT
 tail = log.tail
 
 _EXPECTED: Final[tuple[str, ...]] = (
-    r"cannot be read at present: ",
+    r"(Error|Authentication failed while) fetching Eniris (devices|telemetry) data: ",
     r"Error during service call to (button\.press|eniris\.\w+|switch\.\w+|homeassistant\.reload_config_entry): ",
     r"cannot be uploaded at present and wait: ",
     r"Eniris refuses ",

@@ -7,8 +7,7 @@ import shutil
 import sqlite3
 from typing import Any, NamedTuple
 
-from custom_components.eniris.exporting.outbox.rows import CorruptRowError, decode_block
-from custom_components.eniris.exporting.outbox.schema import load_series
+from custom_components.eniris.exporting.outbox.rows import Rows
 
 from .journal import Key
 
@@ -50,18 +49,14 @@ def read(
                     _REJECTS
                 )
             ]
-        except (sqlite3.Error, CorruptRowError, ValueError):
+        except (sqlite3.Error, ValueError):
             return None
 
 
 def _waiting(connection: sqlite3.Connection) -> set[Key]:
-    series = load_series(connection)
-    names = dict(connection.execute("SELECT id, name FROM field"))
-    rows = connection.execute("SELECT id, series_id, data FROM block").fetchall()
-    blocks = [
-        decode_block(id_, "", series[series_id], data, names)
-        for id_, series_id, data in rows
-    ]
+    rows = Rows(connection)
+    found = connection.execute("SELECT id, series_id, export_id, data FROM block")
+    blocks = list(map(rows.decode, found.fetchall()))
     return {
         Key(block.series.measurement, field, wall)
         for block in blocks

@@ -1,7 +1,6 @@
 """Stored settings that are damaged: what is lost is told of, and all the rest goes on."""
 
 import math
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -21,15 +20,13 @@ from custom_components.eniris.const import (
     CONF_MEASUREMENT,
     CONF_MODE,
     CONF_OUTBOX,
-    CONF_REFRESH_TOKEN,
     CONF_RETENTION_POLICY,
     CONF_SHORTEST,
     CONF_SIZE_LIMIT,
     CONF_TAGS,
 )
 from custom_components.eniris.exporting.exporter import Exporter
-from custom_components.eniris.repairs import async_create_fix_flow
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from simulator.server import Simulator
@@ -155,10 +152,8 @@ async def test_what_waits_of_a_damaged_export_goes_up(
 
 
 @INVALID
-async def test_dialogs(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount
-) -> None:
-    """The export's own dialog asks for what is missing; that of the issue deletes the export."""
+async def test_form(hass: HomeAssistant, clock: Clock, add_account: AddAccount) -> None:
+    """The export's own form, of which the issue speaks, asks for what is missing; or the export is deleted."""
     entry = await add_account(export_data(A), without(export_data(B), CONF_DATABASE))
     damaged = export_id(entry, 1)
     result = await hass.config_entries.subentries.async_init(
@@ -170,11 +165,8 @@ async def test_dialogs(
     # What is valid is shown
     assert result["data_schema"]
     assert suggested(result["data_schema"])[CONF_COLLECTOR] == "demo-ingress"
-    found = issue(hass)
-    flow = await async_create_fix_flow(hass, found.issue_id, dict(found.data or {}))
-    flow.hass, flow.issue_id = hass, found.issue_id
-    assert (await flow.async_step_init())["step_id"] == "delete_export"  # type: ignore[attr-defined]
-    await flow.async_step_delete_export({})  # type: ignore[attr-defined]
+    assert not issue(hass).is_fixable
+    hass.config_entries.async_remove_subentry(entry, damaged)
     await clock.settle()
     assert damaged not in entry.subentries
     assert not issue_ids(hass)
@@ -199,20 +191,3 @@ async def test_what_has_a_default(
     await clock.advance(6)
     assert received.values("a_W") == [(0, 1.0)]
     assert not issue_ids(hass)
-
-
-@REPLACED
-@pytest.mark.expected_log("does not accept the stored log-in")
-async def test_without_a_token(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount
-) -> None:
-    """An account that has lost its token collects values and asks for a log-in."""
-    entry = await add_account(export_data(A), set_up=False)
-    data = {**entry.data}
-    del data[CONF_REFRESH_TOKEN]
-    object.__setattr__(entry, "data", MappingProxyType(data))
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await clock.settle()
-    assert [
-        flow["context"]["source"] for flow in hass.config_entries.flow.async_progress()
-    ] == [SOURCE_REAUTH]

@@ -10,14 +10,7 @@ from typing import Final
 
 from custom_components.eniris.api import Body, WriteTarget
 from custom_components.eniris.exporting.config import Series
-from custom_components.eniris.exporting.history.jobs import (
-    HistoryQueue,
-    add_chunk,
-    ask,
-    load_jobs,
-    load_refused,
-)
-from custom_components.eniris.exporting.history.recorder import Chunk
+from custom_components.eniris.exporting.history.jobs import ask, load_jobs
 from custom_components.eniris.exporting.outbox.batches import (
     BATCH_BYTES,
     Reject,
@@ -28,7 +21,7 @@ from custom_components.eniris.exporting.outbox.batches import (
 from custom_components.eniris.exporting.outbox.live import load_rejects, release
 from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.exporting.outbox.store import OutboxError
-from custom_components.eniris.exporting.source import LiveQueue
+from custom_components.eniris.exporting.target import LiveQueue
 from homeassistant.core import HomeAssistant
 from tests.exporting.conftest import SERIES, TARGET, at, sample
 from tests.outbox_kit import next_batch, put, samples_of
@@ -78,9 +71,6 @@ async def _fill(outbox: Outbox) -> None:
     keys = {entry.key: "type conflict" for entry in batch.entries}
     await outbox.settle(batch, Settlement(blocked=keys, remaining=batch.blocks))
     await outbox.store.run(ask, "export 0", at(-9000), at(0))
-    [job] = await outbox.store.run(load_jobs)
-    past = [sample(-number, float(number)) for number in range(1, 20)]
-    await outbox.store.run(add_chunk, job, Chunk(at(-100), past, 0))
     for number, samples in enumerate(batched(WAITING[1:], AT_ONCE, strict=False)):
         if number == (len(WAITING) - IN_LOG) // AT_ONCE:
             async with outbox.store.at_rest():
@@ -121,7 +111,7 @@ async def upload(outbox: Outbox) -> list[Sample]:
     sent: list[Sample] = []
     for target in outbox.targets():
         source = LiveQueue(outbox)
-        while batch := await source.next_batch(target, None, BATCH_BYTES):
+        while batch := await source.next_batch(target, BATCH_BYTES):
             if isinstance(batch.body, Body):
                 await source.settle(batch, Settlement(stored=batch.blocks))
                 sent += samples_of(batch.blocks)
@@ -135,12 +125,7 @@ async def look(outbox: Outbox) -> None:
     """Read what is no live sample."""
     await outbox.refresh_figures()
     await outbox.store.run(load_rejects)
-    history = HistoryQueue(outbox)
-    for job in await outbox.store.run(load_jobs):
-        await outbox.store.run(load_refused, job.id)
-        for target in await history.waiting(job):
-            while batch := await history.next_batch(target, None, BATCH_BYTES):
-                await history.settle(batch, Settlement(stored=batch.blocks))
+    await outbox.store.run(load_jobs)
 
 
 @dataclass(slots=True)

@@ -178,10 +178,10 @@ async def test_damaged_results(home: _Home, damage: st.DataObject, power: int) -
     now = dt_util.utcnow()
     index = next(
         index
-        for index, planned in enumerate(telemetry._plan)
+        for index, planned in enumerate(telemetry.poll.queries)
         if planned.node_id == GRID and POWER in planned.fields
     )
-    queries = len(telemetry._plan) + len(
+    queries = len(telemetry.poll.queries) + len(
         telemetry.totals.queries(nodes.data.by_id, now)
     )
 

@@ -15,10 +15,8 @@ import pytest
 
 from custom_components.eniris.api import (
     Authentication,
-    Company,
     DatabaseNamespace,
     Device,
-    DeviceList,
     EnirisError,
     EnirisStatusError,
     Hosts,
@@ -29,7 +27,9 @@ from custom_components.eniris.api import (
     TelemetryAnswer,
     TelemetryQuery,
     WriteTarget,
+    encode_points,
 )
+from custom_components.eniris.api.devices import DeviceList
 
 from .documents import damaged, values
 from .effort import PATIENCE, effort
@@ -274,12 +274,7 @@ def _are_devices(result: Any) -> bool:
 
 
 def _are_companies(result: Any) -> bool:
-    return all(
-        isinstance(company, Company)
-        and type(company.id) is int
-        and _is_none_or_text(company.name)
-        for company in result
-    )
+    return isinstance(result, list)
 
 
 def _is_value(value: Any) -> bool:
@@ -338,13 +333,9 @@ CALLS: Final[Mapping[str, tuple[Call, Callable[[Any], bool]]]] = {
         lambda session, _: session.update_device(7, {"name": "x"}),
         lambda result: result is None or _is_device(result),
     ),
-    "patch": (
-        lambda session, _: session.patch_device(7, [{"op": "remove", "path": "/x"}]),
-        lambda result: result is None or _is_device(result),
-    ),
     "telemetry": (lambda session, _: session.query_telemetry([QUERY]), _are_results),
     "write": (
-        lambda session, _: session.write_telemetry(TARGET, [POINT]),
+        lambda session, _: session.write_body(TARGET, encode_points([POINT])),
         lambda result: result is None,
     ),
 }

@@ -12,34 +12,14 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 
+from .. import const
 from ..api import WriteTarget
 from ..api.write import name_problem
-from ..const import (
-    CONF_AGGREGATE,
-    CONF_ATTRIBUTE,
-    CONF_COLLECTOR,
-    CONF_DATABASE,
-    CONF_ENABLED,
-    CONF_ENTITY,
-    CONF_FIELD,
-    CONF_FIELDS,
-    CONF_HEARTBEAT,
-    CONF_HISTORY,
-    CONF_INTERVAL,
-    CONF_KIND,
-    CONF_MEASUREMENT,
-    CONF_MODE,
-    CONF_RETENTION_POLICY,
-    CONF_SHORTEST,
-    CONF_TAGS,
-    SUBENTRY_EXPORT,
-)
 from .fields.kinds import FieldKind, decide_kind
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 DEFAULT_INTERVAL: Final = 60
-"""Seconds between two values where nothing else is asked for."""
 
 
 class BackfillRange(StrEnum):
@@ -83,11 +63,7 @@ class Aggregate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SamplingPolicy:
-    """When samples are taken.
-
-    `shortest`: between two samples of changes. `interval`: aligned to the clock. `heartbeat`: after
-    this time an unchanged value is sent again; zero means never on change, and at each interval.
-    """
+    """When samples are taken: `shortest` apart, or by `interval`; unchanged ones again after `heartbeat` (zero: never, always)."""
 
     mode: Mode = Mode.CHANGE
     shortest: timedelta = timedelta()
@@ -112,11 +88,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class ExportedField:
-    """One entity, or an attribute of it, that becomes one field.
-
-    `entity` is a registry id or, for an entity without one, an entity id. `kind` is None until it
-    could be decided.
-    """
+    """An entity, by registry id if it has one, or an attribute of it, as one field; `kind` is None until it could be decided."""
 
     entity: str
     field: str
@@ -135,92 +107,82 @@ class Export:
     policy: SamplingPolicy
     enabled: bool
     backfill: BackfillRange = BackfillRange.NOTHING
-    """What is asked for once, when the export is made."""
 
 
+@dataclass(eq=False)
 class InvalidExport(Exception):
-    """Stored settings that are no export; `keys` are those of what cannot be used."""
+    """Stored settings that are no export; `keys` are those of what cannot be used, since values can be private."""
 
-    def __init__(self, export_id: str, title: str, keys: tuple[str, ...]) -> None:
-        """Name the export and the keys, but no value: that can be private."""
-        super().__init__(f"{title}: {', '.join(keys)}")
-        self.export_id = export_id
-        self.title = title
-        self.keys = keys
+    export_id: str
+    title: str
+    keys: tuple[str, ...]
 
 
-_LONGEST: Final = timedelta(days=366)
-"""Nothing of an export takes longer."""
+_LONGEST: Final = 366 * 86_400
+"""Seconds; nothing of an export takes longer."""
 
 
-def _encodable_text(value: Any) -> str:
-    """Validate a text that can be written down; half a surrogate pair cannot."""
-    if not isinstance(value, str) or not value:
-        raise vol.Invalid("expected a text")
-    try:
-        value.encode()
-    except UnicodeEncodeError as err:
-        raise vol.Invalid("expected a text that can be encoded") from err
+def _encodable(value: str) -> str:
+    # Half a surrogate pair cannot be, which is a ValueError
+    value.encode()
     return value
 
 
-def _name(value: Any) -> str:
-    name = _encodable_text(value)
-    if name_problem(name) is not None:
+def _is_name(value: str) -> str:
+    if name_problem(value) is not None:
         raise vol.Invalid("expected a valid name")
-    return name
+    return value
 
 
-def _tag_value(value: Any) -> str:
-    text = _encodable_text(value)
-    if "\n" in text:
-        raise vol.Invalid("expected a single line")
-    return text
-
-
-def _seconds(value: Any) -> timedelta:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value <= _LONGEST.total_seconds()
-    ):
+def _seconds(value: float) -> timedelta:
+    if isinstance(value, bool):
         raise vol.Invalid("expected seconds")
     return timedelta(seconds=value)
 
 
+_TEXT: Final = vol.All(str, vol.Length(min=1), _encodable)
+_NAME: Final = vol.All(_TEXT, _is_name)
+_SECONDS: Final = vol.All(vol.Any(int, float), vol.Range(0, _LONGEST), _seconds)
+
 _FIELD_SCHEMA: Final = vol.Schema(
     {
-        vol.Required(CONF_ENTITY): _encodable_text,
-        vol.Required(CONF_FIELD): _name,
-        vol.Optional(CONF_ATTRIBUTE, default=None): vol.Any(None, _encodable_text),
-        vol.Optional(CONF_KIND, default=None): vol.Any(None, vol.Coerce(FieldKind)),
+        vol.Required(const.CONF_ENTITY): _TEXT,
+        vol.Required(const.CONF_FIELD): _NAME,
+        vol.Optional(const.CONF_ATTRIBUTE, default=None): vol.Any(None, _TEXT),
+        vol.Optional(const.CONF_KIND, default=None): vol.Any(
+            None, vol.Coerce(FieldKind)
+        ),
     },
     extra=vol.REMOVE_EXTRA,
 )
 
 _POLICY_SCHEMA: Final[dict[vol.Marker, Any]] = {
-    vol.Optional(CONF_MODE, default=Mode.CHANGE.value): vol.Coerce(Mode),
-    vol.Optional(CONF_SHORTEST, default=0): _seconds,
-    vol.Optional(CONF_INTERVAL, default=DEFAULT_INTERVAL): vol.All(
-        _seconds, vol.Range(min=timedelta(seconds=1))
+    vol.Optional(const.CONF_MODE, default=Mode.CHANGE.value): vol.Coerce(Mode),
+    vol.Optional(const.CONF_SHORTEST, default=0): _SECONDS,
+    vol.Optional(const.CONF_INTERVAL, default=DEFAULT_INTERVAL): vol.All(
+        _SECONDS, vol.Range(min=timedelta(seconds=1))
     ),
-    vol.Optional(CONF_AGGREGATE, default=Aggregate.LAST.value): vol.Coerce(Aggregate),
-    vol.Optional(CONF_HEARTBEAT, default=0): _seconds,
+    vol.Optional(const.CONF_AGGREGATE, default=Aggregate.LAST.value): vol.Coerce(
+        Aggregate
+    ),
+    vol.Optional(const.CONF_HEARTBEAT, default=0): _SECONDS,
 }
 
 _EXPORT_SCHEMA: Final = vol.Schema(
     {
-        vol.Required(CONF_COLLECTOR): _encodable_text,
-        vol.Required(CONF_DATABASE): _encodable_text,
-        vol.Required(CONF_RETENTION_POLICY): _encodable_text,
-        vol.Required(CONF_MEASUREMENT): _name,
-        vol.Required(CONF_TAGS): vol.Schema({_name: _tag_value}),
-        vol.Required(CONF_FIELDS): [_FIELD_SCHEMA],
-        **_POLICY_SCHEMA,
-        vol.Optional(CONF_ENABLED, default=True): bool,
-        vol.Optional(CONF_HISTORY, default=BackfillRange.NOTHING.value): vol.Coerce(
-            BackfillRange
+        vol.Required(const.CONF_COLLECTOR): _TEXT,
+        vol.Required(const.CONF_DATABASE): _TEXT,
+        vol.Required(const.CONF_RETENTION_POLICY): _TEXT,
+        vol.Required(const.CONF_MEASUREMENT): _NAME,
+        vol.Required(const.CONF_TAGS): vol.Schema(
+            {_NAME: vol.All(_TEXT, vol.Match(r"[^\n]+\Z"))}
         ),
+        vol.Required(const.CONF_FIELDS): [_FIELD_SCHEMA],
+        **_POLICY_SCHEMA,
+        vol.Optional(const.CONF_ENABLED, default=True): bool,
+        vol.Optional(
+            const.CONF_HISTORY, default=BackfillRange.NOTHING.value
+        ): vol.Coerce(BackfillRange),
     },
     # Those that a newer version has added
     extra=vol.ALLOW_EXTRA,
@@ -239,34 +201,35 @@ def parse_export(id: str, title: str, data: Mapping[str, Any]) -> Export:
         id=id,
         title=title,
         series=parse_series(valid),
-        fields=tuple(ExportedField(**row) for row in valid[CONF_FIELDS]),
+        fields=tuple(ExportedField(**row) for row in valid[const.CONF_FIELDS]),
         policy=SamplingPolicy(**{str(key): valid[key] for key in _POLICY_SCHEMA}),
-        enabled=valid[CONF_ENABLED],
-        backfill=valid[CONF_HISTORY],
+        enabled=valid[const.CONF_ENABLED],
+        backfill=valid[const.CONF_HISTORY],
     )
 
 
 def parse_series(data: Mapping[str, Any]) -> Series:
     """Return the series that an export, or the form of one, names."""
     target = WriteTarget(
-        data[CONF_COLLECTOR], data[CONF_DATABASE], data[CONF_RETENTION_POLICY]
+        data[const.CONF_COLLECTOR],
+        data[const.CONF_DATABASE],
+        data[const.CONF_RETENTION_POLICY],
     )
     return Series(
-        target, data[CONF_MEASUREMENT], tuple(sorted(data[CONF_TAGS].items()))
+        target,
+        data[const.CONF_MEASUREMENT],
+        tuple(sorted(data[const.CONF_TAGS].items())),
     )
 
 
-def read_exports(
-    entry: ConfigEntry[Any],
-) -> tuple[list[Export], list[InvalidExport]]:
+def read_exports(entry: ConfigEntry[Any]) -> tuple[list[Export], list[InvalidExport]]:
     """Return the exports that an account stores: those that are valid, and the others."""
     valid, invalid = [], []
     for subentry in entry.subentries.values():
-        if subentry.subentry_type == SUBENTRY_EXPORT:
+        if subentry.subentry_type == const.SUBENTRY_EXPORT:
+            id_, title = subentry.subentry_id, subentry.title
             try:
-                valid.append(
-                    parse_export(subentry.subentry_id, subentry.title, subentry.data)
-                )
+                valid.append(parse_export(id_, title, subentry.data))
             except InvalidExport as err:
                 invalid.append(err)
     return valid, invalid
@@ -276,17 +239,14 @@ def read_exports(
 def async_field_row(
     hass: HomeAssistant, entity_id: str, field: str, attribute: str | None
 ) -> dict[str, Any]:
-    """Return what an export stores for a field, with its kind where that can be decided.
-
-    An entity that is registered is stored by its registry id, so that it is followed when it is renamed.
-    """
+    """Return what an export stores for a field: a registered entity by its registry id, and its kind where that can be decided."""
     entry = er.async_get(hass).async_get(entity_id)
     kind = decide_kind(hass.states.get(entity_id), field, attribute)
     row = {
-        CONF_ENTITY: entity_id if entry is None else entry.id,
-        CONF_FIELD: field,
-        CONF_ATTRIBUTE: attribute,
-        CONF_KIND: None if kind is None else kind.value,
+        const.CONF_ENTITY: entity_id if entry is None else entry.id,
+        const.CONF_FIELD: field,
+        const.CONF_ATTRIBUTE: attribute,
+        const.CONF_KIND: None if kind is None else kind.value,
     }
     return {key: value for key, value in row.items() if value is not None}
 

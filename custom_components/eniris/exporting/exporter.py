@@ -1,6 +1,6 @@
 """`Exporter`: the export of one account, started and stopped as a whole."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import logging
@@ -12,11 +12,10 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
 from ..api import Session, WriteTarget
-from ..const import CONF_FIELDS
 from .config import Export, InvalidExport
 from .history.backfill import Backfill, BackfillStatus
 from .history.jobs import Job
-from .issues import ATTR_EXPORT_ID, TARGET_KINDS, Issues, of_field, of_target
+from .issues import Issues, of_field
 from .outbox.figures import Figures
 from .outbox.limits import Limits, enforce
 from .outbox.outbox import Outbox
@@ -44,63 +43,44 @@ class ExportStatus:
     """How the sending of its past is doing, None where that was never asked for."""
 
 
+@dataclass(eq=False)
 class Exporter:
     """The export path of one account. It waits for nothing else, and nothing waits for it."""
 
-    def __init__(
-        self,
-        hass: HomeAssistant,
-        entry: ConfigEntry[Any],
-        session: Session,
-        outbox: Outbox,
-        exports: Sequence[Export],
-        invalid: Sequence[InvalidExport],
-        limits: Limits,
-        issues: Issues,
-    ) -> None:
-        """Carry out `exports` over `session`, by way of `outbox`, and tell of those that are `invalid`."""
-        self._hass = hass
-        self._entry = entry
-        self._limits = limits
-        self._issues = issues
-        self._invalid = invalid
-        self.exports = {export.id: export for export in exports}
-        self.outbox = outbox
-        self.sampler = Sampler(hass, exports, outbox, issues)
-        self.uploader = Uploader(hass, session, outbox, issues)
+    hass: HomeAssistant
+    entry: ConfigEntry[Any]
+    session: Session
+    outbox: Outbox
+    exports: Mapping[str, Export]
+    invalid: Sequence[InvalidExport]
+    limits: Limits
+    issues: Issues
+    _status: dict[str, ExportStatus] = field(default_factory=dict)
+    _listeners: list[Callable[[], None]] = field(default_factory=list)
+    _unsubscribe: list[CALLBACK_TYPE] = field(default_factory=list)
+    _is_open: bool = False
+    _asked_to_log_in: bool = False
+    _stopped: bool = False
+    _seen: tuple[Any, ...] = ()
+    """What the user has to see at once when it changes, as it was last looked at."""
+    _at_limit: int = 0
+    """Values that were dropped at a limit, until the user has taken note of it."""
+
+    def __post_init__(self) -> None:
+        """Make the parts."""
+        hass, outbox, exports = self.hass, self.outbox, self.exports
+        self.sampler = Sampler(hass, exports.values(), outbox, self.issues)
+        self.uploader = Uploader(hass, self.session, outbox, self.issues)
+        invalid = [export.export_id for export in self.invalid]
         self.backfill = Backfill(
-            hass,
-            outbox,
-            self.uploader,
-            self.sampler,
-            self.exports,
-            limits,
-            [export.export_id for export in invalid],
+            hass, outbox, self.uploader, self.sampler, exports, invalid
         )
-        self._stored_rows = {
-            export_id: entry.subentries[export_id].data[CONF_FIELDS]
-            for export_id in self.exports
-        }
-        self._status: dict[str, ExportStatus] = {}
-        self._listeners: list[Callable[[], None]] = []
-        self._unsubscribe: list[CALLBACK_TYPE] = []
-        self._is_open = False
-        self._asked_to_log_in = False
-        self._stopped = False
-        self._seen: tuple[Any, ...] = ()
-        """What the user has to see at once when it changes, as it was last looked at."""
-        self._at_limit = 0
-        """Values that were dropped at a limit, until the user has taken note of it."""
 
     async def async_start(self) -> None:
         """Begin. An outbox that cannot be opened is tried again; what is taken meanwhile stays in memory."""
         await self._async_open()
-        _look_at_old_issues(
-            self._issues,
-            self._invalid,
-            {its.series.target for its in self.exports.values()}
-            | self.outbox.targets(),
-        )
+        targets = {its.series.target for its in self.exports.values()}
+        self.issues.begin(self.invalid, targets | self.outbox.targets())
         self.sampler.async_start()
         self.uploader.async_start()
         self._unsubscribe = [
@@ -108,10 +88,7 @@ class Exporter:
             self.outbox.async_add_listener(self._async_look_at_problems),
             self.backfill.async_add_listener(self.async_schedule_refresh),
             async_track_time_interval(
-                self._hass,
-                self._async_look_after,
-                STATUS_INTERVAL,
-                name="eniris export status",
+                self.hass, self._async_look_after, STATUS_INTERVAL
             ),
         ]
         await self.async_refresh()
@@ -127,18 +104,16 @@ class Exporter:
                     err,
                 )
             self.outbox.problem = str(err)
-            self._issues.report("outbox_closed", error=str(err))
+            self.issues.report("outbox_closed", error=str(err))
             return
-        if self._is_open:
-            # The user has asked for it meanwhile
-            return
-        self._is_open = True
-        self.outbox.problem = None
-        self._issues.resolve("outbox_closed")
-        for key, blocked in self.outbox.store.blocked.items():
-            self._issues.report("field_blocked", of_field(key), error=blocked.reason)
-        self.backfill.async_start()
-        self.uploader.async_wake()
+        if not self._is_open:
+            # Else the user has asked for it meanwhile
+            self._is_open, self.outbox.problem = True, None
+            self.issues.resolve("outbox_closed")
+            for key, its in self.outbox.store.blocked.items():
+                self.issues.report("field_blocked", of_field(key), error=its.reason)
+            self.backfill.async_start()
+            self.uploader.async_wake()
 
     async def async_last_upload(self) -> None:
         """Upload what can be uploaded in a few seconds; samples are taken and put on disk until the very end."""
@@ -146,7 +121,7 @@ class Exporter:
         await self.sampler.async_take()
         await self.uploader.async_stop()
         # Before Home Assistant writes its entries for the last time
-        _store_decisions(self._hass, self._entry, self.sampler, self._stored_rows)
+        self.sampler.store_decisions(self.entry)
 
     async def async_stop(self) -> None:
         """Stop for good: upload what goes quickly, and keep the rest on disk."""
@@ -165,7 +140,12 @@ class Exporter:
         needed = self.uploader.needs_log_in
         if needed != self._asked_to_log_in:
             self._asked_to_log_in = needed
-            _ask_to_log_in(self._hass, self._entry, needed=needed)
+            if needed:
+                self.entry.async_start_reauth(self.hass)
+            flows = self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH})
+            for flow in () if needed else flows:
+                # None was needed
+                self.hass.config_entries.flow.async_abort(flow["flow_id"])
         for target, its in self.uploader.targets.items():
             if its.present_wanted is not None:
                 self.sampler.async_send_present(target, its.present_wanted)
@@ -174,7 +154,6 @@ class Exporter:
 
     @callback
     def _async_look_at_problems(self) -> None:
-        """Let the user see at once that something fails, or works."""
         seen = (
             {target for target, its in self.uploader.targets.items() if its.works},
             *map(self._problem, self.exports.values()),
@@ -188,7 +167,7 @@ class Exporter:
             await self._async_open()
         try:
             dropped, relaxed = await enforce(
-                self.outbox.store, self._limits, dt_util.utcnow()
+                self.outbox.store, self.limits, dt_util.utcnow()
             )
         except OutboxError as err:
             _LOGGER.debug("The outbox' limits were not looked at, later again: %s", err)
@@ -199,13 +178,12 @@ class Exporter:
                         "The outbox has reached its limit: the oldest values are dropped"
                     )
                 self._at_limit += dropped
-                told = str(self._at_limit)
-                self._issues.report("outbox_limit", dropped=told)
+                self.issues.report("outbox_limit", dropped=str(self._at_limit))
             elif relaxed and self.uploader.works:
                 # Also what was told before a reload
                 self._at_limit = 0
-                self._issues.resolve("outbox_limit")
-        _store_decisions(self._hass, self._entry, self.sampler, self._stored_rows)
+                self.issues.resolve("outbox_limit")
+        self.sampler.store_decisions(self.entry)
         await self.async_refresh()
 
     async def async_refresh(self) -> None:
@@ -219,7 +197,7 @@ class Exporter:
         except OutboxError as err:
             _LOGGER.debug("The figures of the outbox are not to be had: %s", err)
             return
-        _report_outbox(self._issues, self.outbox, damaged)
+        self.issues.report_outbox(self.outbox, damaged)
         status = {
             id_: ExportStatus(
                 figures.get(id_, Figures()), self._problem(export), history.get(id_)
@@ -234,19 +212,16 @@ class Exporter:
     @callback
     def async_schedule_refresh(self, _job: Job | None = None) -> None:
         """Look at the figures soon, as when a job of the past has ended."""
-        self._hass.async_create_task(
+        self.hass.async_create_task(
             self.async_refresh(), "eniris export status", eager_start=False
         )
 
     def _problem(self, export: Export) -> str | None:
-        problem = self.uploader.problem(export.series.target)
-        if problem := _upload_problem(self.outbox, self.uploader, problem):
-            return problem
-        if problem := self.blocked_problem(export):
-            return problem
-        if self._at_limit:
+        problem = self._upload_problem(self.uploader.problem(export.series.target))
+        problem = problem or self.blocked_problem(export)
+        if problem is None and self._at_limit:
             return f"outbox limit reached, {self._at_limit} values dropped"
-        return None
+        return problem
 
     def blocked_problem(self, export: Export | None = None) -> str | None:
         """Tell which fields of an export, or of all, are blocked; None where none is."""
@@ -273,14 +248,11 @@ class Exporter:
         return lambda: self._listeners.remove(listener)
 
     async def async_upload_now(self, target: WriteTarget | None = None) -> str | None:
-        """Upload what waits for a target, or for all of them, pauses or not.
-
-        Return what stood in the way, None where nothing did.
-        """
+        """Upload what waits for a target or for all, pauses or not; return what stood in the way, None where nothing did."""
         await self.sampler.async_take()
         problem = await self.uploader.async_upload_now(target)
         await self.async_refresh()
-        return _upload_problem(self.outbox, self.uploader, problem)
+        return self._upload_problem(problem)
 
     async def async_try_disk(self) -> str | None:
         """Put on disk what waits in memory; return what stood in the way, None where nothing did."""
@@ -294,7 +266,7 @@ class Exporter:
         except OutboxError as err:
             return str(err)
         self.outbox.dropped = 0
-        self._issues.resolve("not_on_disk")
+        self.issues.resolve("not_on_disk")
         await self.async_refresh()
         return None
 
@@ -302,88 +274,11 @@ class Exporter:
     def async_acknowledge_limit(self) -> None:
         """Tell of what was dropped at a limit no more; what is dropped from now on is told of."""
         self._at_limit = 0
-        self._issues.resolve("outbox_limit")
+        self.issues.resolve("outbox_limit")
         self.async_schedule_refresh()
 
-
-def _store_decisions(
-    hass: HomeAssistant,
-    entry: ConfigEntry[Any],
-    sampler: Sampler,
-    stored_rows: dict[str, Any],
-) -> None:
-    """Store what was decided of fields since the start: their kinds, and what their entities are known by.
-
-    `stored_rows` has what is stored of fields, by export, so that those are known which the user has changed.
-    """
-    for export_id, stored in stored_rows.items():
-        subentry = entry.subentries.get(export_id)
-        if subentry is None or subentry.data[CONF_FIELDS] is not stored:
-            # The account is about to be loaded anew
-            continue
-        entities = sampler.entities_of(export_id)
-        rows = [
-            {**row, **its.decided} for row, its in zip(stored, entities, strict=True)
-        ]
-        if rows != stored:
-            stored_rows[export_id] = rows
-            hass.config_entries.async_update_subentry(
-                entry, subentry, data={**subentry.data, CONF_FIELDS: rows}
-            )
-
-
-def _ask_to_log_in(
-    hass: HomeAssistant, entry: ConfigEntry[Any], *, needed: bool
-) -> None:
-    """Ask for a new log-in, or end that question where it did not need one."""
-    if needed:
-        entry.async_start_reauth(hass)
-        return
-    for flow in entry.async_get_active_flows(hass, {SOURCE_REAUTH}):
-        hass.config_entries.flow.async_abort(flow["flow_id"])
-
-
-def _upload_problem(
-    outbox: Outbox, uploader: Uploader, of_target: str | None
-) -> str | None:
-    """Return what keeps values from being stored: our disk, the log-in, or what a target says."""
-    if outbox.problem is not None:
-        return f"values cannot be put on disk: {outbox.problem}"
-    return "log in again" if uploader.needs_log_in else of_target
-
-
-def _report_outbox(issues: Issues, outbox: Outbox, damaged: Sequence[str]) -> None:
-    """Tell what is wrong with an outbox' file, and what of it is not any more."""
-    carried = outbox.store.carried_over
-    if not damaged:
-        issues.resolve("outbox_damaged")
-    elif carried is not None or not issues.is_reported("outbox_damaged"):
-        # Else it was set aside before the start, and what was told then stays
-        told = "–" if carried is None else str(carried)
-        issues.report("outbox_damaged", file=damaged[-1], carried=told)
-    if outbox.store.is_open:
-        issues.resolve_others("field_blocked", map(of_field, outbox.blocked))
-    if outbox.dropped:
-        issues.report(
-            "not_on_disk",
-            dropped=str(outbox.dropped),
-            error=outbox.problem or "",
-        )
-
-
-def _look_at_old_issues(
-    issues: Issues, invalid: Iterable[InvalidExport], targets: Iterable[WriteTarget]
-) -> None:
-    """Tell of invalid exports, and no more of exports and targets that are gone since the last start.
-
-    The others stay until it is known that they are mended: what the user ignores would else be told again.
-    """
-    subjects = []
-    for its in invalid:
-        subjects.append({ATTR_EXPORT_ID: its.export_id})
-        issues.report(
-            "export_damaged", subjects[-1], export=its.title, lost=", ".join(its.keys)
-        )
-    issues.resolve_others("export_damaged", subjects)
-    for kind in TARGET_KINDS:
-        issues.resolve_others(kind, map(of_target, targets))
+    def _upload_problem(self, of_target: str | None) -> str | None:
+        """Return what keeps values from being stored: our disk, the log-in, or what a target says."""
+        if self.outbox.problem is not None:
+            return f"values cannot be put on disk: {self.outbox.problem}"
+        return "log in again" if self.uploader.needs_log_in else of_target

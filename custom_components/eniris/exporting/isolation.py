@@ -5,31 +5,16 @@ everything is kept. So each search begins with what the target takes, and halves
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from homeassistant.util.dt import utcnow
 
-from ..api import (
-    ConflictError,
-    EnirisError,
-    EnirisQueryError,
-    PayloadTooLargeError,
-    WriteTarget,
-)
-from .outbox.batches import (
-    Batch,
-    Entry,
-    FieldKey,
-    Reject,
-    Settlement,
-    TooOld,
-    from_us,
-    make_batch,
-    regroup,
-    to_us,
-)
-from .source import async_aside
+from .. import api
+from ..api import EnirisError, EnirisQueryError
+from .outbox import batches
+from .outbox.batches import Batch, Entry, FieldKey, Reject, Settlement, TooOld
 
 if TYPE_CHECKING:
     from .target import TargetUploader
@@ -55,85 +40,83 @@ class MustWait(Exception):
 
 
 class _Refused(NamedTuple):
-    """A sample that was refused by itself, and why."""
+    """A sample that was refused by itself, and why: a query error is of ourselves, nothing was sent."""
 
     entry: Entry
     error: EnirisError
 
-    @property
-    def was_sent(self) -> bool:
-        """Whether the service has refused it, and not we ourselves."""
-        return not isinstance(self.error, EnirisQueryError)
 
-
+@dataclass(slots=True, eq=False)
 class Isolation:
-    """One search; its result says of each sample of a batch what became of it."""
+    """One search in a batch that was refused as a whole; its result says of each sample what became of it."""
 
-    def __init__(self, uploader: "TargetUploader", batch: Batch) -> None:
-        """Search in a batch that was refused as a whole."""
-        self._uploader = uploader
-        self._batch = batch
-        self._entries: list[Entry] = []
-        """Its samples, the newest first."""
-        self._done: set[Entry] = set()
-        self._stored: list[Entry] = []
-        self._too_old: list[Entry] = []
-        self._too_old_reason = ""
-        self._requests = 0
-        self._works = False
-        """Whether the target took anything since the batch was refused."""
-        self._refused: list[_Refused] = []
-        """What was refused by itself, until it is known that the target works."""
-        self._result = Settlement()
-        self.must_wait = False
-        """Whether the search could not be ended, since the target must wait."""
-        self.refused_until: int | None = None
-        """The newest time in microseconds of what may have been refused for its age."""
+    uploader: "TargetUploader"
+    batch: Batch
+    must_wait: bool = False
+    """Whether the search could not be ended, since the target must wait."""
+    refused_until: int | None = None
+    """The newest time in microseconds of what may have been refused for its age."""
+    _entries: list[Entry] = field(default_factory=list)
+    _done: set[Entry] = field(default_factory=set)
+    _stored: list[Entry] = field(default_factory=list)
+    _too_old: list[Entry] = field(default_factory=list)
+    _too_old_reason: str = ""
+    _requests: int = 0
+    _works: bool = False
+    """Whether the target took anything since the batch was refused."""
+    _refused: list[_Refused] = field(default_factory=list)
+    """What was refused by itself, until it is known that the target works."""
+    _result: Settlement = field(default_factory=Settlement)
 
     async def run(self, error: EnirisError) -> Settlement:
         """Search for what the batch was refused with `error` for, and return what became of it."""
-        self._entries = await async_aside(len(self._batch), _newest_first, self._batch)
         try:
             await self._search(error)
         except MustWait:
             self.must_wait = True
-        return await async_aside(len(self._batch), self._settlement)
+        return await batches.async_aside(len(self.batch), self._settlement)
 
     def _settlement(self) -> Settlement:
         result = self._result
-        result.stored = regroup(self._stored)
-        result.remaining = regroup(
-            entry for entry in self._batch.entries if entry not in self._done
+        result.stored = batches.regroup(self._stored)
+        result.remaining = batches.regroup(
+            entry for entry in self.batch.entries if entry not in self._done
         )
         if self._too_old:
-            until = from_us(max(entry.time_us for entry in self._too_old))
-            result.too_old = TooOld(until, self._too_old_reason, regroup(self._too_old))
+            until = batches.from_us(max(entry.time_us for entry in self._too_old))
+            result.too_old = TooOld(
+                until, self._too_old_reason, batches.regroup(self._too_old)
+            )
         return result
 
     async def _search(self, error: EnirisError | None) -> None:
-        if isinstance(error, PayloadTooLargeError):
+        probe = await batches.async_aside(len(self.batch), self._look)
+        if isinstance(error, api.PayloadTooLargeError):
             await self._sift(self._entries, error)
             return
-        if await self._is_known_too_old():
-            return
-        probe = await async_aside(len(self._entries), _one_of_each, self._entries)
-        refuses_all = self._uploader.refuses_all
+        refuses_all = self.uploader.refuses_all
         if len(probe) < len(self._entries):
             error = None if refuses_all else await self._send(probe)
         if error is not None or refuses_all:
             await self._ask_witness()
             # Others first each time, or the same few would hide for ever what is taken
-            turn = _SINGLES_AGAIN * self._uploader.failures % len(probe)
+            turn = _SINGLES_AGAIN * self.uploader.failures % len(probe)
             await self._sift(probe[turn:] + probe[:turn], error)
         await self._sift(self._entries, None)
 
-    async def _sift(self, entries: Sequence[Entry], error: EnirisError | None) -> None:
-        """Store what is taken of some samples, and find out what the others are refused for.
+    def _look(self) -> list[Entry]:
+        """Return the newest sample of each field; what a wrong clock has dated ahead stands for none that has others."""
+        self._entries = sorted(self.batch.entries, key=lambda entry: -entry.time_us)
+        limit = _latest()
+        newest: dict[FieldKey, Entry] = {}
+        for entry in sorted(self._entries, key=lambda entry: entry.time_us > limit):
+            newest.setdefault(entry.key, entry)
+        return list(newest.values())
 
-        `error` is what they were refused with, None where they were not sent together. A few are sent one
-        by one, and while nothing says that the target works all are, and nothing is concluded.
-        """
-        while rest := await async_aside(len(entries), self._unknown, entries):
+    async def _sift(self, entries: Sequence[Entry], error: EnirisError | None) -> None:
+        """Store what is taken of some samples, refused together with `error` or not sent yet; find out why others are not."""
+        enough = _SINGLES_AGAIN if self.uploader.refuses_all else _SINGLES
+        while rest := await batches.async_aside(len(entries), self._unknown, entries):
             group = rest if self._works and len(rest) > _SINGLES else rest[:1]
             if error is None or len(group) < len(entries):
                 error = await self._send(group)
@@ -141,156 +124,8 @@ class Isolation:
                 refused = await self._newest_refused(group, error)
                 self._refused += [refused] if refused else []
                 error = None
-            await self._judge_refused(
-                _SINGLES_AGAIN if self._uploader.refuses_all else _SINGLES
-            )
+            await self._judge_refused(enough)
         await self._judge_refused(1)
-
-    async def _judge_refused(self, enough: int) -> None:
-        """Decide what samples were refused for, if the target works; it does not where `enough` are refused and none stored."""
-        if not self._works and sum(its.was_sent for its in self._refused) >= enough:
-            for its in self._refused:
-                if not its.was_sent:
-                    self._reject(its)
-            self._uploader.note_refused_all()
-        if self._works or enough == 1:
-            refused, self._refused = self._refused, []
-            for its in refused:
-                if self._unknown([its.entry]):
-                    await self._judge(its)
-
-    async def _is_known_too_old(self) -> bool:
-        """Tell of a batch that is older than what was refused for its age, at the cost of two requests."""
-        until = self._uploader.too_old_until
-        entry = self._entries[0]
-        if until is None or entry.time_us > until:
-            return False
-        error = await self._send([entry])
-        if error is None or not is_about_time(error):
-            return False
-        await self._ask_witness()
-        if self._works:
-            self._find_too_old(self._entries, error)
-        return self._works
-
-    async def _ask_witness(self) -> None:
-        """Send what the target should take: one that refuses that, too, refuses everything.
-
-        That is the newest sample that it has stored, since to send it again changes nothing, or the newest that waits.
-        """
-        if self._works:
-            return
-        target, witness = self._batch.target, self._uploader.witness
-        others = [make_batch(target, regroup([witness]))] if witness else []
-        newest = await self._uploader.outbox.newest_waiting(target)
-        if newest is not None and (
-            max(newest.blocks[0].times) > self._entries[0].time_us
-        ):
-            others.append(newest)
-        for batch in others:
-            self._requests += 1
-            if await self._uploader.request(batch) is None:
-                self._works = True
-                return
-        # It can be the witness' field alone that is refused by now
-        if others and (witness is None or self._batch.newest.keys() == {witness.key}):
-            self._uploader.note_refused_all()
-
-    async def _judge(self, refused: _Refused) -> None:
-        """Decide what a sample was refused for, now that the target is known to work."""
-        entry, error = refused
-        key = entry.key
-        refused_once = self._uploader.refused_once
-        can_be_time = is_about_time(error)
-        if can_be_time and entry.time_us <= _latest():
-            self.refused_until = max(entry.time_us, self.refused_until or 0)
-        if not refused.was_sent:
-            self._reject(refused)
-        elif can_be_time and (
-            entry.time_us > _latest()
-            or self._uploader.newest.get(key, 0) > entry.time_us
-        ):
-            if not await self._judge_time(refused):
-                self._reject(refused)
-        elif before := refused_once.pop(key, None):
-            self._result.recalled.append(before)
-            self._result.blocked[key] = str(error)
-        elif (
-            second := await async_aside(len(self._entries), self._next_of, entry)
-        ) is None:
-            self._reject(refused)
-            refused_once[key] = self._result.rejects[-1]
-        elif await self._send([second]) is None:
-            self._reject(refused)
-        else:
-            self._result.blocked[key] = str(error)
-
-    async def _judge_time(self, refused: _Refused) -> bool:
-        """Tell whether all are refused that are older, or dated ahead by a clock that was wrong; try three of them."""
-        entry, limit = refused.entry, _latest()
-        is_ahead = entry.time_us > limit
-        alike = await async_aside(
-            len(self._entries), self._alike, entry, limit if is_ahead else None
-        )
-        if not alike:
-            return False
-        for other in {alike[0], alike[len(alike) // 2], alike[-1]}:
-            if not await self._has_wrong_time(other):
-                return False
-        if is_ahead:
-            for other in (entry, *alike):
-                self._reject(_Refused(other, refused.error))
-        else:
-            self._find_too_old([entry, *alike], refused.error)
-        return True
-
-    def _alike(self, entry: Entry, after: int | None) -> list[Entry]:
-        """Return the other samples that are newer than a time or, without one, not newer than `entry`."""
-        return [
-            other
-            for other in self._unknown(self._entries)
-            if other != entry
-            and (
-                other.time_us <= entry.time_us
-                if after is None
-                else other.time_us > after
-            )
-        ]
-
-    async def _has_wrong_time(self, entry: Entry) -> bool:
-        error = await self._send([entry])
-        return error is not None and is_about_time(error)
-
-    def _find_too_old(self, entries: Iterable[Entry], error: EnirisError) -> None:
-        self._too_old.extend(entries)
-        self._too_old_reason = str(error)
-        self._done.update(self._too_old)
-        newest = max(entry.time_us for entry in self._too_old)
-        until = self._uploader.too_old_until
-        self._uploader.too_old_until = max(newest, until or newest)
-        self.refused_until = max(newest, self.refused_until or 0)
-
-    def _reject(self, refused: _Refused) -> None:
-        self._done.add(refused.entry)
-        self._result.rejects.append(Reject(refused.entry.sample, str(refused.error)))
-
-    def _unknown(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Return those of some samples of which it is not known what becomes, in their order."""
-        refused = {its.entry for its in self._refused}
-        return [
-            entry
-            for entry in entries
-            if entry not in self._done
-            and entry not in refused
-            and entry.key not in self._result.blocked
-        ]
-
-    def _next_of(self, entry: Entry) -> Entry | None:
-        """Return the newest other sample of a field that is not stored."""
-        others = self._unknown(self._entries)
-        return next(
-            (its for its in others if its != entry and its.key == entry.key), None
-        )
 
     async def _newest_refused(
         self, entries: Sequence[Entry], error: EnirisError | None
@@ -303,16 +138,123 @@ class Isolation:
         error = error or await self._send(entries)
         return None if error is None else _Refused(entries[0], error)
 
+    async def _judge_refused(self, enough: int) -> None:
+        """Decide what samples were refused for, if the target works; it does not where `enough` are refused and none stored."""
+        ours = [its for its in self._refused if isinstance(its.error, EnirisQueryError)]
+        if not self._works and len(self._refused) - len(ours) >= enough:
+            for its in ours:
+                self._reject(its)
+            self.uploader.note_refused_all()
+        if self._works or enough == 1:
+            refused, self._refused = self._refused, []
+            for its in refused:
+                if self._unknown([its.entry]):
+                    await self._judge(its)
+
+    async def _ask_witness(self) -> None:
+        """Send the newest sample that the target has stored, or that waits: one that refuses that, too, refuses everything."""
+        target, witness = self.batch.target, self.uploader.witness
+        others = (
+            [batches.make_batch(target, batches.regroup([witness]))] if witness else []
+        )
+        newest = await self.uploader.outbox.newest_waiting(target)
+        if newest and max(newest.blocks[0].times) > self._entries[0].time_us:
+            others.append(newest)
+        for batch in others:
+            self._requests += 1
+            if await self.uploader.request(batch) is None:
+                self._works = True
+                return
+        # It can be the witness' field alone that is refused by now
+        if others and (witness is None or self.batch.newest.keys() == {witness.key}):
+            self.uploader.note_refused_all()
+
+    async def _judge(self, refused: _Refused) -> None:
+        """Decide what a sample was refused for, now that the target is known to work."""
+        entry, error = refused
+        key, limit = entry.key, _latest()
+        refused_once = self.uploader.refused_once
+        can_be_time, is_ahead = is_about_time(error), entry.time_us > limit
+        if can_be_time and not is_ahead:
+            self.refused_until = max(entry.time_us, self.refused_until or 0)
+        if isinstance(error, EnirisQueryError):
+            self._reject(refused)
+        elif can_be_time and (
+            is_ahead or self.uploader.newest.get(key, 0) > entry.time_us
+        ):
+            await self._judge_time(refused, limit if is_ahead else None)
+        elif before := refused_once.pop(key, None):
+            self._result.recalled.append(before)
+            self._result.blocked[key] = str(error)
+        else:
+            others = await batches.async_aside(
+                len(self._entries), self._unknown, self._entries, key
+            )
+            second = next((its for its in others if its != entry), None)
+            if second is not None and await self._send([second]) is not None:
+                self._result.blocked[key] = str(error)
+                return
+            self._reject(refused)
+            if second is None:
+                refused_once[key] = self._result.rejects[-1]
+
+    async def _judge_time(self, refused: _Refused, after: int | None) -> None:
+        """Leave out all that is older or, dated by a clock that was wrong, `after` a time, if three of them are refused, too."""
+        entry, error = refused
+        alike = [
+            other
+            for other in await batches.async_aside(
+                len(self._entries), self._unknown, self._entries
+            )
+            if other != entry
+            and (
+                other.time_us <= entry.time_us
+                if after is None
+                else other.time_us > after
+            )
+        ]
+        for other in {*alike[:1], *alike[len(alike) // 2 :][:1], *alike[-1:]}:
+            answer = await self._send([other])
+            if answer is None or not is_about_time(answer):
+                alike = []
+                break
+        if not alike or after is not None:
+            for other in (entry, *alike):
+                self._reject(_Refused(other, error))
+            return
+        self._too_old += [entry, *alike]
+        self._too_old_reason = str(error)
+        self._done.update(self._too_old)
+
+    def _reject(self, refused: _Refused) -> None:
+        self._done.add(refused.entry)
+        self._result.rejects.append(Reject(refused.entry.sample, str(refused.error)))
+
+    def _unknown(
+        self, entries: Iterable[Entry], only: FieldKey | None = None
+    ) -> list[Entry]:
+        """Return those of some samples, or of one field, of which it is not known what becomes, in their order."""
+        refused = {its.entry for its in self._refused}
+        return [
+            entry
+            for entry in entries
+            if entry not in self._done
+            and entry not in refused
+            and (key := entry.key) not in self._result.blocked
+            and only in (None, key)
+        ]
+
     async def _send(self, entries: Sequence[Entry]) -> EnirisError | None:
         """Send some of the samples; return why they are refused, None when they are stored. Raises `MustWait`."""
         if self._requests >= _REQUESTS:
-            self._uploader.not_before = time.monotonic() + _PAUSE
+            self.uploader.not_before = time.monotonic() + _PAUSE
             raise MustWait
         self._requests += 1
-        batch = await async_aside(
-            len(entries), _make_batch, self._batch.target, entries
+        blocks = await batches.async_aside(len(entries), batches.regroup, entries)
+        batch = await batches.async_aside(
+            len(entries), batches.make_batch, self.batch.target, blocks
         )
-        error = await self._uploader.request(batch)
+        error = await self.uploader.request(batch)
         if error is None:
             self._works = True
             self._stored.extend(entries)
@@ -320,28 +262,11 @@ class Isolation:
         return error
 
 
-def _newest_first(batch: Batch) -> list[Entry]:
-    return sorted(batch.entries, key=lambda entry: -entry.time_us)
-
-
-def _one_of_each(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the newest sample of each field; what a wrong clock has dated ahead stands for none that has others."""
-    limit = _latest()
-    newest: dict[FieldKey, Entry] = {}
-    for entry in sorted(entries, key=lambda entry: entry.time_us > limit):
-        newest.setdefault(entry.key, entry)
-    return list(newest.values())
-
-
-def _make_batch(target: WriteTarget, entries: Iterable[Entry]) -> Batch:
-    return make_batch(target, regroup(entries))
-
-
 def _latest() -> int:
     """Return the latest time in microseconds that no wrong clock is needed for."""
-    return to_us(utcnow()) + _AHEAD
+    return batches.to_us(utcnow()) + _AHEAD
 
 
 def is_about_time(error: EnirisError) -> bool:
     """Tell whether a refusal can be about a sample's time; a 409 is about that or about a type."""
-    return isinstance(error, ConflictError) and not error.says("type")
+    return isinstance(error, api.ConflictError) and not error.says("type")

@@ -1,6 +1,6 @@
 """Repair issues of the export. Each goes away when its cause does, or with the account."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
 from typing import Final
@@ -11,7 +11,9 @@ from homeassistant.helpers.issue_registry import IssueSeverity
 
 from ..api import WriteTarget
 from ..const import CONF_FIELD, CONF_MEASUREMENT, DOMAIN
+from .config import InvalidExport
 from .outbox.batches import FieldKey
+from .outbox.outbox import Outbox
 
 ATTR_ENTRY_ID: Final = "entry_id"
 ATTR_EXPORT_ID: Final = "export_id"
@@ -23,20 +25,15 @@ type Subject = Mapping[str, str]
 TARGET_KINDS: Final = ("namespace_unknown", "role_missing", "target_refuses")
 """What can be wrong with a target, one at a time."""
 
-KINDS: Final = {
-    **dict.fromkeys(TARGET_KINDS, IssueSeverity.ERROR),
-    "entity_gone": IssueSeverity.WARNING,
-    "export_damaged": IssueSeverity.ERROR,
-    "field_blocked": IssueSeverity.ERROR,
-    "not_on_disk": IssueSeverity.ERROR,
-    "outbox_closed": IssueSeverity.ERROR,
-    "outbox_damaged": IssueSeverity.ERROR,
-    "outbox_limit": IssueSeverity.ERROR,
-}
+_MENDED_BY_FORM: Final = ("entity_gone", "export_damaged")
+"""What the export's own form mends: the issue says where that is."""
+
+_OF_OUTBOX: Final = ("not_on_disk", "outbox_closed", "outbox_damaged", "outbox_limit")
+
+KINDS: Final = (*TARGET_KINDS, *_MENDED_BY_FORM, *_OF_OUTBOX, "field_blocked")
 """All issues of an export; the import has others."""
 
 _OUTBOX: Final[Subject] = {}
-"""There is one."""
 
 
 def of_target(target: WriteTarget) -> Subject:
@@ -60,11 +57,7 @@ class Issues:
     def __init__(
         self, hass: HomeAssistant, entry_id: str, account: str, instance: str
     ) -> None:
-        """Name `account` in the texts.
-
-        Ids of issues are part of every diagnostics file, so that what they are about is hashed into
-        them, with `instance`, which nobody but this Home Assistant knows.
-        """
+        """Name `account` in the texts; what an issue is about is hashed into its id, since diagnostics tell of ids."""
         self._hass = hass
         self._entry_id = entry_id
         self._account = account
@@ -85,8 +78,10 @@ class Issues:
             DOMAIN,
             self._id(kind, subject),
             data={ATTR_ENTRY_ID: self._entry_id, **subject},
-            is_fixable=True,
-            severity=KINDS[kind],
+            is_fixable=kind not in _MENDED_BY_FORM,
+            severity=IssueSeverity.WARNING
+            if kind == "entity_gone"
+            else IssueSeverity.ERROR,
             translation_key=kind,
             translation_placeholders={
                 "account": self._account,
@@ -94,12 +89,6 @@ class Issues:
                 **placeholders,
             },
         )
-
-    def is_reported(self, kind: str, subject: Subject = _OUTBOX) -> bool:
-        """Tell whether an issue is open, also one from before a reload."""
-        issue_id = self._id(kind, subject)
-        issue = ir.async_get(self._hass).async_get_issue(DOMAIN, issue_id)
-        return issue is not None and issue.active
 
     @callback
     def resolve(self, kind: str, subject: Subject = _OUTBOX) -> None:
@@ -137,3 +126,35 @@ class Issues:
         for kind in TARGET_KINDS:
             if kind != but:
                 self.resolve(kind, of_target(target))
+
+    @callback
+    def report_outbox(self, outbox: Outbox, damaged: Sequence[str]) -> None:
+        """Tell what is wrong with an outbox' file, and what of it is not any more."""
+        carried = outbox.store.carried_over
+        issue_id = self._id("outbox_damaged", _OUTBOX)
+        issue = ir.async_get(self._hass).async_get_issue(DOMAIN, issue_id)
+        if not damaged:
+            self.resolve("outbox_damaged")
+        elif carried is not None or issue is None or not issue.active:
+            # Else it was set aside before the start, and what was told then stays
+            told = "–" if carried is None else str(carried)
+            self.report("outbox_damaged", file=damaged[-1], carried=told)
+        if outbox.store.is_open:
+            self.resolve_others("field_blocked", map(of_field, outbox.blocked))
+        if outbox.dropped:
+            dropped, error = str(outbox.dropped), outbox.problem or ""
+            self.report("not_on_disk", dropped=dropped, error=error)
+
+    @callback
+    def begin(
+        self, invalid: Iterable[InvalidExport], targets: Collection[WriteTarget]
+    ) -> None:
+        """Tell of invalid exports, no more of exports and targets that are gone; others stay as the user left them."""
+        subjects = []
+        for its in invalid:
+            subjects.append({ATTR_EXPORT_ID: its.export_id})
+            lost = ", ".join(its.keys)
+            self.report("export_damaged", subjects[-1], export=its.title, lost=lost)
+        self.resolve_others("export_damaged", subjects)
+        for kind in TARGET_KINDS:
+            self.resolve_others(kind, map(of_target, targets))

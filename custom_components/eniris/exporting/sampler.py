@@ -1,26 +1,17 @@
-"""The sampler: state changes of the exported entities become samples.
-
-On the event loop it only notes what happens, as data. Once a second a worker thread turns the notes into samples, in
-their order (`take_samples`). Trackers go by the times that they are told, so it makes no difference to them when that is.
-"""
+"""The sampler: state changes are noted on the event loop, and become samples in a worker thread once a second."""
 
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import logging
 from time import monotonic, time as wall_clock
-from typing import Final, NamedTuple
+from typing import Any, Final
 
-from homeassistant.core import (
-    CALLBACK_TYPE,
-    Event,
-    EventStateChangedData,
-    HomeAssistant,
-    State,
-    callback,
-)
+from homeassistant import core
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, State, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import (
     async_track_state_change_event,
@@ -29,14 +20,14 @@ from homeassistant.helpers.event import (
 from homeassistant.util import dt as dt_util
 
 from ..api import FieldValue, WriteTarget
-from ..const import CONF_ENTITY, CONF_FIELD, CONF_KIND
-from .config import Export, ExportedField, Mode, async_entity_id
+from ..const import CONF_ENTITY, CONF_FIELD, CONF_FIELDS, CONF_KIND
+from .config import Export, ExportedField, Mode, async_entity_id, read_exports
 from .fields.kinds import FieldKind, decide_kind, is_counter
 from .fields.values import is_changed, to_value
 from .issues import ATTR_EXPORT_ID, Issues
-from .outbox.batches import Block, BlockBuilder
+from .outbox.batches import Block, Sample, to_blocks
 from .outbox.outbox import Outbox
-from .trackers import Tracker, make_tracker
+from .trackers import IntervalTracker, Tracker, make_tracker
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -57,24 +48,21 @@ class ExportedEntity:
     export: Export
     exported: ExportedField
     reference: str
-    """A registry id or, for an entity without one, an entity id."""
     kind: FieldKind | None
     enabled: bool = True
     """Whether the values of its export are collected; time stands still for it else."""
     tracker: Tracker | None = None
-    """The worker thread's."""
 
     def value(self, state: State | None) -> FieldValue | None:
         """Return what a state means under the field's name."""
         name, attribute = self.exported.field, self.exported.attribute
-        if self.kind is None:
-            self.kind = decide_kind(state, name, attribute)
+        self.kind = self.kind or decide_kind(state, name, attribute)
         if self.kind is None:
             return None
         if self.kind is FieldKind.NUMBER and attribute is None and is_counter(state):
             # Its state class came later
             self.kind = FieldKind.COUNTER
-            if self.tracker is not None:
+            if isinstance(self.tracker, IntervalTracker):
                 self.tracker.become_counter()
         if self.tracker is None:
             self.tracker = make_tracker(self.export.policy, self.kind)
@@ -89,15 +77,13 @@ class ExportedEntity:
 
 # What the event loop notes. A change of a state, by far the most frequent, is a bare tuple:
 # the entity's fields, the event, the wall clock and the monotonic time.
-type _Change = tuple[list[ExportedEntity], Event[EventStateChangedData], float, float]
+type _Change = tuple[
+    list[ExportedEntity], Event[core.EventStateChangedData], float, float
+]
 
 
-class _Found(NamedTuple):
-    """An entity has a state that nobody has seen begin, which counts since a time."""
-
-    entity: ExportedEntity
-    state: State
-    since: datetime
+# What is found: an entity's field, a state that nobody has seen begin, and the time since which that counts.
+type _Found = tuple[ExportedEntity, State, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +92,8 @@ class _Note:
 
     now: datetime
     at: float
-    """The monotonic time."""
-    found: Sequence[_Found] = ()
-    lost: Collection[ExportedEntity] = ()
+    found: Sequence[_Found]
+    lost: Collection[ExportedEntity]
     """Their last values must not be repeated for ever."""
 
 
@@ -117,7 +102,6 @@ class SamplerClock:
     """Notices for the worker thread that the clock was set between two notes."""
 
     timed: list[ExportedEntity]
-    """Those whose trackers have to know."""
     ahead: float | None = None
     """Seconds of the wall clock ahead of the monotonic one, when it was looked at last."""
 
@@ -127,14 +111,14 @@ class SamplerClock:
         if self.ahead is not None and abs(ahead - self.ahead) > _CLOCK_SET:
             now = dt_util.utc_from_timestamp(wall)
             for entity in self.timed:
-                if entity.tracker:
+                if isinstance(entity.tracker, IntervalTracker):
                     entity.tracker.clock_set(now)
         self.ahead = ahead
 
 
 def take_samples(clock: SamplerClock, notes: Iterable[_Change | _Note]) -> list[Block]:
     """Carry out notes in their order, and return the samples that come of it. Runs in a worker thread."""
-    blocks = BlockBuilder()
+    samples: list[Sample] = []
     for note in notes:
         try:
             touched = _carry_out(clock, note)
@@ -143,35 +127,29 @@ def take_samples(clock: SamplerClock, notes: Iterable[_Change | _Note]) -> list[
             _LOGGER.exception("A value could not be taken")
             continue
         for entity in touched:
-            tracker = entity.tracker
-            if tracker is None or not tracker.made:
-                continue
-            export, name = entity.export, entity.exported.field
-            for time, value in tracker.made:
-                blocks.add(export.id, export.series, time, name, value)
-            tracker.made.clear()
-    return blocks.take()
+            if (tracker := entity.tracker) is not None and tracker.made:
+                export, name = entity.export, entity.exported.field
+                for time, value in tracker.made:
+                    samples.append(Sample(export.id, export.series, time, name, value))
+                tracker.made.clear()
+    return to_blocks(samples)
 
 
 def _carry_out(clock: SamplerClock, note: _Change | _Note) -> Iterable[ExportedEntity]:
     """Carry out one note; return the entities whose trackers may have made samples."""
-    if isinstance(note, _Note):
-        return _carry_out_rare(clock, note)
-    entities, event, wall, at = note
-    # Not the event's time, which an integration may set to the past
-    clock.look(wall, at)
-    new, old = event.data["new_state"], event.data["old_state"]
-    time = event.time_fired if new is None else new.last_updated
-    for entity in entities:
-        # A change of something else is none of this field
-        if is_changed(old, new, entity.exported.attribute):
-            value = entity.value(new)
-            if entity.tracker:
-                entity.tracker.observe(time, value)
-    return entities
-
-
-def _carry_out_rare(clock: SamplerClock, note: _Note) -> Iterable[ExportedEntity]:
+    if not isinstance(note, _Note):
+        entities, event, wall, at = note
+        # Not the event's time, which an integration may set to the past
+        clock.look(wall, at)
+        new, old = event.data["new_state"], event.data["old_state"]
+        time = event.time_fired if new is None else new.last_updated
+        for entity in entities:
+            # A change of something else is none of this field
+            if is_changed(old, new, entity.exported.attribute):
+                value = entity.value(new)
+                if entity.tracker:
+                    entity.tracker.observe(time, value)
+        return entities
     now = note.now
     clock.look(now.timestamp(), note.at)
     for entity in note.lost:
@@ -183,7 +161,7 @@ def _carry_out_rare(clock: SamplerClock, note: _Note) -> Iterable[ExportedEntity
         if entity.tracker:
             entity.tracker.catch_up(since, value, now)
     if note.lost or note.found:
-        return [*note.lost, *(its.entity for its in note.found)]
+        return [*note.lost, *(entity for entity, *_ in note.found)]
     for entity in clock.timed:
         if entity.enabled and entity.tracker:
             entity.tracker.advance(now)
@@ -196,52 +174,44 @@ def _is_change_before(entity: ExportedEntity, state: State, time: datetime) -> b
     return is_change and state.last_updated < time
 
 
+@dataclass(eq=False)
 class Sampler:
     """Follows the entities of all exports."""
 
-    def __init__(
-        self,
-        hass: HomeAssistant,
-        exports: Iterable[Export],
-        outbox: Outbox,
-        issues: Issues,
-    ) -> None:
-        """Put what `exports` ask for into `outbox`."""
-        self._hass = hass
-        self._outbox = outbox
-        self._issues = issues
+    hass: HomeAssistant
+    exports: Iterable[Export]
+    outbox: Outbox
+    issues: Issues
+    _followed: dict[ExportedEntity, str] = field(default_factory=dict)
+    """The present ids of the entities of exports that are enabled, but for those that were deleted."""
+    _by_id: dict[str, list[ExportedEntity]] = field(default_factory=dict)
+    _ids: set[str | None] = field(default_factory=set)
+    """The present ids of all entities, None where one was deleted."""
+    _notes: deque[_Change | _Note] = field(default_factory=deque)
+    _unsubscribe_states: CALLBACK_TYPE | None = None
+    _unsubscribe: list[CALLBACK_TYPE] = field(default_factory=list)
+    _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        """Know the fields of the exports."""
         self._entities = [
-            ExportedEntity(
-                export, exported, exported.entity, exported.kind, export.enabled
-            )
-            for export in exports
-            for exported in export.fields
+            ExportedEntity(export, its, its.entity, its.kind, export.enabled)
+            for export in self.exports
+            for its in export.fields
         ]
-        self._clock = SamplerClock(
-            [its for its in self._entities if its.export.policy.is_timed]
-        )
-        self._followed: dict[ExportedEntity, str] = {}
-        """The present ids of the entities of exports that are enabled, but for those that were deleted."""
-        self._by_id: dict[str, list[ExportedEntity]] = {}
-        self._ids: set[str | None] = set()
-        """The present ids of all entities, None where one was deleted."""
-        self._notes: deque[_Change | _Note] = deque()
-        self._unsubscribe_states: CALLBACK_TYPE | None = None
-        self._unsubscribe: list[CALLBACK_TYPE] = []
-        self._taking = asyncio.Lock()
+        timed = [its for its in self._entities if its.export.policy.is_timed]
+        self._clock = SamplerClock(timed)
 
     @callback
     def async_start(self) -> None:
         """Follow the entities from now on, beginning with the states that they have."""
         self._async_follow()
         self._unsubscribe = [
-            self._hass.bus.async_listen(
+            self.hass.bus.async_listen(
                 er.EVENT_ENTITY_REGISTRY_UPDATED, self._async_registry_updated
             ),
             # Until the very end, so not cancelled when Home Assistant begins to stop
-            async_track_time_interval(
-                self._hass, self.async_take, INTERVAL, name="eniris samples"
-            ),
+            async_track_time_interval(self.hass, self.async_take, INTERVAL),
         ]
 
     async def async_stop(self) -> None:
@@ -264,8 +234,8 @@ class Sampler:
                 self._note()
             if self._notes:
                 notes, self._notes = self._notes, deque()
-                self._outbox.add(
-                    await self._hass.async_add_executor_job(
+                self.outbox.add(
+                    await self.hass.async_add_executor_job(
                         take_samples, self._clock, notes
                     )
                 )
@@ -277,10 +247,7 @@ class Sampler:
 
     @property
     def adopted(self) -> dict[tuple[str, str, str], str]:
-        """What exports stored for entities that were registered since, by export, field and registry id.
-
-        Of one entity another export can have stored the registry id from the beginning.
-        """
+        """What exports stored for entities that were registered since, by export, field and registry id."""
         return {
             (its.export.id, its.exported.field, its.reference): its.exported.entity
             for its in self._entities
@@ -290,6 +257,27 @@ class Sampler:
     def entities_of(self, export_id: str) -> Sequence[ExportedEntity]:
         """Return the fields of an export with what is known of them by now: kind and reference."""
         return [entity for entity in self._entities if entity.export.id == export_id]
+
+    @callback
+    def store_decisions(self, entry: ConfigEntry[Any]) -> None:
+        """Store what was decided of fields since the start: their kinds, and what their entities are known by."""
+        decided = {
+            (its.export.id, its.exported.field, reference): its.decided
+            for its in self._entities
+            for reference in (its.exported.entity, its.reference)
+        }
+        for export in read_exports(entry)[0]:
+            # What the user has changed meanwhile is nothing of ours
+            subentry = entry.subentries[export.id]
+            stored = subentry.data[CONF_FIELDS]
+            rows = [
+                row | decided.get((export.id, row[CONF_FIELD], row[CONF_ENTITY]), {})
+                for row in stored
+            ]
+            if rows != stored:
+                self.hass.config_entries.async_update_subentry(
+                    entry, subentry, data={**subentry.data, CONF_FIELDS: rows}
+                )
 
     @callback
     def async_enable(self, export_id: str, enabled: bool) -> None:
@@ -303,31 +291,35 @@ class Sampler:
         """Send again, with the present time, what has held since a time that may be too old for Eniris."""
         now = dt_util.utcnow()
         if found := [
-            _Found(entity, state, now)
+            (entity, state, now)
             for entity, entity_id in self._followed.items()
             if entity.export.series.target == target
-            and (state := self._hass.states.get(entity_id)) is not None
+            and (state := self.hass.states.get(entity_id)) is not None
             and _is_change_before(entity, state, since + timedelta.resolution)
         ]:
             self._note(found)
 
     @callback
     def _async_follow(self, *, from_now: bool = False) -> None:
-        """Subscribe to the entity ids that the exports' references stand for at present.
-
-        What is new counts `from_now` on, or since it holds.
-        """
-        now, registry = dt_util.utcnow(), er.async_get(self._hass)
+        """Subscribe to the present ids of the entities; what is new counts `from_now` on, or since it holds."""
+        now, registry = dt_util.utcnow(), er.async_get(self.hass)
         before, self._followed = self._followed, {}
         by_id: defaultdict[str, list[ExportedEntity]] = defaultdict(list)
         self._ids = set()
-        gone: list[ExportedEntity] = []
+        gone: list[dict[str, str]] = []
+        deleted = registry.deleted_entities.values()
+        names = {entry.id: entry.entity_id for entry in deleted}
         found: list[_Found] = []
         for entity in self._entities:
-            entity_id = async_entity_id(self._hass, entity.reference)
+            entity_id = async_entity_id(self.hass, entity.reference)
             self._ids.add(entity_id)
             if entity_id is None:
-                gone.append(entity)
+                export, name = entity.export, names.get(entity.reference, "–")
+                about = {ATTR_EXPORT_ID: export.id, CONF_FIELD: entity.exported.field}
+                gone.append(about)
+                self.issues.report(
+                    "entity_gone", about, export=export.title, entity=name
+                )
                 continue
             if (registered := registry.async_get(entity_id)) is not None:
                 # From now on it is followed when it is renamed
@@ -336,55 +328,39 @@ class Sampler:
                 continue
             self._followed[entity] = entity_id
             by_id[entity_id].append(entity)
-            state = self._hass.states.get(entity_id)
+            state = self.hass.states.get(entity_id)
             if state is not None and before.get(entity) != entity_id:
                 # What changed while nobody listened is caught up; a state that was sampled
                 # before keeps its time, and the service overwrites equal points
                 is_old = from_now or _is_change_before(entity, state, now - _LONG_AGO)
-                found.append(
-                    _Found(entity, state, now if is_old else state.last_updated)
-                )
+                found.append((entity, state, now if is_old else state.last_updated))
         self._by_id = dict(by_id)
         # In this order, or a change of state that is yet to be handed over would find nobody
         unsubscribe = self._unsubscribe_states
         self._unsubscribe_states = async_track_state_change_event(
-            self._hass, self._by_id, self._async_state_changed
+            self.hass, self._by_id, self._async_state_changed
         )
         if unsubscribe is not None:
             unsubscribe()
         lost = before.keys() - self._followed.keys()
         if found or lost:
             self._note(found, lost)
-        self._report_gone(gone)
-
-    def _report_gone(self, gone: Iterable[ExportedEntity]) -> None:
-        """Tell which entities were deleted, and what they were called if that is known."""
-        deleted = {
-            entry.id: entry.entity_id
-            for entry in er.async_get(self._hass).deleted_entities.values()
-        }
-        subjects = {
-            its: {ATTR_EXPORT_ID: its.export.id, CONF_FIELD: its.exported.field}
-            for its in gone
-        }
-        for its, subject in subjects.items():
-            title, entity_id = its.export.title, deleted.get(its.reference, "–")
-            self._issues.report("entity_gone", subject, export=title, entity=entity_id)
-        self._issues.resolve_others("entity_gone", subjects.values())
+        self.issues.resolve_others("entity_gone", gone)
 
     @callback
     def _async_registry_updated(
         self, event: Event[er.EventEntityRegistryUpdatedData]
     ) -> None:
         """Follow a renamed entity under its new name, one that came back, and one that was registered."""
-        data = event.data
-        is_update, is_new = data["action"] == "update", data["action"] == "create"
-        entity_id = data.get("old_entity_id") if is_update else data["entity_id"]
+        entity_id = event.data["entity_id"]
+        if event.data["action"] == "update":
+            entity_id = event.data.get("old_entity_id", "")
+        is_new = event.data["action"] == "create"
         if entity_id in self._ids or (is_new and None in self._ids):
             self._async_follow()
 
     @callback
-    def _async_state_changed(self, event: Event[EventStateChangedData]) -> None:
+    def _async_state_changed(self, event: Event[core.EventStateChangedData]) -> None:
         entities = self._by_id.get(event.data["entity_id"])
         if entities is not None:
             self._notes.append((entities, event, wall_clock(), monotonic()))

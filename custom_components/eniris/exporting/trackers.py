@@ -1,8 +1,4 @@
-"""Trackers: when the values of one field become samples.
-
-A tracker is told of values with their times, and of the time that passes. It is driven by those
-times alone, so that a late timer makes no sample late or wrong. All times are aware.
-"""
+"""Trackers: when the values of one field become samples. They go by the times that they are told, so no timer is late."""
 
 from datetime import datetime, timedelta
 import math
@@ -12,8 +8,7 @@ from ..api import FieldValue
 from .config import EPOCH, Aggregate, Mode, SamplingPolicy
 from .fields.kinds import FieldKind
 
-type Made = list[tuple[datetime, FieldValue]]
-"""Times and values of the samples that a tracker has made, until somebody takes them."""
+type _Value = FieldValue | None
 
 _CLOCK_SET_BACK: Final = timedelta(seconds=1)
 """Further behind than events can be out of order: the clock was set."""
@@ -23,23 +18,22 @@ _ASLEEP: Final = timedelta(minutes=15)
 
 
 class ChangeTracker:
-    """A sample for every change, with a shortest distance.
+    """A sample for every change; one that comes too soon waits until a distance has passed since the last was due.
 
-    A change that comes too soon waits until the distance has passed, unless the next one takes its
-    place before; its sample has the time of the change. The distance counts from the moment at
-    which a sample was due, and not from the timer that happened to make it.
+    The next one can take its place before. Its sample has the time of the change.
     """
 
     def __init__(self, shortest: timedelta, heartbeat: timedelta) -> None:
         """Keep `shortest` between samples; repeat after `heartbeat`, never where that is zero."""
         self._shortest = shortest
         self._heartbeat = heartbeat
-        self.made: Made = []
-        self._value: FieldValue | None = None
+        self.made: list[tuple[datetime, FieldValue]] = []
+        """Times and values of samples, until somebody takes them."""
+        self._value: _Value = None
         self._due_at: datetime | None = None
         self._waiting: tuple[datetime, FieldValue] | None = None
 
-    def observe(self, time: datetime, value: FieldValue | None) -> None:
+    def observe(self, time: datetime, value: _Value) -> None:
         """Take the value that holds from `time` on, None where it is not known."""
         if not (self._shortest or self._heartbeat):
             if value is not None:
@@ -54,25 +48,14 @@ class ChangeTracker:
     def advance(self, now: datetime) -> None:
         """Make a sample of what waits, or repeat an unchanged value."""
         self._send_waiting(now)
-        if (
-            self._heartbeat
-            and self._value is not None
-            and self._is_due(now, self._heartbeat)
-        ):
+        is_due = self._heartbeat and self._is_due(now, self._heartbeat)
+        if is_due and self._value is not None:
             self._due_at = now
             self.made.append((now, self._value))
 
-    def catch_up(
-        self, since: datetime, value: FieldValue | None, now: datetime
-    ) -> None:
+    def catch_up(self, since: datetime, value: _Value, now: datetime) -> None:
         """Make a sample with the value's own time; where it was made before it is the same."""
         self.observe(since, value)
-
-    def clock_set(self, now: datetime) -> None:
-        """Do nothing: changes have times of their own, and a distance that has passed is none too short."""
-
-    def become_counter(self) -> None:
-        """Do nothing: each value is a sample of its own."""
 
     def finish(self) -> None:
         """Make a sample of what waits, since nothing comes that it would be too close to."""
@@ -100,12 +83,9 @@ class ChangeTracker:
 
 
 class IntervalTracker:
-    """A sample for each interval of the clock.
+    """A sample for each interval of the clock: the last value at its end, or an aggregate of numbers at its start.
 
-    The last value has the time of the interval's end, up to which it holds; mean, minimum and
-    maximum have the time of its start. The mean weighs each value with the time for which it was
-    known; a value that held for no time at all counts nowhere. Booleans and strings have a last
-    value only.
+    The mean weighs each value with the time for which it was known; one that held for no time counts nowhere.
     """
 
     def __init__(
@@ -115,10 +95,9 @@ class IntervalTracker:
         self._interval = interval
         self._aggregate = aggregate
         self._heartbeat = heartbeat
-        self.made: Made = []
-        self._value: FieldValue | None = None
+        self.made: list[tuple[datetime, FieldValue]] = []
+        self._value: _Value = None
         self._at: datetime | None = None
-        """Up to when time has passed."""
         self._counted_to = EPOCH
         """Up to when values were weighed: timers in between must not change how sums are rounded."""
         self._end = EPOCH
@@ -127,7 +106,7 @@ class IntervalTracker:
         self._extremes: tuple[float, float] | None = None
         self._sent: tuple[datetime, FieldValue] | None = None
 
-    def observe(self, time: datetime, value: FieldValue | None) -> None:
+    def observe(self, time: datetime, value: _Value) -> None:
         """Let `value` hold from `time` on; None where it is not known."""
         self.advance(time)
         self._count(time)
@@ -144,14 +123,8 @@ class IntervalTracker:
             self._begin(self._end)
         self._at = max(self._at, now)
 
-    def catch_up(
-        self, since: datetime, value: FieldValue | None, now: datetime
-    ) -> None:
-        """Take a value that holds since `since`, at a `now` before which nobody looked.
-
-        What held before in the interval of `since` is not known, and its aggregate may have been
-        sent already: it is left out where the interval is over.
-        """
+    def catch_up(self, since: datetime, value: _Value, now: datetime) -> None:
+        """Take a value that holds since `since`; of an interval that nobody saw begin an aggregate is left out."""
         end = self._end_after(since)
         if self._aggregate is not Aggregate.LAST and end <= now:
             since = end
@@ -176,14 +149,12 @@ class IntervalTracker:
         return EPOCH + ((time - EPOCH) // self._interval + 1) * self._interval
 
     def _begin(self, now: datetime) -> None:
-        """Begin the interval that `now` lies in."""
         self._end = self._end_after(now)
         self._counted_to = now
         self._known = self._integral = 0.0
         self._extremes = None
 
     def _count(self, until: datetime) -> None:
-        """Count the value for the time in which it held."""
         if until <= self._counted_to:
             return
         if isinstance(self._value, float):
@@ -211,7 +182,6 @@ class IntervalTracker:
             self.made.append(self._sent)
 
     def _summary(self) -> float | None:
-        """Return what the aggregate says of the interval, None where it says nothing."""
         if self._extremes is None:
             return None
         low, high = self._extremes

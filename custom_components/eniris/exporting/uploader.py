@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import logging
 import time
@@ -20,49 +21,41 @@ from .target import TargetUploader
 _LOGGER = logging.getLogger(__name__)
 
 LAST_UPLOAD: Final = 5.0
-"""Seconds that a last upload may take when Home Assistant stops."""
 
 _WAKE_INTERVAL: Final = timedelta(seconds=5)
 """Between two looks at what had to wait; what is new goes up at once."""
 
 
+@dataclass(eq=False)
 class Uploader:
     """Uploads what waits in an outbox."""
 
-    def __init__(
-        self, hass: HomeAssistant, session: Session, outbox: Outbox, issues: Issues
-    ) -> None:
-        """Send over `session`."""
-        self._hass = hass
-        self._session = session
-        self._outbox = outbox
-        self._issues = issues
-        self.targets: dict[WriteTarget, TargetUploader] = {}
-        """Those that something was to be sent to since the start."""
-        self.history: HistoryQueue | None = None
-        """What goes up when nothing newer waits."""
-        self._tasks: dict[WriteTarget, asyncio.Task[None]] = {}
-        self._paused = asyncio.Lock()
-        self._stopped = False
-        self._listeners: list[Callable[[], None]] = []
-        self._unsubscribe: list[CALLBACK_TYPE] = []
+    hass: HomeAssistant
+    session: Session
+    outbox: Outbox
+    issues: Issues
+    targets: dict[WriteTarget, TargetUploader] = field(default_factory=dict)
+    history: HistoryQueue = field(default_factory=HistoryQueue)
+    _tasks: dict[WriteTarget, asyncio.Task[None]] = field(default_factory=dict)
+    _paused: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _stopped: bool = False
+    _listeners: list[Callable[[], None]] = field(default_factory=list)
+    _unsubscribe: list[CALLBACK_TYPE] = field(default_factory=list)
 
     @callback
     def async_start(self) -> None:
         """Upload from now on: whatever comes into the outbox, and again what had to wait."""
         self._unsubscribe = [
-            self._outbox.async_add_listener(self.async_wake),
-            async_track_time_interval(
-                self._hass, self.async_wake, _WAKE_INTERVAL, name="eniris upload"
-            ),
+            self.outbox.async_add_listener(self.async_wake),
+            async_track_time_interval(self.hass, self.async_wake, _WAKE_INTERVAL),
         ]
         self.async_wake()
 
     @property
     def works(self) -> bool:
         """Whether something is stored, and nothing is known that cannot be."""
-        targets = self.targets.values()
-        return any(its.works for its in targets) and self.problem() is None
+        works = any(its.works for its in self.targets.values())
+        return works and self.problem() is None
 
     @property
     def needs_log_in(self) -> bool:
@@ -71,14 +64,10 @@ class Uploader:
 
     def problem(self, only: WriteTarget | None = None) -> str | None:
         """Return why samples of a target, or of any, are not stored at present; None while they are."""
-        return next(
-            (
-                its.problem
-                for target, its in self.targets.items()
-                if its.problem is not None and only in (None, target)
-            ),
-            None,
-        )
+        for target, its in self.targets.items():
+            if its.problem is not None and only in (None, target):
+                return its.problem
+        return None
 
     @callback
     def async_add_listener(self, listener: Callable[[], None]) -> CALLBACK_TYPE:
@@ -89,7 +78,7 @@ class Uploader:
     @callback
     def async_wake(self, _now: datetime | None = None) -> None:
         """Begin an upload for every target that has something to send and may be tried."""
-        live, waiting = self._outbox.targets(), self._waiting()
+        live, waiting = self.outbox.targets(), self._waiting()
         for target in self.targets.keys() - waiting:
             if self.targets[target].problem is not None:
                 self.async_forget(target)
@@ -98,15 +87,13 @@ class Uploader:
                 self._start(target)
 
     def _waiting(self) -> set[WriteTarget]:
-        """Return the targets that samples wait for: live ones, those of the past, and those of blocked fields."""
-        past = set() if self.history is None else self.history.wanted
-        blocked = {key.target for key in self._outbox.blocked}
-        return self._outbox.targets() | past | blocked
+        blocked = {key.target for key in self.outbox.blocked}
+        return self.outbox.targets() | self.history.targets | blocked
 
     def _of(self, target: WriteTarget) -> TargetUploader:
         if target not in self.targets:
             self.targets[target] = TargetUploader(
-                self._session, self._outbox, self._issues, target
+                self.session, self.outbox, self.issues, target
             )
         return self.targets[target]
 
@@ -114,8 +101,8 @@ class Uploader:
     def async_forget(self, target: WriteTarget) -> None:
         """Begin anew with a target that nothing waits for any more: that has no problem."""
         if target not in self._tasks and self.targets.pop(target, None) is not None:
-            self._outbox.failing.discard(target)
-            self._issues.resolve_target(target)
+            self.outbox.failing.discard(target)
+            self.issues.resolve_target(target)
 
     @callback
     def _start(self, target: WriteTarget, *, probe_all: bool = False) -> None:
@@ -127,10 +114,9 @@ class Uploader:
             or its.not_before > time.monotonic()
         ):
             return
-        task = self._hass.async_create_background_task(
-            its.upload(self.history, probe_all=probe_all),
-            f"eniris upload to {target.database}",
-        )
+        upload = its.upload(self.history, probe_all=probe_all)
+        name = f"eniris upload to {target.database}"
+        task = self.hass.async_create_background_task(upload, name)
         self._tasks[target] = task
 
         def done(task: asyncio.Task[None]) -> None:
@@ -159,27 +145,24 @@ class Uploader:
         if (task := self._tasks.get(target)) is not None:
             await asyncio.wait([task])
 
-    async def async_finish(self) -> None:
-        """Wait for the uploads under way."""
+    async def async_finish(self, *, cancel: bool = False) -> None:
+        """Wait for the uploads under way, or `cancel` them."""
+        for task in self._tasks.values() if cancel else ():
+            task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     @asynccontextmanager
     async def async_paused(self) -> AsyncIterator[None]:
         """Upload nothing while what waits is changed; what is under way is sent once more."""
         async with self._paused:
-            await self._cancel()
+            await self.async_finish(cancel=True)
             yield
-
-    async def _cancel(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await self.async_finish()
 
     async def async_stop(self) -> None:
         """Try once more what is not known to fail, within a few seconds; then stop."""
         if self._stopped:
             return
-        self.history = None
+        self.history = HistoryQueue()
         try:
             async with asyncio.timeout(LAST_UPLOAD):
                 await self.async_finish()
@@ -191,4 +174,4 @@ class Uploader:
         self._stopped = True
         for unsubscribe in self._unsubscribe:
             unsubscribe()
-        await self._cancel()
+        await self.async_finish(cancel=True)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from custom_components.eniris.export_flow import _DOMAINS
 from custom_components.eniris.exporting.fields.kinds import (
     FieldKind,
     decide_kind,
     unit_problem,
 )
+from custom_components.eniris.flows.export_forms import DOMAINS
 
 from . import state
 
@@ -113,7 +113,7 @@ OF_DOMAINS = {
 """All others show texts, unless something else says otherwise."""
 
 
-@pytest.mark.parametrize("domain", _DOMAINS)
+@pytest.mark.parametrize("domain", DOMAINS)
 def test_domains(domain: str) -> None:
     """Every domain that the form offers has a kind that no state changes."""
     for text in ("on", "5", "heat", "2026-07-01 12:00:00"):

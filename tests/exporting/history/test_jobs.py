@@ -20,7 +20,7 @@ from custom_components.eniris.api import (
 )
 from custom_components.eniris.exporting.config import Series
 from custom_components.eniris.exporting.history import jobs
-from custom_components.eniris.exporting.history.jobs import Job
+from custom_components.eniris.exporting.history.jobs import HistoryQueue, Job
 from custom_components.eniris.exporting.issues import Issues
 from custom_components.eniris.exporting.outbox.batches import (
     BATCH_BYTES,
@@ -33,7 +33,6 @@ from custom_components.eniris.exporting.outbox.batches import (
     regroup,
     to_blocks,
 )
-from custom_components.eniris.exporting.outbox.limits import put_history_back
 from custom_components.eniris.exporting.outbox.live import (
     add_rejects,
     load_rejects,
@@ -67,7 +66,7 @@ def past(
     field: str = "a_W",
     value: FieldValue = 1.0,
 ) -> list[Sample]:
-    """Return samples so many seconds before now."""
+    """Return samples so many seconds before job."""
     its = series(target)
     return [Sample(export_id, its, ago(n), field, value) for n in seconds]
 
@@ -93,16 +92,9 @@ async def ask(queue: PastQueue, export_id: str) -> Job:
     return (await queue.jobs())[-1]
 
 
-async def look(queue: PastQueue, job: Job) -> Job:
-    """Return a job as it is now."""
-    found = await queue.job(job.id)
-    assert found is not None
-    return found
-
-
 async def next_batch(queue: PastQueue, target: WriteTarget = SLOW) -> Batch:
     """Return the next batch for a target."""
-    batch = await queue.next_batch(target, None, BATCH_BYTES)
+    batch = await queue.next_batch(target, BATCH_BYTES)
     assert batch is not None
     return batch
 
@@ -140,27 +132,27 @@ def uploader(outbox: Outbox, service: Service, target: WriteTarget) -> TargetUpl
 async def test_newest_first(queue: PastQueue) -> None:
     """What waits of a job goes up from its end to its start, in chunks and within each."""
     job = await ask(queue, "a")
-    assert await queue.add(job, ago(30), past("a", SLOW, range(30)))
-    job = await look(queue, job)
-    assert await queue.add(job, ago(60), past("a", SLOW, range(30, 60)))
+    queue.add(job, ago(60), past("a", SLOW, range(60)))
     batch = await next_batch(queue)
     assert [entry.sample.time for entry in batch.entries] == [
         ago(second) for second in range(60)
     ]
-    assert await queue.next_batch(FAST, None, BATCH_BYTES) is None
-    assert (await queue.waiting(job)).total() == 60
-    assert (await queue.waiting(job)).keys() == {SLOW}
+    assert await queue.next_batch(FAST, BATCH_BYTES) is None
+    assert queue.waiting(job) == 60
+    assert queue.targets == {SLOW}
 
 
-async def test_cursor_and_samples_go_together(queue: PastQueue) -> None:
-    """A chunk that was read from elsewhere than where the job is by now is not put in."""
+async def test_written_down_together(queue: PastQueue) -> None:
+    """What has become of a job is on disk when all that was read is through, and not before."""
     job = await ask(queue, "a")
-    assert await queue.add(job, ago(30), past("a", SLOW, range(30)), unusable=3)
-    assert not await queue.add(job, ago(30), past("a", SLOW, range(30)))
-    now = await look(queue, job)
-    assert (now.cursor, now.chunk_end) == (ago(30), NOW)
-    assert (now.refused, now.unusable) == (0, 3)
-    assert (await queue.waiting(job)).total() == 30
+    queue.add(job, ago(30), past("a", SLOW, range(30)), unusable=3)
+    batch = await next_batch(queue)
+    await queue.settle(batch, Settlement(stored=batch.blocks))
+    [on_disk] = await queue.jobs()
+    assert (on_disk.cursor, on_disk.stored, on_disk.unusable) == (NOW, 0, 0)
+    await queue.save(job)
+    assert await queue.jobs() == [job]
+    assert (job.cursor, job.stored, job.unusable) == (ago(30), 30, 3)
 
 
 async def test_asked_twice(queue: PastQueue, outbox: Outbox) -> None:
@@ -172,7 +164,7 @@ async def test_asked_twice(queue: PastQueue, outbox: Outbox) -> None:
     for _ in range(2):
         await outbox.store.run(jobs.begin, "abc", {"c": ago(3600)}, NOW)
     assert [its.export_id for its in await queue.jobs()].count("c") == 1
-    await queue.finish(job.id)
+    await queue.finish(job)
     assert await queue.ask("a", ago(200_000), NOW)
 
 
@@ -180,35 +172,31 @@ async def test_last_one_done_is_remembered(queue: PastQueue) -> None:
     """Of what was done for an export the last is kept, and with the export goes all of it."""
     for _ in range(2):
         job = await ask(queue, "a")
-        finished = await queue.finish(job.id)
-        assert finished is not None
-        assert finished.finished is not None
+        await queue.finish(job)
+        assert job.finished is not None
     other = await ask(queue, "b")
-    assert [its.id for its in await queue.jobs()] == [job.id, other.id]
-    await queue.add(other, ago(30), past("b", SLOW, range(30)))
+    assert await queue.jobs() == [job, other]
     await queue.keep({"a"})
-    assert [its.id for its in await queue.jobs()] == [job.id]
-    assert await queue.next_batch(SLOW, None, BATCH_BYTES) is None
-    assert await queue.job(other.id) is None
+    assert await queue.jobs() == [job]
 
 
 async def test_stored(queue: PastQueue, outbox: Outbox) -> None:
     """What is stored is forgotten and counted; what waits of the past is no figure of the present."""
     job = await ask(queue, "a")
-    await queue.add(job, ago(30), past("a", SLOW, range(30)))
+    queue.add(job, ago(30), past("a", SLOW, range(30)))
     figures = await outbox.refresh_figures()
     assert "a" not in figures or figures["a"].waiting == 0
     batch = await next_batch(queue)
     await queue.settle(batch, Settlement(stored=batch.blocks))
-    assert (await look(queue, job)).stored == 30
-    assert not await queue.waiting(job)
+    assert job.stored == 30
+    assert not queue.waiting(job)
 
 
 async def test_too_old(queue: PastQueue) -> None:
     """At the border of what is taken the job ends: all that waits and is older is outside."""
     job = await ask(queue, "a")
-    await queue.add(job, ago(2000), past("a", SLOW, range(2000)))
-    batch = await queue.next_batch(SLOW, 1000, BATCH_BYTES)
+    queue.add(job, ago(2000), past("a", SLOW, range(2000)))
+    batch = await queue.next_batch(SLOW, 1)
     assert batch is not None
     entries = batch.entries
     result = Settlement(
@@ -217,10 +205,9 @@ async def test_too_old(queue: PastQueue) -> None:
         too_old=TooOld(ago(110), "outside", regroup(entries[110:])),
     )
     await queue.settle(batch, result)
-    now = await look(queue, job)
-    assert (now.stored, now.outside, now.refused) == (100, 1890, 0)
-    assert now.outside_until == ago(110)
-    assert now.reason == "outside"
+    assert (job.stored, job.outside, job.refused) == (100, 1890, 0)
+    assert job.outside_until == ago(110)
+    assert job.reason == "outside"
     left = await next_batch(queue)
     assert [entry.sample.time for entry in left.entries] == [
         ago(second) for second in range(100, 110)
@@ -230,7 +217,7 @@ async def test_too_old(queue: PastQueue) -> None:
 async def test_reject(queue: PastQueue, outbox: Outbox) -> None:
     """A single sample is set aside as one of the present is."""
     job = await ask(queue, "a")
-    await queue.add(job, ago(30), past("a", SLOW, range(30)))
+    queue.add(job, ago(30), past("a", SLOW, range(30)))
     batch = await next_batch(queue)
     entries = batch.entries
     bad = Reject(entries[7].sample, "bad")
@@ -240,11 +227,10 @@ async def test_reject(queue: PastQueue, outbox: Outbox) -> None:
             stored=regroup(entries[:7]), rejects=[bad], remaining=regroup(entries[8:])
         ),
     )
-    now = await look(queue, job)
-    assert (now.stored, now.refused, now.reason) == (7, 1, "bad")
-    assert (await queue.waiting(job)).total() == 22
+    assert (job.stored, job.refused, job.reason) == (7, 1, "bad")
+    assert queue.waiting(job) == 22
+    await queue.save(job)
     assert await outbox.store.run(load_rejects) == [bad]
-    assert (await outbox.refresh_figures())["a"].rejected == 1
 
 
 @pytest.mark.parametrize("reason", ["field type conflict", "outside the time range"])
@@ -253,8 +239,8 @@ async def test_blocked_field(queue: PastQueue, outbox: Outbox, reason: str) -> N
     job, other = await ask(queue, "a"), await ask(queue, "b")
     both = [*past("a", SLOW, range(30)), *past("a", SLOW, range(30), "b_W")]
     both.sort(key=lambda sample: sample.time, reverse=True)
-    await queue.add(job, ago(30), both)
-    await queue.add(other, ago(30), past("b", SLOW, range(30)))
+    queue.add(job, ago(30), both)
+    queue.add(other, ago(30), past("b", SLOW, range(30)))
     batch = await next_batch(queue)
     key = FieldKey(SLOW, "gridMetrics", "a_W", "float")
     first = next(entry for entry in batch.entries if entry.key == key)
@@ -266,25 +252,23 @@ async def test_blocked_field(queue: PastQueue, outbox: Outbox, reason: str) -> N
             blocked={key: reason},
         ),
     )
-    now = await look(queue, job)
-    assert (now.stored, now.refused, now.reason) == (30, 30, reason)
-    assert not await queue.waiting(job)
-    assert await queue.refused(job.id) == {key}
-    await queue.add(now, ago(60), past("a", SLOW, range(30, 60)))
-    assert not await queue.waiting(job)
-    finished = await queue.finish(job.id)
-    assert finished is not None
+    assert (job.stored, job.refused, job.reason) == (30, 30, reason)
+    assert not queue.waiting(job)
+    assert queue.sendings[job.id].left_out == {key}
+    queue.add(job, ago(60), past("a", SLOW, range(30, 60)))
+    assert not queue.waiting(job)
+    await queue.finish(job)
     # Of the same times others were stored, so that it was not the age
-    assert (finished.refused, finished.outside) == (60, 0)
+    assert (job.refused, job.outside) == (60, 0)
     assert first.sample.export_id == "a"
-    assert (await queue.waiting(other)).total() == 30
+    assert queue.waiting(other) == 30
 
 
 async def test_blocked_for_its_age(queue: PastQueue) -> None:
     """Where nothing of that age or older is stored until the end, a field was refused for its age."""
     job = await ask(queue, "a")
     samples = past("a", SLOW, range(1, 61))
-    await queue.add(job, ago(61), samples)
+    queue.add(job, ago(61), samples)
     batch = await next_batch(queue)
     key = batch.entries[0].key
     # As two requests would find it: a single one first, and with the second the field
@@ -292,23 +276,22 @@ async def test_blocked_for_its_age(queue: PastQueue) -> None:
     await queue.settle(
         batch, Settlement(rejects=[single], remaining=regroup(batch.entries[1:]))
     )
-    assert (await look(queue, job)).refused == 1
+    assert job.refused == 1
     batch = await next_batch(queue)
     await queue.settle(
         batch,
         Settlement(recalled=[single], remaining=batch.blocks, blocked={key: str(OLD)}),
     )
-    assert (await look(queue, job)).refused == 60
-    finished = await queue.finish(job.id)
-    assert finished is not None
-    assert (finished.refused, finished.outside) == (0, 60)
-    assert finished.outside_until == ago(1)
+    assert job.refused == 60
+    await queue.finish(job)
+    assert (job.refused, job.outside) == (0, 60)
+    assert job.outside_until == ago(1)
 
 
 async def test_recalled_of_the_present(queue: PastQueue, outbox: Outbox) -> None:
     """A live sample that was set aside waits with the live ones again, where its field is refused in the past."""
     job = await ask(queue, "a")
-    await queue.add(job, ago(30), past("a", SLOW, range(1, 30)))
+    queue.add(job, ago(30), past("a", SLOW, range(1, 30)))
     batch = await next_batch(queue)
     live = Reject(past("a", SLOW, [-10])[0], "bad")
     await outbox.store.run(add_rejects, [live])
@@ -320,40 +303,13 @@ async def test_recalled_of_the_present(queue: PastQueue, outbox: Outbox) -> None
             blocked={batch.entries[0].key: "field type conflict"},
         ),
     )
-    assert (await look(queue, job)).refused == 29
+    assert job.refused == 29
+    await queue.save(job)
     assert await outbox.store.run(load_rejects) == []
     assert SLOW in outbox.targets()
-    back = await outbox.store.run(read, SLOW, 0, None, None, BATCH_BYTES)
+    back = await outbox.store.run(read, SLOW, 0, None, BATCH_BYTES)
     assert back is not None
     assert [entry.sample for entry in back.entries] == [live.sample]
-
-
-async def test_put_back_under_way(queue: PastQueue, outbox: Outbox) -> None:
-    """What was put back for want of room while it was under way is read again, and counted once."""
-    job = await ask(queue, "a")
-    await queue.add(job, ago(30), past("a", SLOW, range(30)))
-    batch = await next_batch(queue)
-    await outbox.store.run(put_history_back)
-    assert (await look(queue, job)).cursor == NOW
-    await queue.settle(
-        batch,
-        Settlement(
-            stored=regroup(batch.entries[:10]), remaining=regroup(batch.entries[10:])
-        ),
-    )
-    assert (await look(queue, job)).stored == 0
-    assert not await queue.waiting(job)
-
-
-async def test_forgotten_under_way(queue: PastQueue) -> None:
-    """Of a job whose export was removed while a request was under way nothing comes back."""
-    job = await ask(queue, "a")
-    await queue.add(job, ago(30), past("a", SLOW, range(30)))
-    batch = await next_batch(queue)
-    await queue.keep(())
-    await queue.settle(batch, Settlement(remaining=batch.blocks))
-    assert await queue.job(job.id) is None
-    assert await queue.next_batch(SLOW, None, BATCH_BYTES) is None
 
 
 def plain(body: Body) -> bytes:
@@ -365,8 +321,8 @@ def plain(body: Body) -> bytes:
 async def two_jobs(queue: PastQueue) -> tuple[Job, Job]:
     """Make two jobs for two targets, each with something that waits."""
     slow, fast = await ask(queue, "slow"), await ask(queue, "fast")
-    await queue.add(slow, ago(10), past("slow", SLOW, range(1, 11)))
-    await queue.add(fast, ago(1000), past("fast", FAST, range(1, 1001), "b_W"))
+    queue.add(slow, ago(10), past("slow", SLOW, range(1, 11)))
+    queue.add(fast, ago(1000), past("fast", FAST, range(1, 1001), "b_W"))
     return slow, fast
 
 
@@ -380,12 +336,12 @@ async def test_two_targets(queue: PastQueue, outbox: Outbox) -> None:
         for target in (FAST, SLOW)
     ]
     await uploads[1]
-    assert (await look(queue, slow)).stored == 10
-    assert (await look(queue, fast)).stored == 0
+    assert slow.stored == 10
+    assert fast.stored == 0
     service.held[FAST].set()
     await uploads[0]
-    assert (await look(queue, fast)).stored == 1000
-    assert (await look(queue, slow)).stored == 10
+    assert fast.stored == 1000
+    assert slow.stored == 10
 
 
 async def test_one_is_too_old_while_the_other_has_a_hiccup(
@@ -398,7 +354,7 @@ async def test_one_is_too_old_while_the_other_has_a_hiccup(
     its = uploader(outbox, service, SLOW)
     live = past("slow", SLOW, [-1])
     outbox.add(to_blocks(live))
-    await its.upload(None)
+    await its.upload(HistoryQueue())
     service.held = {target: asyncio.Event() for target in (SLOW, FAST)}
     for reached in service.reached.values():
         reached.clear()
@@ -419,11 +375,9 @@ async def test_one_is_too_old_while_the_other_has_a_hiccup(
     await service.reached[SLOW].wait()
     service.held[SLOW].set()
     await uploads[0]
-    now = await look(queue, slow)
-    assert (now.stored, now.outside) == (0, 10)
-    assert now.outside_until is not None
+    assert (slow.stored, slow.outside) == (0, 10)
+    assert slow.outside_until is not None
     service.held[FAST].set()
     await uploads[1]
-    now = await look(queue, fast)
-    assert (now.stored, now.outside, now.outside_until) == (0, 0, None)
-    assert (await queue.waiting(fast)).total() == 1000
+    assert (fast.stored, fast.outside, fast.outside_until) == (0, 0, None)
+    assert queue.waiting(fast) == 1000

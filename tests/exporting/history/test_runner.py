@@ -22,12 +22,10 @@ from custom_components.eniris.exporting.history.coverage import (
     RecorderCoverage,
     read_coverage,
 )
-from custom_components.eniris.exporting.outbox.limits import Limits
 from custom_components.eniris.exporting.outbox.live import load_rejects
 from custom_components.eniris.exporting.outbox.store import outbox_path
 from homeassistant.components.recorder import history as recorder_history
 from homeassistant.components.recorder.db_schema import States, StatisticsShortTerm
-from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance, session_scope
@@ -38,7 +36,6 @@ from tests.backfill_kit import (
     FIELD,
     KW,
     PAST,
-    PastQueue,
     add_means,
     ask,
     before,
@@ -52,24 +49,15 @@ from tests.backfill_kit import (
     seen,
     works,
 )
-from tests.export_kit import INGRESS, POWER, START, Home, export_data
+from tests.export_kit import POWER, START, Home, export_data
 
 MINUTE = timedelta(minutes=1)
-
-
-async def export_later(home: Home) -> ConfigSubentry:
-    """Make an export of which the past is asked for, where there is no room for it yet."""
-    made = await home.add_export({POWER: FIELD}, enabled=False)
-    home.entry.runtime_data.exporter.backfill._limits = Limits(1000)
-    await ask(home, made, start=before(days=2))
-    return made
 
 
 async def test_dense(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much there is in an hour, it is read in pieces, with nothing lost between them."""
     monkeypatch.setattr(runner, "SAMPLES_WANTED", 20)
-    monkeypatch.setattr(recorder, "_FIRST_WINDOW", timedelta(seconds=21))
-    monkeypatch.setattr(recorder, "_STATES_WANTED", 7)
+    monkeypatch.setattr(recorder, "_WINDOW", timedelta(seconds=21))
     rows = [
         (before(minutes=50, seconds=-3 * number), POWER, str(number), KW)
         for number in range(300)
@@ -436,41 +424,6 @@ async def test_restart(home: Home, monkeypatch: pytest.MonkeyPatch, kill: bool) 
     await home.hass.config_entries.async_reload(home.entry.entry_id)
     await home.wait(12)
     assert not events
-
-
-async def test_no_room(home: Home) -> None:
-    """While the outbox is nearly full nothing of the past is put in, and all of it is later."""
-    made = await export_later(home)
-    assert not seen(home)
-    assert history(home, made)[0] == "0.0"
-    backfill = home.entry.runtime_data.exporter.backfill
-    backfill._limits = Limits(2**30)
-    backfill._runners.clear()
-    await home.wait(6)
-    assert len(seen(home)) == 33
-
-
-@pytest.mark.expected_log("cannot be uploaded at present")
-@pytest.mark.expected_log("has reached its limit")
-async def test_dropped_at_the_limit(home: Home) -> None:
-    """At the outbox' limit what waits of the past goes first, and is read again."""
-    home.simulator.faults.add(INGRESS, "status", status=503)
-    made = await export(home)
-    exporter = home.entry.runtime_data.exporter
-    queue = PastQueue(exporter.outbox)
-    [job] = await queue.jobs()
-    assert await queue.waiting(job)
-    exporter._limits = Limits(1)
-    await exporter._async_look_after(START)
-    assert not await queue.waiting(job)
-    exporter._limits = Limits(2**30)
-    home.simulator.faults.clear()
-    home.hass.states.async_set(POWER, "5", KW)
-    await exporter.async_upload_now()
-    await home.wait(6)
-    assert before(hours=23) in seen(home)
-    assert {before(hours=5), before(hours=4), before(hours=2)} <= seen(home).keys()
-    assert history(home, made)[0] == "100.0"
 
 
 async def test_stopped_while_reading(

@@ -106,7 +106,7 @@ def test_regroup() -> None:
 def bodies(blocks: list[Block], size: int = BATCH_BYTES) -> list[bytes]:
     """Return the JSON of all requests that it takes to send blocks."""
     found = []
-    while chosen := cut(blocks, None, size):
+    while chosen := cut(blocks, size):
         blocks = blocks[len(chosen) :]
         body = make_batch(TARGET, chosen).body
         assert isinstance(body, Body)
@@ -166,14 +166,6 @@ def test_at_most_5000_points() -> None:
     counts = [len(orjson.loads(request)) for request in bodies(blocks, 2**30)]
     assert max(counts) <= BATCH_POINTS
     assert sum(counts) == 2 * BATCH_POINTS
-
-
-def test_a_few_samples() -> None:
-    """No more than are wanted, but whole blocks."""
-    blocks = [block for n in range(5) for block in to_blocks([sample(n), sample(n)])]
-    assert len(cut(blocks, 1, BATCH_BYTES)) == 1
-    assert len(cut(blocks, 5, BATCH_BYTES)) == 2
-    assert cut([], None, BATCH_BYTES) == []
 
 
 def test_merged_points() -> None:

@@ -25,7 +25,7 @@ from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.exporting.outbox.rows import Rows
 from custom_components.eniris.exporting.outbox.store import OutboxError
 from tests.exporting.conftest import OTHER_TARGET, SERIES, TARGET, sample
-from tests.outbox_kit import next_batch, put, samples_of, waiting
+from tests.outbox_kit import next_batch, put, waiting
 
 NEW = WriteTarget("right-ingress", "right", "rp_one_m")
 HOT = FieldKey(TARGET, SERIES.measurement, "hot", "float")
@@ -108,32 +108,6 @@ async def test_move_nothing(outbox: Outbox) -> None:
     before = await contents(outbox, TARGET)
     assert await outbox.correct(move, WriteTarget("a", "b", "c"), NEW) == 0
     assert await contents(outbox, TARGET) == before
-
-
-def _put_history(rows: Rows, *samples: Sample) -> int:
-    queue = rows.history_queue()
-    rows.insert(queue, to_blocks(samples))
-    return queue
-
-
-async def test_move_the_past(outbox: Outbox) -> None:
-    """What waits of it goes along, and stays in its place."""
-    queue = await outbox.store.run(
-        _put_history,
-        sample(-20, 1.0, series=with_tag(TARGET, "a")),
-        sample(-10, 2.0, series=with_tag(OTHER_TARGET, "a")),
-        sample(-5, 3.0, series=with_tag(TARGET, "b")),
-    )
-    assert await count_waiting(outbox, TARGET) == 2
-    assert await outbox.correct(move, TARGET, NEW) == 2
-    assert await count_waiting(outbox, NEW) == 2
-    found = samples_of(await outbox.store.run(lambda rows: list(rows.read(queue))))
-    assert [(each.series.target, each.value) for each in found] == [
-        (NEW, 1.0),
-        (OTHER_TARGET, 2.0),
-        (NEW, 3.0),
-    ]
-    assert await counts(outbox) == {}
 
 
 async def test_move_what_is_blocked(outbox: Outbox) -> None:
@@ -271,14 +245,12 @@ async def test_discard_blocked(outbox: Outbox) -> None:
 
 
 async def test_discard_with_blocked_fields(outbox: Outbox) -> None:
-    """What waits of blocked fields of a target goes with all else of it, but not the past."""
+    """What waits of blocked fields of a target goes with all else of it."""
     await block(outbox)
-    await outbox.store.run(_put_history, sample(-20, 1.0, series=with_tag(TARGET, "a")))
-    assert await count_waiting(outbox, TARGET) == 5
-    assert await count_waiting(outbox, TARGET, with_past=False) == 4
+    assert await count_waiting(outbox, TARGET) == 4
     assert await outbox.correct(discard, TARGET) == 4
     assert not outbox.blocked
-    assert await count_waiting(outbox, TARGET) == 1
+    assert await count_waiting(outbox, TARGET) == 0
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from custom_components.eniris.exporting.outbox.batches import (
     to_blocks,
 )
 from custom_components.eniris.exporting.outbox.limits import used_bytes
-from custom_components.eniris.exporting.outbox.live import note_empty
+from custom_components.eniris.exporting.outbox.live import shrink
 from custom_components.eniris.exporting.outbox.rows import Rows
 from custom_components.eniris.exporting.outbox.store import (
     OutboxError,
@@ -220,7 +220,7 @@ async def test_file_shrinks(store: Store, path: Path) -> None:
     largest = size_of(path)
     await store.run(lambda rows: rows.clear(rows.live_queue(TARGET)))
     assert await store.run(used_bytes) < used * 0.05
-    await store.run(note_empty, TARGET)
+    await store.run(shrink)
     async with store.at_rest():
         pass
     assert size_of(path) < largest * 0.7

@@ -1,28 +1,12 @@
-"""The kind of a field: what type its values have, told by the entity and not by a text that it shows.
-
-The service fixes a field's type by its first write, so the kind is decided once and kept. Only that a number is a
-counter can be learned later: both have the same type.
-"""
+"""The kind of a field: what type its values have, told by its entity once and kept, since the service keeps it, too."""
 
 from enum import StrEnum
 from typing import Any, Final
 
-from homeassistant.components.sensor import (
-    ATTR_OPTIONS,
-    ATTR_STATE_CLASS,
-    DOMAIN as SENSOR_DOMAIN,
-    SensorDeviceClass,
-    SensorStateClass,
-)
+from homeassistant import const
+from homeassistant.components import sensor
+from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
 from homeassistant.components.sensor.const import NON_NUMERIC_DEVICE_CLASSES
-from homeassistant.const import (
-    ATTR_DEVICE_CLASS,
-    ATTR_UNIT_OF_MEASUREMENT,
-    STATE_OFF,
-    STATE_ON,
-    STATE_UNAVAILABLE,
-    STATE_UNKNOWN,
-)
 from homeassistant.core import State, split_entity_id
 
 from .units import field_unit
@@ -67,21 +51,23 @@ COUNTER_CLASSES: Final = {SensorStateClass.TOTAL, SensorStateClass.TOTAL_INCREAS
 
 def is_known(state: State | None) -> bool:
     """Tell whether an entity has a state that says something."""
-    return state is not None and state.state not in (STATE_UNKNOWN, STATE_UNAVAILABLE)
+    unknown = (const.STATE_UNKNOWN, const.STATE_UNAVAILABLE)
+    return state is not None and state.state not in unknown
 
 
 def decide_kind(
     state: State | None, field: str, attribute: str | None = None
 ) -> FieldKind | None:
-    """Return the kind of a field that shows an entity, or an attribute of it.
-
-    None where that cannot be told yet: what an entity's attributes say holds always, but that
-    one of them is missing means nothing before the entity has a state.
-    """
+    """Return the kind of a field of an entity, or of an attribute; None where nobody can tell before it has a state."""
     if attribute is not None:
         if field_unit(field) is not None:
             return FieldKind.NUMBER
-        return _kind_of_attribute(state, attribute)
+        value = state.attributes.get(attribute) if state and is_known(state) else None
+        if isinstance(value, bool):
+            return FieldKind.BOOLEAN
+        if isinstance(value, int | float):
+            return FieldKind.NUMBER
+        return FieldKind.TEXT if isinstance(value, str) else None
     if state is None:
         return None
     if field_unit(field) is not None:
@@ -93,16 +79,13 @@ def decide_kind(
 
 
 def unit_problem(state: State | None, field: str) -> str | None:
-    """Return a translation key for why a state cannot have the unit of a field, or None.
-
-    None also where that cannot be told yet, because the entity has no state.
-    """
+    """Return a translation key for why a state cannot have the unit of a field, None where it can or nobody can tell yet."""
     unit = field_unit(field)
     if state is None or unit is None:
         return None
     if _kind_of_entity(state) in (FieldKind.BOOLEAN, FieldKind.TEXT):
         return "no_number"
-    if not unit.reaches(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)):
+    if not unit.reaches(state.attributes.get(const.ATTR_UNIT_OF_MEASUREMENT)):
         return "unit_mismatch"
     return None
 
@@ -112,24 +95,23 @@ def _kind_of_entity(state: State) -> FieldKind | None:
     # A state that the recorder returns does not know its domain
     domain = split_entity_id(state.entity_id)[0]
     if domain in ON_OFF_DOMAINS or (
-        domain == _GROUP_DOMAIN and state.state in (STATE_ON, STATE_OFF)
+        domain == _GROUP_DOMAIN and state.state in (const.STATE_ON, const.STATE_OFF)
     ):
         return FieldKind.BOOLEAN
-    device_class = state.attributes.get(ATTR_DEVICE_CLASS)
-    is_sensor = domain == SENSOR_DOMAIN
-    if (
-        domain in _CHOICE_DOMAINS
-        or (is_sensor and ATTR_OPTIONS in state.attributes)
-        or (is_sensor and _is_one_of(device_class, NON_NUMERIC_DEVICE_CLASSES))
-    ):
+    device_class = state.attributes.get(const.ATTR_DEVICE_CLASS)
+    is_sensor = domain == sensor.DOMAIN
+    has_words = sensor.ATTR_OPTIONS in state.attributes or _is_one_of(
+        device_class, NON_NUMERIC_DEVICE_CLASSES
+    )
+    if domain in _CHOICE_DOMAINS or (is_sensor and has_words):
         return FieldKind.TEXT
     if is_counter(state):
         return FieldKind.COUNTER
     if (
         domain in _NUMBER_DOMAINS
-        or _is_one_of(state.attributes.get(ATTR_STATE_CLASS), SensorStateClass)
+        or _is_one_of(state.attributes.get(sensor.ATTR_STATE_CLASS), SensorStateClass)
         # Also an empty one: Home Assistant takes all that has a unit for a number
-        or isinstance(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT), str)
+        or isinstance(state.attributes.get(const.ATTR_UNIT_OF_MEASUREMENT), str)
         or (is_sensor and _is_one_of(device_class, SensorDeviceClass))
     ):
         return FieldKind.NUMBER
@@ -139,21 +121,10 @@ def _kind_of_entity(state: State) -> FieldKind | None:
 def is_counter(state: State | None) -> bool:
     """Tell whether an entity says that the numbers it shows count on."""
     return state is not None and _is_one_of(
-        state.attributes.get(ATTR_STATE_CLASS), COUNTER_CLASSES
+        state.attributes.get(sensor.ATTR_STATE_CLASS), COUNTER_CLASSES
     )
 
 
 def _is_one_of(value: Any, choices: Any) -> bool:
     """Tell whether an attribute, which can be anything, is one of some words."""
     return isinstance(value, str) and value in set(choices)
-
-
-def _kind_of_attribute(state: State | None, attribute: str) -> FieldKind | None:
-    if state is None or not is_known(state):
-        return None
-    value = state.attributes.get(attribute)
-    if isinstance(value, bool):
-        return FieldKind.BOOLEAN
-    if isinstance(value, int | float):
-        return FieldKind.NUMBER
-    return FieldKind.TEXT if isinstance(value, str) else None

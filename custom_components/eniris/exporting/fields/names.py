@@ -1,7 +1,4 @@
-"""Names on the way to Eniris: which there are, and which are valid.
-
-Source: the API page's rules for the telemetry write and its list of names.
-"""
+"""Names on the way to Eniris, from the API page: which there are, and which are valid."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -59,10 +56,7 @@ def parse_tags(rows: Sequence[str]) -> tuple[dict[str, str], str | None]:
 
 
 def tag_problem(key: str, value: str) -> str | None:
-    """Return a translation key for what is wrong with a tag.
-
-    A value that could not be queried afterwards is refused: nobody would ever see its points.
-    """
+    """Return a translation key for what is wrong with a tag: one that cannot be queried would never be seen."""
     if not value or api_name_problem(key):
         return "tag_malformed"
     return None if is_tag_value(value) else "tag_characters"

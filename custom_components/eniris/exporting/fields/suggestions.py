@@ -1,18 +1,11 @@
-"""Suggestions of field names: what an entity looks like, said in Eniris' words.
-
-Source of the names: the API page's list of fields.
-"""
+"""Suggestions of field names: what an entity looks like, said in Eniris' words, which the API page lists."""
 
 from collections.abc import Mapping, Sequence
 import re
 from typing import Any, Final
 
+from homeassistant import const
 from homeassistant.components.sensor import ATTR_STATE_CLASS, SensorDeviceClass
-from homeassistant.const import (
-    ATTR_DEVICE_CLASS,
-    ATTR_FRIENDLY_NAME,
-    ATTR_UNIT_OF_MEASUREMENT,
-)
 from homeassistant.core import State, split_entity_id
 
 from .kinds import COUNTER_CLASSES, ON_OFF_DOMAINS
@@ -80,7 +73,7 @@ def suggest_field(
     if known is not None and known not in taken:
         return known
     object_id = split_entity_id(entity_id)[1]
-    suffix = unit_suffix(attributes.get(ATTR_UNIT_OF_MEASUREMENT))
+    suffix = unit_suffix(attributes.get(const.ATTR_UNIT_OF_MEASUREMENT))
     base = _camel_case(f"{object_id}_{attribute}" if attribute else object_id)
     number = 1
     while True:
@@ -93,7 +86,7 @@ def suggest_field(
 def _known_name(entity_id: str, attributes: Mapping[str, Any]) -> str | None:
     """Return the name that Eniris has for such a value, None where it has none."""
     domain, object_id = split_entity_id(entity_id)
-    device_class = str(attributes.get(ATTR_DEVICE_CLASS))
+    device_class = str(attributes.get(const.ATTR_DEVICE_CLASS))
     # A binary sensor of a battery or of power has no amount, and an amount of energy that is no
     # counter is not what these names stand for
     if domain in ON_OFF_DOMAINS or (
@@ -101,12 +94,13 @@ def _known_name(entity_id: str, attributes: Mapping[str, Any]) -> str | None:
         and str(attributes.get(ATTR_STATE_CLASS)) not in COUNTER_CLASSES
     ):
         return None
-    name = f"{object_id} {attributes.get(ATTR_FRIENDLY_NAME, '')}"
+    name = f"{object_id} {attributes.get(const.ATTR_FRIENDLY_NAME, '')}"
     words = re.sub(r"[\W_]+", " ", name.lower())
     for pattern, template in _RULES.get(device_class, ()):
         if found := re.search(pattern, words):
             suggestion = template.format(*found.groups())
-            unit, own = field_unit(suggestion), attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+            unit = field_unit(suggestion)
+            own = attributes.get(const.ATTR_UNIT_OF_MEASUREMENT)
             return suggestion if unit is None or unit.reaches(own) else None
     return None
 

@@ -6,26 +6,9 @@ from functools import lru_cache
 import re
 from typing import Any, Final
 
-from homeassistant.const import (
-    PERCENTAGE,
-    UnitOfElectricCurrent,
-    UnitOfElectricPotential,
-    UnitOfEnergy,
-    UnitOfFrequency,
-    UnitOfPower,
-    UnitOfReactivePower,
-    UnitOfTemperature,
-    UnitOfTime,
-)
-from homeassistant.util.unit_conversion import (
-    BaseUnitConverter,
-    DurationConverter,
-    ElectricCurrentConverter,
-    ElectricPotentialConverter,
-    EnergyConverter,
-    PowerConverter,
-    TemperatureConverter,
-)
+from homeassistant import const
+from homeassistant.util import unit_conversion
+from homeassistant.util.unit_conversion import BaseUnitConverter
 
 _DIGITS: Final = 15
 
@@ -40,20 +23,14 @@ _MICRO_SIGN, _GREEK_MU = "\u00b5", "\u03bc"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldUnit:
-    """A unit of a field, and how values of other units are brought to it.
-
-    `factors` has what Home Assistant does not convert, or not in its oldest version.
-    """
+    """A unit of a field, and how others are brought to it: by `factors` what Home Assistant, or its oldest version, cannot."""
 
     unit: str | None
     converter: type[BaseUnitConverter] | None = None
     factors: Mapping[str, float] = dataclass_field(default_factory=dict)
 
     def convert(self, value: float, unit: Any) -> float | None:
-        """Return `value` of `unit` in this unit, None where it cannot be converted.
-
-        A value without a unit is taken to be in the right one.
-        """
+        """Return `value` of `unit`, or without one, in this unit; None where it cannot be converted."""
         if not unit or unit == self.unit:
             return value
         spelled = _spelling(self, str(unit))
@@ -76,18 +53,12 @@ class FieldUnit:
 @lru_cache(256)
 def _spelling(target: FieldUnit, unit: str) -> str | None:
     """Return a unit as a field's unit has it; Unicode has two signs for micro."""
-    for spelling in (
-        unit,
-        unit.replace(_MICRO_SIGN, _GREEK_MU),
-        unit.replace(_GREEK_MU, _MICRO_SIGN),
-    ):
-        if (
-            spelling == target.unit
-            or spelling in target.factors
-            or (target.converter and spelling in target.converter.VALID_UNITS)
-        ):
-            return spelling
-    return None
+    known = {target.unit, *target.factors}
+    if target.converter is not None:
+        known |= target.converter.VALID_UNITS
+    signs = (_MICRO_SIGN, _GREEK_MU), (_GREEK_MU, _MICRO_SIGN)
+    spellings = (unit, *(unit.replace(*pair) for pair in signs))
+    return next((spelling for spelling in spellings if spelling in known), None)
 
 
 _VAR: Final = {
@@ -102,27 +73,36 @@ _VAR: Final = {
     "MVAR": 1e6,
 }
 _HERTZ: Final = {"mHz": 1e-3, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}
-_FRACTIONS: Final = {PERCENTAGE: 1e-2, "‰": 1e-3, "ppm": 1e-6, "ppb": 1e-9}
+_FRACTIONS: Final = {const.PERCENTAGE: 1e-2, "‰": 1e-3, "ppm": 1e-6, "ppb": 1e-9}
 
 _FRACTION: Final = FieldUnit(None, factors=_FRACTIONS)
 
 _UNITS: Final = {
-    "W": FieldUnit(UnitOfPower.WATT, PowerConverter),
-    "Wh": FieldUnit(UnitOfEnergy.WATT_HOUR, EnergyConverter),
-    "VAr": FieldUnit(UnitOfReactivePower.VOLT_AMPERE_REACTIVE, factors=_VAR),
+    "W": FieldUnit(const.UnitOfPower.WATT, unit_conversion.PowerConverter),
+    "Wh": FieldUnit(const.UnitOfEnergy.WATT_HOUR, unit_conversion.EnergyConverter),
+    "VAr": FieldUnit(const.UnitOfReactivePower.VOLT_AMPERE_REACTIVE, factors=_VAR),
     "A": FieldUnit(
-        UnitOfElectricCurrent.AMPERE, ElectricCurrentConverter, {"μA": 1e-6}
+        const.UnitOfElectricCurrent.AMPERE,
+        unit_conversion.ElectricCurrentConverter,
+        {"μA": 1e-6},
     ),
-    "V": FieldUnit(UnitOfElectricPotential.VOLT, ElectricPotentialConverter),
-    "Hz": FieldUnit(UnitOfFrequency.HERTZ, factors=_HERTZ),
-    "s": FieldUnit(UnitOfTime.SECONDS, DurationConverter),
-    "degC": FieldUnit(UnitOfTemperature.CELSIUS, TemperatureConverter),
+    "V": FieldUnit(
+        const.UnitOfElectricPotential.VOLT, unit_conversion.ElectricPotentialConverter
+    ),
+    "Hz": FieldUnit(const.UnitOfFrequency.HERTZ, factors=_HERTZ),
+    "s": FieldUnit(const.UnitOfTime.SECONDS, unit_conversion.DurationConverter),
+    "degC": FieldUnit(
+        const.UnitOfTemperature.CELSIUS, unit_conversion.TemperatureConverter
+    ),
     "frac": _FRACTION,
 }
 
 _DEGREES_OF_DIFFERENCE: Final = FieldUnit(
-    UnitOfTemperature.CELSIUS,
-    factors={UnitOfTemperature.KELVIN: 1.0, UnitOfTemperature.FAHRENHEIT: 5 / 9},
+    const.UnitOfTemperature.CELSIUS,
+    factors={
+        const.UnitOfTemperature.KELVIN: 1.0,
+        const.UnitOfTemperature.FAHRENHEIT: 5 / 9,
+    },
 )
 
 
@@ -138,10 +118,7 @@ def field_unit(field: str) -> FieldUnit | None:
 def convert_to_field(
     value: float, field: str, unit: Any, device_class: Any = None
 ) -> float | None:
-    """Return a value of `unit` as that of a field, None where it cannot be converted.
-
-    A field without a unit takes numbers as they are. A difference of temperatures has no zero.
-    """
+    """Return a value of `unit` as that of a field, None where there is no way to it; names without a unit take any number."""
     target = field_unit(field)
     if target is None:
         return value
@@ -154,14 +131,10 @@ def unit_suffix(unit: Any) -> str | None:
     """Return the ending of a field's name that stands for `unit`, None where there is none."""
     if not unit:
         return None
-    if unit == PERCENTAGE:
+    if unit == const.PERCENTAGE:
         return "frac"
-    return next(
-        (
-            suffix
-            for suffix, field in _UNITS.items()
-            # Parts per million are usually asked for as such
-            if field is not _FRACTION and field.reaches(unit)
-        ),
-        None,
-    )
+    for suffix, field in _UNITS.items():
+        # Parts per million are usually asked for as such
+        if field is not _FRACTION and field.reaches(unit):
+            return suffix
+    return None

@@ -1,17 +1,9 @@
-"""From a state to a value of a field's kind, in the unit that the field's name ends in.
-
-Numbers are always floats, since the service fixes a field's type by its first write.
-"""
+"""From a state to a value of a field's kind, in the unit that the field's name ends in. Numbers are always floats."""
 
 import math
 from typing import Any, Final
 
-from homeassistant.const import (
-    ATTR_DEVICE_CLASS,
-    ATTR_UNIT_OF_MEASUREMENT,
-    STATE_OFF,
-    STATE_ON,
-)
+from homeassistant import const
 from homeassistant.core import State
 
 from ...api import FieldValue
@@ -39,25 +31,22 @@ def sampled_part(state: State | None, attribute: str | None) -> Any:
         return state.attributes.get(attribute)
     return (
         state.state,
-        state.attributes.get(ATTR_UNIT_OF_MEASUREMENT),
-        state.attributes.get(ATTR_DEVICE_CLASS),
+        state.attributes.get(const.ATTR_UNIT_OF_MEASUREMENT),
+        state.attributes.get(const.ATTR_DEVICE_CLASS),
     )
 
 
 def to_value(
     state: State | None, field: str, attribute: str | None, kind: FieldKind
 ) -> FieldValue | None:
-    """Return what `state`, or an attribute of it, means as a value of `field`.
-
-    None where it means nothing: unknown and unavailable, what is not of the field's kind, numbers
-    that are not finite, and units that cannot be brought to the field's. An attribute has no unit
-    of its own and is taken to be in the field's.
-    """
+    """Return what a state, or an attribute in the field's unit, means as a value of `field`; None where it means nothing."""
     if state is None or not is_known(state):
         return None
     raw = state.state if attribute is None else state.attributes.get(attribute)
     if kind is FieldKind.BOOLEAN:
-        return _to_boolean(raw)
+        words = {const.STATE_ON: True, const.STATE_OFF: False}
+        raw = words.get(raw) if isinstance(raw, str) else raw
+        return raw if isinstance(raw, bool) else None
     if kind is FieldKind.TEXT:
         return to_text(raw)
     number = to_number(raw)
@@ -67,8 +56,8 @@ def to_value(
     converted = convert_to_field(
         number,
         field,
-        attributes.get(ATTR_UNIT_OF_MEASUREMENT),
-        attributes.get(ATTR_DEVICE_CLASS),
+        attributes.get(const.ATTR_UNIT_OF_MEASUREMENT),
+        attributes.get(const.ATTR_DEVICE_CLASS),
     )
     return converted if converted is not None and math.isfinite(converted) else None
 
@@ -88,10 +77,7 @@ def to_number(raw: Any) -> float | None:
 
 
 def to_text(raw: Any) -> str | None:
-    """Return a text that can be written down; half a surrogate pair cannot.
-
-    A number is one, too, where a field of words has become one of its codes.
-    """
+    """Return a text, or a number as one, where it can be written down; half a surrogate pair cannot."""
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         return None
     try:
@@ -102,9 +88,3 @@ def to_text(raw: Any) -> str | None:
         # Also of an integer with more digits than Python writes
         return None
     return text or None
-
-
-def _to_boolean(raw: Any) -> bool | None:
-    if isinstance(raw, str):
-        return {STATE_ON: True, STATE_OFF: False}.get(raw)
-    return raw if isinstance(raw, bool) else None

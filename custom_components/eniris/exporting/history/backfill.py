@@ -1,12 +1,8 @@
-"""The backfill: jobs that send what the recorder has, one at a time and in no hurry.
-
-Each job goes from its end back to its start. What the service accepts reaches back to some
-time, so that the first refusal tells of all that is older.
-"""
+"""The backfill: jobs that send what the recorder has, one at a time and in no hurry, each from its end to its start."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import logging
 import threading
@@ -20,20 +16,18 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 
-from ...recording import has_recorder
+from ...recorder_access import has_recorder
 from ..config import BackfillRange, Export, backfill_start
-from ..outbox.limits import Limits
 from ..outbox.outbox import Outbox
 from ..outbox.store import OutboxError
 from ..sampler import Sampler
 from ..uploader import Uploader
-from .jobs import HistoryQueue, Job, ask, begin, finish, load_jobs
+from .jobs import Job, Sending, ask, begin, load_jobs
 from .runner import JobRunner
 
 _LOGGER = logging.getLogger(__name__)
 
 _WAKE_INTERVAL: Final = timedelta(seconds=5)
-"""Between two looks at what had to wait."""
 
 _WAIT_FIRST: Final = 10.0
 _WAIT_LONGEST: Final = 3600.0
@@ -55,50 +49,37 @@ class BackfillStatus:
         if job.finished is not None:
             return 100.0
         whole = job.end - max(job.start, self.oldest or job.start)
-        done = job.end - job.chunk_end
+        done = job.end - job.cursor
         return 100.0 * min(done / whole, 1.0) if whole > timedelta() else 0.0
 
 
+@dataclass(eq=False)
 class Backfill:
     """Carries out the jobs of one account."""
 
-    def __init__(
-        self,
-        hass: HomeAssistant,
-        outbox: Outbox,
-        uploader: Uploader,
-        sampler: Sampler,
-        exports: Mapping[str, Export],
-        limits: Limits,
-        invalid: Collection[str] = (),
-    ) -> None:
-        """Send for `exports` by way of `uploader`; of exports that are `invalid`, by id, what waits already."""
-        self._hass = hass
-        self._outbox = outbox
-        self._uploader = uploader
-        self._sampler = sampler
-        self._exports = exports
-        self._limits = limits
-        self._kept = {*exports, *invalid}
-        self._queue = uploader.history = HistoryQueue(outbox)
-        self._runners: dict[int, JobRunner] = {}
-        """Of the jobs that were taken up since the start and are not done, by their ids."""
-        self._listeners: list[Callable[[Job], None]] = []
-        self._timer: CALLBACK_TYPE | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._stopped = threading.Event()
-        self._pending = True
-        """Whether there may be something to do."""
-        self._begun: datetime | None = None
-        """The present, until what was asked for before it is noted."""
-        self._recorder_failed = False
+    hass: HomeAssistant
+    outbox: Outbox
+    uploader: Uploader
+    sampler: Sampler
+    exports: Mapping[str, Export]
+    invalid: Collection[str]
+    """The exports, by id, that cannot be carried out at present; their jobs wait."""
+    _runners: dict[int, JobRunner] = field(default_factory=dict)
+    """Of the jobs that were taken up since the start and are not done, by their ids."""
+    _listeners: list[Callable[[Job], None]] = field(default_factory=list)
+    _timer: CALLBACK_TYPE | None = None
+    _task: asyncio.Task[None] | None = None
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _begun: datetime | None = None
+    """The present, until what was asked for before it is noted."""
+    _recorder_failed: bool = False
 
     @callback
     def async_start(self) -> None:
         """Take up, as soon as one can, what was begun and what new exports ask for."""
         self._begun = dt_util.utcnow()
         self._timer = async_track_time_interval(
-            self._hass, self._async_wake, _WAKE_INTERVAL, name="eniris history"
+            self.hass, self._async_wake, _WAKE_INTERVAL
         )
 
     async def async_stop(self) -> None:
@@ -117,24 +98,17 @@ class Backfill:
         return lambda: self._listeners.remove(listener)
 
     async def ask(self, export_id: str, start: datetime, end: datetime) -> bool:
-        """Send what there is from `start` to `end`.
-
-        Return False where that is under way already. Raises `OutboxError`.
-        """
-        asked = await self._outbox.store.run(ask, export_id, start, end)
-        self._pending = True
+        """Send what there is from `start` to `end`; return False where that is under way already. Raises `OutboxError`."""
+        asked = await self.outbox.store.run(ask, export_id, start, end)
         for runner in self._runners.values():
             runner.wait = runner.not_before = 0.0
         self._async_wake()
         return asked
 
     async def status(self) -> dict[str, BackfillStatus]:
-        """Return how the jobs are doing, by export: what is under way, else what was done last.
-
-        Raises `OutboxError`.
-        """
+        """Return how the jobs are doing, by export: what is under way, else what was done last. Raises `OutboxError`."""
         status: dict[str, BackfillStatus] = {}
-        for job in await self._outbox.store.read(load_jobs):
+        for job in await self.outbox.store.read(load_jobs):
             if (known := status.get(job.export_id)) is None or known.job.finished:
                 runner = self._runners.get(job.id)
                 oldest = None if runner is None else runner.oldest
@@ -143,15 +117,13 @@ class Backfill:
 
     @callback
     def _async_wake(self, _now: datetime | None = None) -> None:
-        """Go on if there is something to do, and nobody at it."""
         if (
-            self._pending
-            and (self._task is None or self._task.done())
+            (self._task is None or self._task.done())
             and not self._stopped.is_set()
-            and has_recorder(self._hass)
-            and get_instance(self._hass).is_alive()
+            and has_recorder(self.hass)
+            and get_instance(self.hass).is_alive()
         ):
-            self._task = self._hass.async_create_background_task(
+            self._task = self.hass.async_create_background_task(
                 self._work(), "eniris history"
             )
 
@@ -162,48 +134,43 @@ class Backfill:
             if self._begun is not None:
                 starts = {
                     export.id: backfill_start(export.backfill, self._begun)
-                    for export in self._exports.values()
+                    for export in self.exports.values()
                     if export.backfill is not BackfillRange.NOTHING
                 }
-                await self._outbox.store.run(begin, self._kept, starts, self._begun)
+                kept = {*self.exports, *self.invalid}
+                await self.outbox.store.run(begin, kept, starts, self._begun)
                 self._begun = None
-            while jobs := [
+            while ready := [
                 job
-                for job in await self._outbox.store.read(load_jobs)
+                for job in await self.outbox.store.read(load_jobs)
                 if job.finished is None
+                and job.export_id in self.exports
+                and job.id not in tried
+                and self._runner(job).not_before <= time.monotonic()
             ]:
-                now = time.monotonic()
-                ready = [
-                    job
-                    for job in jobs
-                    if job.id not in tried and self._runner(job).not_before <= now
-                ]
-                if not ready:
-                    return
                 tried.add(ready[0].id)
                 await self._carry_out(ready[0])
-            self._pending = False
         except OutboxError as err:
             _LOGGER.debug("The outbox failed the backfill, later again: %s", err)
 
     def _runner(self, job: Job) -> JobRunner:
         if job.id not in self._runners:
+            sending = self.uploader.history.sendings[job.id] = Sending(job)
             self._runners[job.id] = JobRunner(
-                self._hass,
-                self._queue,
-                self._uploader,
-                self._limits,
+                self.hass,
+                self.outbox,
+                self.uploader,
                 self._stopped,
-                self._exports.get(job.export_id),
-                self._sampler.entities_of(job.export_id),
+                self.exports[job.export_id],
+                self.sampler.entities_of(job.export_id),
+                sending,
             )
         return self._runners[job.id]
 
     async def _carry_out(self, job: Job) -> None:
-        """Do a job, up to where it has to wait."""
         runner = self._runner(job)
         try:
-            is_over = await runner.run(job)
+            is_over = await runner.run()
         except OutboxError:
             raise
         except (SQLAlchemyError, TimeoutError) as err:
@@ -222,24 +189,19 @@ class Backfill:
         else:
             self._recorder_failed, runner.wait = False, 0.0
             if is_over:
-                await self._outbox.store.run(finish, job.id)
-                del self._runners[job.id]
-                for done in await self._outbox.store.read(load_jobs, job.id):
-                    _log_finished(self._exports[done.export_id], done)
-                    for listener in self._listeners:
-                        listener(done)
-
-
-def _log_finished(export: Export, job: Job) -> None:
-    _LOGGER.log(
-        logging.WARNING if job.refused else logging.INFO,
-        "The past of %s from %s to %s was sent: %s values stored, %s outside of the"
-        " times that Eniris takes, %s refused, %s of no use",
-        export.title,
-        job.start.isoformat(),
-        job.end.isoformat(),
-        job.stored,
-        job.outside,
-        job.refused,
-        job.unusable,
-    )
+                del self._runners[job.id], self.uploader.history.sendings[job.id]
+                done = runner.sending.job
+                _LOGGER.log(
+                    logging.WARNING if done.refused else logging.INFO,
+                    "The past of %s from %s to %s was sent: %s values stored, %s outside"
+                    " of the times that Eniris takes, %s refused, %s of no use",
+                    runner.export.title,
+                    done.start.isoformat(),
+                    done.end.isoformat(),
+                    done.stored,
+                    done.outside,
+                    done.refused,
+                    done.unusable,
+                )
+                for listener in self._listeners:
+                    listener(done)

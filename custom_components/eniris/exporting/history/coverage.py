@@ -1,8 +1,4 @@
-"""From when on the recorder has what of an entity, and when Home Assistant was off. Everything here blocks.
-
-Of a run that crashed the recorder does not know the end: at its next start it notes that start for it, so that no
-time seems to have passed. The run lasted at least until the last thing that was written in it.
-"""
+"""From when on the recorder has what of an entity, and when Home Assistant was off. Everything here blocks."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +8,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from homeassistant.components.recorder import statistics
-from homeassistant.components.recorder.db_schema import (
-    Events,
-    RecorderRuns,
-    States,
-    StatesMeta,
-    Statistics,
-    StatisticsShortTerm,
-)
+from homeassistant.components.recorder import db_schema, statistics
+from homeassistant.components.recorder.db_schema import RecorderRuns, States, StatesMeta
 from homeassistant.components.recorder.models import (
     StatisticMeanType,
     process_timestamp,
@@ -31,9 +20,9 @@ from homeassistant.util import dt as dt_util
 
 type Period = Literal["5minute", "hour"]
 
-PERIODS: Final[dict[Period, type[Statistics | StatisticsShortTerm]]] = {
-    "5minute": StatisticsShortTerm,
-    "hour": Statistics,
+PERIODS: Final[dict[Period, Any]] = {
+    "5minute": db_schema.StatisticsShortTerm,
+    "hour": db_schema.Statistics,
 }
 """The statistics, the finest first."""
 
@@ -52,13 +41,10 @@ class EntityCoverage:
     """What the recorder has of an entity."""
 
     states: datetime | None = None
-    """From when on there are states."""
     oldest: datetime | None = None
-    """From when on there is anything."""
     borders: dict[Period, datetime] = field(default_factory=dict)
     """Up to when which statistics are of use: to the oldest value of what is finer, if any is."""
     unit: str | None = None
-    """The unit of the statistics."""
     is_meter: bool = False
     """Whether the statistics have no mean, but the state at the end of the interval."""
 
@@ -70,7 +56,6 @@ class RecorderCoverage:
     entities: dict[str, EntityCoverage]
     outages: Sequence[Outage]
     oldest: datetime | None = None
-    """From when on there is anything."""
 
     def was_off(self, start: datetime, end: datetime) -> bool:
         """Tell whether nobody measured anything from `start` to `end`."""
@@ -112,23 +97,17 @@ def read_entities(
 
 
 def _is_of(entity_id: str) -> ColumnElement[bool]:
-    """Return the condition that a state is of an entity."""
     key = select(StatesMeta.metadata_id).where(StatesMeta.entity_id == entity_id)
     return States.metadata_id == key.scalar_subquery()
 
 
 def _oldest(session: Session, column: Any, condition: Any) -> datetime | None:
-    oldest = session.execute(select(func.min(column)).where(condition)).scalar()
+    oldest = session.scalar(select(func.min(column)).where(condition))
     return None if oldest is None else dt_util.utc_from_timestamp(oldest)
 
 
 def _read_outages(session: Session, entity_ids: Collection[str]) -> list[Outage]:
-    """Return the outages in their order."""
-    runs = session.execute(
-        select(
-            RecorderRuns.start, RecorderRuns.end, RecorderRuns.closed_incorrect
-        ).order_by(RecorderRuns.start)
-    ).all()
+    runs = session.scalars(select(RecorderRuns).order_by(RecorderRuns.start)).all()
     starts = [process_timestamp(run.start) for run in runs]
     outages: list[Outage] = []
     alive_until: datetime | None = None
@@ -149,7 +128,7 @@ def _last_sign_of_life(
 ) -> datetime:
     """Return when the recorder is known to have been alive last, from `start` on and before `border`."""
     since, until = start.timestamp(), border.timestamp()
-    updated, fired = States.last_updated_ts, Events.time_fired_ts
+    updated, fired = States.last_updated_ts, db_schema.Events.time_fired_ts
     alive = since
     # Each by way of an index, without a look at all that was written in the run
     signs: list[Select[Any]] = [
@@ -164,14 +143,14 @@ def _last_sign_of_life(
         for entity_id in entity_ids
     ]
     for sign in signs:
-        time = session.execute(sign).scalar()
+        time = session.scalar(sign)
         if time is not None and alive < time < until:
             alive = time
     # The next start also compiles the statistics of the outage: only when they were written tells of life
-    compiled, written = StatisticsShortTerm.start_ts, StatisticsShortTerm.created_ts
-    last = session.execute(
+    compiled, written = PERIODS["5minute"].start_ts, PERIODS["5minute"].created_ts
+    last = session.scalar(
         select(func.max(written)).where(
             compiled >= alive - _COMPILED_WITHIN, compiled < until, written < until
         )
-    ).scalar()
+    )
     return dt_util.utc_from_timestamp(max(alive, last or alive))

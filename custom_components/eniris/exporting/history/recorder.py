@@ -1,8 +1,4 @@
-"""What the recorder still has of the entities of an export, as the samples that an export makes.
-
-States as long as they are kept, before them statistics of 5 minutes, before these of an hour. Each of the three is
-used for the times before the oldest value of the finer one, so that no value comes from two of them.
-"""
+"""What the recorder has of an export's entities, as its samples: states, before them statistics, the finest first."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,28 +10,16 @@ from operator import attrgetter, itemgetter
 import threading
 from typing import Any, Final, Literal
 
+from homeassistant import const
 from homeassistant.components.recorder import history, statistics
-from homeassistant.const import (
-    ATTR_DEVICE_CLASS,
-    ATTR_UNIT_OF_MEASUREMENT,
-    STATE_UNAVAILABLE,
-    STATE_UNKNOWN,
-)
 from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import BaseUnitConverter
 
 from ...api import FieldValue
-from ..config import (
-    EPOCH,
-    Aggregate,
-    Export,
-    ExportedField,
-    Mode,
-    SamplingPolicy,
-    async_entity_id,
-)
+from .. import config
+from ..config import EPOCH, Aggregate, Export, ExportedField, Mode, SamplingPolicy
 from ..fields.kinds import FieldKind, decide_kind
 from ..fields.units import convert_to_field, field_unit
 from ..fields.values import sampled_part, to_value
@@ -44,10 +28,7 @@ from ..sampler import ExportedEntity
 from ..trackers import make_tracker
 from .coverage import PERIODS, RecorderCoverage
 
-_STATES_WANTED: Final = 500
-_FIRST_WINDOW: Final = timedelta(hours=1)
-_LONGEST_WINDOW: Final = timedelta(days=1)
-"""Of what is read at once of an entity, which is more where there is little."""
+_WINDOW: Final = timedelta(hours=3)
 
 _JUST_BEFORE: Final = timedelta(microseconds=1)
 """The recorder keeps times as floats, and asked for what is after a time it leaves that out."""
@@ -61,14 +42,15 @@ _COLUMNS: Final[dict[Aggregate, Literal["mean", "min", "max"]]] = {
     Aggregate.MIN: "min",
     Aggregate.MAX: "max",
 }
-"""What stands for an interval of which not the mean is sent."""
 
-_NOTHING: Final = ("", STATE_UNKNOWN, STATE_UNAVAILABLE)
+_NOTHING: Final = ("", const.STATE_UNKNOWN, const.STATE_UNAVAILABLE)
 """States that are no values; the recorder notes an empty one when an entity goes."""
 
 _NO_NUMBERS: Final = (FieldKind.BOOLEAN, FieldKind.TEXT)
 
 type _Samples = Iterator[tuple[datetime, FieldValue]]
+type _Observed = Iterator[tuple[datetime, FieldValue | None]]
+type _Noted = Iterator[tuple[datetime, State | None]]
 
 
 class StoppedError(Exception):
@@ -77,16 +59,12 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RecordedEntity:
-    """A field of an export with the entity that it is made of.
-
-    Two are equal where the entity was not renamed, nor set up anew, in between.
-    """
+    """A field with the entity that it is made of; two are equal where that was not renamed, nor set up anew, in between."""
 
     entity_id: str
     entry: er.RegistryEntry | None
     exported: ExportedField
     kind: FieldKind | None = field(compare=False)
-    """None where it cannot be told."""
     state: State | None = field(compare=False)
 
 
@@ -98,7 +76,7 @@ def async_recorded_entities(
     registry = er.async_get(hass)
     found = []
     for entity in entities:
-        if (id_ := async_entity_id(hass, entity.reference)) is not None:
+        if (id_ := config.async_entity_id(hass, entity.reference)) is not None:
             its, state = entity.exported, hass.states.get(id_)
             kind = entity.kind or decide_kind(state, its.field, its.attribute)
             found.append(RecordedEntity(id_, registry.async_get(id_), its, kind, state))
@@ -143,7 +121,6 @@ class Reader:
         return Chunk(self.since, samples, self._unusable)
 
     def _from_states(self, entity: RecordedEntity) -> _Samples:
-        """Yield the samples that the states of an entity make."""
         begin = self.coverage.entities[entity.entity_id].states
         if begin is None or begin >= self.until:
             return
@@ -170,12 +147,7 @@ class Reader:
                 values = self._values(its, kind, noted)
                 yield from replay(policy, kind, values, self.since, self.until, end)
 
-    def _values(
-        self,
-        exported: ExportedField,
-        kind: FieldKind,
-        noted: Iterable[tuple[datetime, State | None]],
-    ) -> Iterator[tuple[datetime, FieldValue | None]]:
+    def _values(self, its: ExportedField, kind: FieldKind, noted: _Noted) -> _Observed:
         """Yield what a field has shown from when on; None while nobody looked."""
         seen: Any = None
         for time, state in noted:
@@ -184,24 +156,23 @@ class Reader:
                 seen = None
                 yield time, None
                 continue
-            part = sampled_part(state, exported.attribute)
-            if part == seen:
-                continue
-            seen = part
-            value = to_value(state, exported.field, exported.attribute, kind)
-            if value is None and state.state not in _NOTHING:
-                self._unusable += self.since <= time < self.until
-            yield time, value
+            part = sampled_part(state, its.attribute)
+            if part != seen:
+                seen = part
+                value = to_value(state, its.field, its.attribute, kind)
+                if value is None and state.state not in _NOTHING:
+                    self._unusable += self.since <= time < self.until
+                yield time, value
 
     def _states(
         self, entity_id: str, since: datetime, until: datetime
     ) -> Iterator[State]:
         """Yield the states of an entity in their order, first that which it had before."""
-        position, length = since - _JUST_BEFORE, _FIRST_WINDOW
+        position = since - _JUST_BEFORE
         while position < until:
             if self.stopped.is_set():
                 raise StoppedError
-            end = min(position + length, until)
+            end = min(position + _WINDOW, until)
             # Also those of which nothing but attributes changed
             states: list[Any] = history.get_significant_states(
                 self.hass,
@@ -212,8 +183,6 @@ class Reader:
                 significant_changes_only=False,
             ).get(entity_id, [])
             yield from states
-            is_little = len(states) < _STATES_WANTED
-            length = min(2 * length, _LONGEST_WINDOW) if is_little else _FIRST_WINDOW
             position = end if end == until else end - _JUST_BEFORE
 
     def _from_statistics(self, entity: RecordedEntity) -> _Samples:
@@ -230,23 +199,15 @@ class Reader:
             border = min(self.until, coverage.borders.get(period, self.since))
             if border <= self.since:
                 continue
+            begin, ids = self.since - table.duration, {entity.entity_id}
             for row in statistics.statistics_during_period(
-                self.hass,
-                self.since - table.duration,
-                border,
-                {entity.entity_id},
-                period,
-                units,
-                {column},
+                self.hass, begin, border, ids, period, units, {column}
             ).get(entity.entity_id, []):
                 start, end = map(dt_util.utc_from_timestamp, (row["start"], row["end"]))
                 time = end if coverage.is_meter else start
                 value = row.get(column)
-                if (
-                    value is None
-                    or not self.since <= time < border
-                    or self.coverage.was_off(start, end)
-                ):
+                is_ours = self.since <= time < border
+                if value is None or not is_ours or self.coverage.was_off(start, end):
                     continue
                 value = _to_field(value, coverage.unit, its.field, entity.state)
                 if value is not None and math.isfinite(value):
@@ -256,15 +217,12 @@ class Reader:
 def replay(
     policy: SamplingPolicy,
     kind: FieldKind,
-    observed: Iterable[tuple[datetime, FieldValue | None]],
+    observed: _Observed,
     since: datetime,
     until: datetime,
     end: datetime,
 ) -> _Samples:
-    """Drive a tracker through the past; yield its samples from `since` up to `until`.
-
-    Each of the values holds from its time on. They may be observed up to `end`, which is not before `until`.
-    """
+    """Drive a tracker through the past with values observed up to `end`; yield its samples from `since` up to `until`."""
     tracker = make_tracker(policy, kind)
     is_change = policy.mode is Mode.CHANGE
     distance = policy.heartbeat if is_change else policy.interval
@@ -297,21 +255,17 @@ def replay(
 
 
 def _converters(unit: str | None) -> list[type[BaseUnitConverter]]:
-    """Return what can convert from a unit."""
     return [c for c in BaseUnitConverter.__subclasses__() if unit in c.VALID_UNITS]
 
 
 def _to_field(
     value: float, unit: str | None, name: str, state: State | None
 ) -> float | None:
-    """Return a value of statistics as that of a field, None where there is no way to it.
-
-    A field without a unit has the entity's own, as its states have.
-    """
+    """Return a value of statistics as that of a field, which without a unit has the entity's own; None where there is no way."""
     attributes = {} if state is None else state.attributes
     if field_unit(name) is None:
-        own = attributes.get(ATTR_UNIT_OF_MEASUREMENT, unit)
+        own = attributes.get(const.ATTR_UNIT_OF_MEASUREMENT, unit)
         for converter in _converters(unit):
             if own in converter.VALID_UNITS:
                 return converter.convert(value, unit, own)
-    return convert_to_field(value, name, unit, attributes.get(ATTR_DEVICE_CLASS))
+    return convert_to_field(value, name, unit, attributes.get(const.ATTR_DEVICE_CLASS))

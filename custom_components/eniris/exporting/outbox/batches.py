@@ -1,7 +1,8 @@
 """What waits, in memory and on disk alike: blocks of samples, and the batches and requests made of them."""
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field as dataclass_field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,6 +17,9 @@ BATCH_POINTS: Final = 5000
 BATCH_BYTES: Final = 1024 * 1024
 BLOCK_SAMPLES: Final = 1000
 """The most samples of a row: what is refused or renamed rewrites no more than this."""
+
+_AT_ONCE: Final = 100
+"""Samples below which a thread costs more than the work."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -54,15 +58,11 @@ class Row:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """Samples of one export and series, in their order; three lists of one length.
-
-    A part of a block shares the row of the whole, so that it knows when that was put on disk.
-    """
+    """Samples of one export and series, in their order: three lists of one length. Parts of it share its row."""
 
     export_id: str
     series: Series
     times: list[int] = dataclass_field(default_factory=list)
-    """Microseconds since 1970."""
     fields: list[str] = dataclass_field(default_factory=list)
     values: list[FieldValue] = dataclass_field(default_factory=list)
     row: Row = dataclass_field(default_factory=Row)
@@ -194,41 +194,17 @@ def from_us(time_us: int) -> datetime:
 
 
 def to_blocks(samples: Iterable[Sample]) -> list[Block]:
-    """Return samples as blocks, in the order of the first sample of each."""
-    blocks = BlockBuilder()
-    for sample in samples:
-        blocks.add(*sample)
-    return blocks.take()
-
-
-class BlockBuilder:
-    """Puts samples into blocks, one for each export and series."""
-
-    def __init__(self) -> None:
-        """Begin without any."""
-        # By identity: to compare a series takes longer than all the rest
-        self._open: dict[tuple[str, int], Block] = {}
-        self._full: list[Block] = []
-
-    def add(
-        self,
-        export_id: str,
-        series: Series,
-        time: datetime,
-        field: str,
-        value: FieldValue,
-    ) -> None:
-        """Add a sample."""
-        block = self._open.get((export_id, id(series)))
+    """Return samples as blocks of one export and series each, in the order of the first sample of each."""
+    blocks: list[Block] = []
+    # By identity: to compare a series takes longer than all the rest
+    latest: dict[tuple[str, int], Block] = {}
+    for export_id, series, time, field, value in samples:
+        block = latest.get((export_id, id(series)))
         if block is None or len(block.times) >= BLOCK_SAMPLES:
-            if block is not None:
-                self._full.append(block)
-            block = self._open[export_id, id(series)] = Block(export_id, series)
+            block = latest[export_id, id(series)] = Block(export_id, series)
+            blocks.append(block)
         block.add((time - EPOCH) // _MICROSECOND, field, value)
-
-    def take(self) -> list[Block]:
-        """Return the blocks, in the order of the first sample of each."""
-        return [*self._full, *self._open.values()]
+    return blocks
 
 
 def regroup(entries: Iterable[Entry]) -> list[Block]:
@@ -261,25 +237,18 @@ def split(
     return rest, held
 
 
-def cut(
-    blocks: Iterable[Block], max_samples: int | None, max_bytes: int
-) -> list[Block]:
+def cut(blocks: Iterable[Block], max_bytes: int) -> list[Block]:
     """Return the first blocks that one request takes, at least one where there is any."""
     chosen: list[Block] = []
-    samples = points = size = 0
+    points = size = 0
     for block in blocks:
-        samples += len(block)
         # More than there are, where several fields share a time, but never less
         new_points = len(set(block.times))
         points += new_points
         size += new_points * _point_size(block.series)
         size += sum(map(len, block.fields)) + len(orjson.dumps(block.values))
         size += _VALUE_BYTES * len(block)
-        if chosen and (
-            points > BATCH_POINTS
-            or size > max_bytes
-            or (max_samples is not None and samples > max_samples)
-        ):
+        if chosen and (points > BATCH_POINTS or size > max_bytes):
             break
         chosen.append(block)
     return chosen
@@ -289,6 +258,15 @@ def cut(
 def _point_size(series: Series) -> int:
     """Return about the bytes that a point takes in a request, without its fields."""
     return _POINT_BYTES + len(series.measurement) + len(str(series.tags))
+
+
+async def async_aside[*Args, Result](
+    samples: int, function: Callable[[*Args], Result], *args: *Args
+) -> Result:
+    """Return what a function makes of so many samples, where that holds up nobody."""
+    if samples < _AT_ONCE:
+        return function(*args)
+    return await asyncio.to_thread(function, *args)
 
 
 def make_batch(target: WriteTarget, blocks: list[Block]) -> Batch:
@@ -325,10 +303,7 @@ def _newest(blocks: Iterable[Block]) -> dict[FieldKey, Entry]:
 
 
 def _points(blocks: Iterable[Block]) -> Iterator[Point]:
-    """Yield points: samples of the same series and time become one.
-
-    Points of one series stand together, since what is alike compresses best when it is near.
-    """
+    """Yield points, one of a series and time; those of one series stand together, since that compresses best."""
     merged: defaultdict[Series, dict[int, dict[str, FieldValue]]] = defaultdict(dict)
     series: Series | None = None
     points: dict[int, dict[str, FieldValue]] = {}

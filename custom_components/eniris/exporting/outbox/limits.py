@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import accumulate, takewhile
 from typing import Final
 
 from .batches import to_us
 from .rows import Rows
-from .schema import PAGE_SIZE, select
+from .schema import PAGE_SIZE
 from .store import Store
 
 _ROWS_AT_ONCE: Final = 1000
@@ -24,10 +23,7 @@ class Limits:
 
 
 async def enforce(store: Store, limits: Limits, now: datetime) -> tuple[int, bool]:
-    """Drop the oldest samples beyond `limits`, a few rows at a time.
-
-    Return how many were dropped, and whether the outbox is well below its size again.
-    """
+    """Drop what is beyond `limits`, a few rows at a time; return how much, and whether the outbox is well below its size again."""
     dropped = 0
     for _ in range(_TIMES if store.awake.is_set() else 0):
         count = await store.run(drop_some, limits, now)
@@ -46,46 +42,19 @@ def used_bytes(rows: Rows) -> int:
 
 
 def drop_some(rows: Rows, limits: Limits, now: datetime) -> int:
-    """Drop a few rows beyond `limits`; return how many samples they had.
-
-    That are the first rows of each queue that are too old, or else those of the queue that begins with the oldest.
-    """
-    heads: list[list[tuple[int, int, int]]] = []
-    for queue in rows.queues():
-        head = select(
-            rows.db,
-            "oldest_us, id, length(data)",
-            queue,
-            "ORDER BY id LIMIT ?",
-            _ROWS_AT_ONCE,
-        )
-        if head:
-            heads.append(head)
+    """Drop a few rows beyond `limits` of the queue that begins with the oldest; return how many samples they had."""
     until = to_us(now - limits.age) if limits.age else 0
-    found = [
-        row for head in heads for row in takewhile(lambda row: row[0] < until, head)
-    ]
-    if not found and used_bytes(rows) > limits.size:
-        put_history_back(rows)
-        excess = used_bytes(rows) - limits.size
-        if excess > 0:
-            oldest = min(heads, default=[])
-            # Rather too much for each: what is still beyond the limit goes next
-            sizes = (size + PAGE_SIZE for *_, size in oldest)
-            before = accumulate(sizes, initial=0)
-            found = [
-                row for row, size in zip(oldest, before, strict=False) if size < excess
-            ]
-    counts = rows.delete(id_ for _, id_, _ in found)
-    rows.dropped += counts
-    return counts.total()
-
-
-def put_history_back(rows: Rows) -> None:
-    """Make room by dropping what waits of the past: the recorder has it, and it is read again."""
-    for queue in rows.history:
-        if rows.clear(queue):
-            rows.db.execute(
-                "UPDATE history_job SET cursor_us = chunk_end_us WHERE queue_id = ?",
-                (queue,),
-            )
+    # Rather too much for each row: what is still beyond the limit goes next
+    excess = used_bytes(rows) - limits.size
+    columns, rest = "oldest_us, id, length(data)", "ORDER BY id LIMIT ?"
+    heads = [rows.select(columns, key, rest, _ROWS_AT_ONCE) for key in rows.queues()]
+    for head in sorted(heads):
+        found = []
+        for oldest_us, id_, size in head:
+            if oldest_us >= until and excess <= 0:
+                break
+            excess -= size + PAGE_SIZE
+            found.append(id_)
+        if found:
+            return rows.count_dropped(rows.delete(found))
+    return 0

@@ -1,34 +1,19 @@
 """What is done with live samples on disk, and with what was refused for good. Everything here blocks, in the outbox' thread; each function is one transaction."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, product
+from itertools import islice
 from typing import Final
 
 import orjson
 
 from ...api import WriteTarget
-from .batches import (
-    Batch,
-    Block,
-    FieldKey,
-    Reject,
-    Sample,
-    Settlement,
-    cut,
-    field_key,
-    from_us,
-    make_batch,
-    to_blocks,
-    to_us,
-)
+from . import batches
+from .batches import Batch, Block, FieldKey, Reject, Sample, Settlement
 from .rows import Rows
-from .schema import select
 
 REJECTS_KEPT: Final = 1000
 
 _ROWS_AT_ONCE: Final = 5000
-"""Rows that one batch is made of at most."""
 
 _VACUUM_FROM: Final = 2048
 """Free pages from which on the file is made smaller, where little else is in it: 1 MiB."""
@@ -53,30 +38,22 @@ def settle(rows: Rows, batch: Batch, result: Settlement) -> None:
             # A limit has dropped it meanwhile
             continue
         if block.row.id:
-            rows.rewrite(block)
+            rows.write(block.row.id, block)
         rest = _hold_back(rows, block)
         if len(rest) and not rest.row.id:
             rows.insert(rows.live_queue(batch.target), [rest])
     for its in result.recalled:
         recall(rows, its)
         sample = its.sample
-        key = field_key(sample.series, sample.field, sample.value)
-        rows.insert(rows.blocked[key].queue_id, to_blocks([sample]))
+        key = batches.field_key(sample.series, sample.field, sample.value)
+        rows.insert(rows.blocked[key].queue_id, batches.to_blocks([sample]))
     add_rejects(rows, result.set_aside)
 
 
 def read(
-    rows: Rows,
-    target: WriteTarget,
-    after_id: int,
-    until_id: int | None,
-    max_samples: int | None,
-    max_bytes: int,
+    rows: Rows, target: WriteTarget, after_id: int, until_id: int | None, max_bytes: int
 ) -> Batch | None:
-    """Return the oldest samples between two rows; those of blocked fields are put elsewhere on the way.
-
-    None does not say that there are none where many are of blocked fields: nothing must wait for long behind that.
-    """
+    """Return the oldest usable samples between two rows; None also where very many are of blocked fields."""
 
     def usable() -> Iterator[Block]:
         seen = islice(rows.read(rows.live_queue(target), after_id), _ROWS_AT_ONCE)
@@ -87,8 +64,8 @@ def read(
             if len(rest):
                 yield rest
 
-    blocks = cut(usable(), max_samples, max_bytes)
-    return make_batch(target, blocks) if blocks else None
+    blocks = batches.cut(usable(), max_bytes)
+    return batches.make_batch(target, blocks) if blocks else None
 
 
 def _hold_back(rows: Rows, block: Block) -> Block:
@@ -111,9 +88,8 @@ def newest_of(rows: Rows, key: WriteTarget | FieldKey) -> Batch | None:
     if isinstance(key, FieldKey) and key not in rows.blocked:
         return None
     queue_id = _queue_of(rows, key)
-    for block in rows.read(queue_id, rows.last(queue_id) - 1):
-        return newest_sample(block)
-    return None
+    its = rows.read(queue_id, rows.last(queue_id) - 1)
+    return next(map(newest_sample, its), None)
 
 
 def _queue_of(rows: Rows, key: WriteTarget | FieldKey) -> int:
@@ -128,7 +104,7 @@ def newest_sample(block: Block) -> Batch:
     """Return the newest sample of a block by itself."""
     newest = Block(block.export_id, block.series)
     newest.add(block.times[-1], block.fields[-1], block.values[-1])
-    return make_batch(block.series.target, [newest])
+    return batches.make_batch(block.series.target, [newest])
 
 
 def release(rows: Rows, key: FieldKey) -> bool:
@@ -141,35 +117,12 @@ def release(rows: Rows, key: FieldKey) -> bool:
     return True
 
 
-def note_empty(rows: Rows, target: WriteTarget) -> None:
-    """Know that nothing of a target waits, if that is so, and make the file smaller where that is quickly done."""
-    if rows.last(rows.live.get(target, 0)):
-        return
-    rows.on_disk -= {target}
+def shrink(rows: Rows) -> None:
+    """Make the file smaller where little else than free pages is in it."""
     (pages,) = rows.db.execute("PRAGMA page_count").fetchone()
     (free,) = rows.db.execute("PRAGMA freelist_count").fetchone()
     if free > _VACUUM_FROM > pages - free:
         rows.db.execute("VACUUM")
-
-
-def look(rows: Rows) -> tuple[Counter[str], dict[str, int], Counter[str]]:
-    """Return by export what waits, since when in microseconds, and what was dropped since the last look."""
-    dropped, rows.dropped = rows.dropped, Counter()
-    oldest: dict[str, int] = {}
-    for export, queue in product(rows.waiting, rows.queues()):
-        # Looked for from where it was found before: what is older is gone by now
-        found = select(
-            rows.db,
-            "id, oldest_us",
-            queue,
-            "AND export_id = ? ORDER BY id LIMIT 1",
-            rows.exports.id_of(export),
-            since=rows.oldest.get((queue, export), 0),
-        )
-        for id_, time_us in found:
-            rows.oldest[queue, export] = id_
-            oldest[export] = min(time_us, oldest.get(export, time_us))
-    return rows.waiting.copy(), oldest, dropped
 
 
 def add_rejects(rows: Rows, rejects: Sequence[Reject]) -> None:
@@ -181,7 +134,7 @@ def add_rejects(rows: Rows, rejects: Sequence[Reject]) -> None:
             (
                 rows.series.id_of(sample.series),
                 rows.exports.id_of(sample.export_id),
-                to_us(sample.time),
+                batches.to_us(sample.time),
                 sample.field,
                 orjson.dumps(sample.value).decode(),
                 reason,
@@ -200,7 +153,7 @@ def recall(rows: Rows, reject: Reject) -> None:
     sample = reject.sample
     rows.db.execute(
         "DELETE FROM reject WHERE time_us = ? AND field = ? AND series_id = ?",
-        (to_us(sample.time), sample.field, rows.series.id_of(sample.series)),
+        (batches.to_us(sample.time), sample.field, rows.series.id_of(sample.series)),
     )
 
 
@@ -211,7 +164,7 @@ def load_rejects(rows: Rows) -> list[Reject]:
             Sample(
                 rows.exports[export],
                 rows.series[series],
-                from_us(time_us),
+                batches.from_us(time_us),
                 field,
                 orjson.loads(value),
             ),
@@ -221,7 +174,7 @@ def load_rejects(rows: Rows) -> list[Reject]:
             "SELECT export_id, series_id, time_us, field, value, reason FROM reject"
             " ORDER BY id DESC"
         ).fetchall()
-        if series in rows.series and export in rows.exports
+        if series in rows.series
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
@@ -12,13 +13,12 @@ MEMORY_LIMIT: Final = 100_000
 """Samples that are kept in memory while the disk takes none, some 30 MB."""
 
 
+@dataclass(slots=True, eq=False)
 class Memory:
     """Blocks by target, the oldest first. A block stays until it is stored at the service or on disk."""
 
-    def __init__(self) -> None:
-        """Begin empty."""
-        self.blocks: dict[WriteTarget | FieldKey, list[Block]] = {}
-        """Under a field what is yet to be put on disk of it, since it is blocked."""
+    blocks: dict[WriteTarget | FieldKey, list[Block]] = field(default_factory=dict)
+    """Under a field what is yet to be put on disk of it, since it is blocked."""
 
     def __len__(self) -> int:
         """Return the number of samples."""

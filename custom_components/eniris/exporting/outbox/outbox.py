@@ -1,7 +1,6 @@
 """The outbox: samples are in memory while their target works, and on disk as soon as it does not."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from homeassistant.util.hass_dict import HassKey
 from ...api import WriteTarget
 from ...const import DOMAIN
 from . import live
-from .batches import Batch, Block, FieldKey, Settlement, to_blocks
+from .batches import Batch, Block, FieldKey, Settlement, from_us, to_blocks
 from .figures import Figures, Ledger, load_figures, save_figures
 from .memory import Memory
 from .rows import Rows
@@ -54,10 +53,7 @@ _FILES: HassKey[dict[Path, SharedFile]] = HassKey(f"{DOMAIN}_outbox_files")
 
 
 class Outbox:
-    """Samples that are not stored yet, and what became of all others.
-
-    What is on disk is read and changed by functions of the outbox' thread, by way of `store.run`.
-    """
+    """Samples that are not stored yet, and what became of all others; on disk by functions that `store.run` calls."""
 
     def __init__(self, hass: HomeAssistant, path: Path) -> None:
         """Keep in the file at `path` what has to be on disk."""
@@ -91,7 +87,6 @@ class Outbox:
             await self._file.lock.acquire()
             self._is_owner = True
         await self.store.open()
-        self.ledger.add_stored(await self.store.read(load_figures))
         self.memory.hold(self.blocked)
 
     async def close(self) -> None:
@@ -104,8 +99,7 @@ class Outbox:
         if self._file.awake.is_set():
             try:
                 await self.commit(everything=True)
-                await self.refresh_figures()
-                await self._save_figures(now=True)
+                await self._save_figures()
             except OutboxError as err:
                 self.problem = str(err)
         await self.store.close()
@@ -167,10 +161,7 @@ class Outbox:
         return {*self.store.on_disk, *self.memory.targets}
 
     async def commit(self, *, everything: bool = False) -> None:
-        """Put on disk what has waited for too long, or cannot be stored at present.
-
-        Raises `OutboxError`; then it stays in memory, up to a limit.
-        """
+        """Put on disk what cannot wait; raises `OutboxError`, and then it stays in memory, up to a limit."""
         # Nothing must wait for the lock while the file is at rest: what is in memory goes up meanwhile
         await self._file.awake.wait()
         async with self._lock:
@@ -183,7 +174,8 @@ class Outbox:
                     for block, id_ in zip(blocks, ids, strict=True):
                         block.row.id = id_
                     self.memory.remove(blocks)
-                await self._save_figures()
+                if self.ledger.is_due():
+                    await self._save_figures()
             except OutboxError as err:
                 self._note_problem(err)
                 raise
@@ -209,10 +201,13 @@ class Outbox:
         }
         return {key: blocks for key, blocks in due.items() if blocks}
 
-    async def _save_figures(self, *, now: bool = False) -> None:
-        if figures := self.ledger.unsaved(now=now):
-            await self.store.run(save_figures, figures)
-            self.ledger.note_saved()
+    async def _save_figures(self) -> None:
+        saved, self.ledger = self.ledger, Ledger()
+        try:
+            await self.store.run(save_figures, saved)
+        except OutboxError:
+            self.ledger.add(saved)
+            raise
 
     def _note_problem(self, err: OutboxError) -> None:
         """Tell that samples stay in memory, and keep no more of them than there is room for."""
@@ -233,13 +228,10 @@ class Outbox:
                 " dropped"
             )
         self.dropped += counts.total()
-        self.ledger.count_dropped(counts)
+        self.ledger.add({name: Figures(dropped=n) for name, n in counts.items()})
 
     async def settle(self, batch: Batch, result: Settlement) -> None:
-        """Do with live samples as their upload went.
-
-        Raises `OutboxError`; then those wait that are on disk, or were not stored.
-        """
+        """Do with live samples as their upload went; raises `OutboxError`, and then those wait that are on disk or not stored."""
         if (
             result.stored == batch.blocks
             and not any(block.row.id for block in batch.blocks)
@@ -248,27 +240,26 @@ class Outbox:
             self.memory.remove(batch.blocks)
             self.ledger.count_stored(batch.blocks)
             return
+        left, error = result.remaining, None
         async with self._lock:
-            left = result.remaining
             is_on_disk = any(block.row.id for block in batch.blocks)
             if is_on_disk or result.set_aside or result.blocked:
                 try:
                     await self._write_down(batch, result)
-                except OutboxError:
-                    if not is_on_disk:
-                        # What is stored waits no longer; what is refused, until it can be written down
-                        aside = to_blocks(its.sample for its in result.set_aside)
-                        self.memory.remove(batch.blocks)
-                        self.memory.put_back([*aside, *left])
-                        self.memory.hold(result.blocked)
-                        self.ledger.count_stored(result.stored)
-                    raise
-                left = []
+                    self.ledger.count_rejected(result.set_aside, result.recalled)
+                    left = []
+                except OutboxError as err:
+                    if is_on_disk:
+                        raise
+                    # What is stored waits no longer; what is refused, until it can be written down
+                    left = [*to_blocks(its.sample for its in result.set_aside), *left]
+                    error = err
             self.memory.remove(batch.blocks)
             self.memory.put_back(left)
             self.memory.hold(result.blocked)
             self.ledger.count_stored(result.stored)
-            self.ledger.count_rejected(result.set_aside, result.recalled)
+        if error is not None:
+            raise error
         self._schedule_commit()
 
     async def _write_down(self, batch: Batch, result: Settlement) -> None:
@@ -294,18 +285,16 @@ class Outbox:
 
     async def refresh_figures(self) -> dict[str, Figures]:
         """Return the figures of every export that ever had a sample, by its id."""
+        figures = Ledger()
         # Or what is on its way from memory to disk would count twice
         async with self._lock:
-            waiting: Counter[str] = Counter()
-            oldest: dict[str, int] = {}
             if self.store.is_open:
-                waiting, oldest, dropped = await self.store.read(live.look)
-                self.ledger.count_dropped(dropped)
+                figures.add(await self.store.read(load_figures))
+            figures.add(self.ledger)
             for block in self.memory.all():
-                waiting[block.export_id] += len(block)
-                first = min(block.times)
-                oldest[block.export_id] = min(oldest.get(block.export_id, first), first)
-        return self.ledger.shown(waiting, oldest)
+                waiting = Figures(len(block), oldest=from_us(min(block.times)))
+                figures.add({block.export_id: waiting})
+        return figures
 
 
 async def async_delete_outbox(hass: HomeAssistant, path: Path) -> None:

@@ -1,16 +1,12 @@
-"""The file of an outbox: its tables, how it is opened, and the keys that its rows refer to.
+"""The file of an outbox: its tables, how it is opened, and keys. The upper bits of a row's id name the queue of a block."""
 
-What one commit brings for one export and series is one row of `block`. The upper bits of a row's id name the queue
-that it waits in, so that a queue is one stretch of the table, in its order, without an index to be kept.
-"""
-
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict
 import json
 import os
 from pathlib import Path
 import sqlite3
-from typing import Any, Final
+from typing import Final
 
 from ...api import WriteTarget
 from ..config import Series
@@ -29,8 +25,7 @@ PAGE_SIZE: Final = 512
 _LOG_BYTES: Final = 1024 * 1024
 """What the write-ahead log is cut back to after it was emptied."""
 
-_TABLES: Final = f"""
-PRAGMA user_version = {SCHEMA_VERSION};
+_SQL: Final = """
 CREATE TABLE target (
     id INTEGER PRIMARY KEY,
     collector TEXT NOT NULL, database TEXT NOT NULL, retention_policy TEXT NOT NULL,
@@ -39,72 +34,37 @@ CREATE TABLE target (
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
     target_id INTEGER NOT NULL REFERENCES target (id),
-    measurement TEXT NOT NULL,
-    tags TEXT NOT NULL,
+    measurement TEXT NOT NULL, tags TEXT NOT NULL,
     UNIQUE (target_id, measurement, tags)
 ) STRICT;
 CREATE TABLE field (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE export (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    uploaded INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0,
-    dropped INTEGER NOT NULL DEFAULT 0,
-    last_upload REAL
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    uploaded INTEGER NOT NULL DEFAULT 0, rejected INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0, last_upload REAL DEFAULT NULL
 ) STRICT;
 CREATE TABLE queue (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,
-    target_id INTEGER REFERENCES target (id),
-    measurement TEXT, field TEXT, type TEXT,
-    reason TEXT,
-    since REAL
+    id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id < 1 << 22),
+    target_id INTEGER NOT NULL REFERENCES target (id),
+    measurement TEXT, field TEXT, type TEXT, reason TEXT, since REAL,
+    CHECK (field ISNULL OR type || measurement || reason || since NOTNULL)
 ) STRICT;
 CREATE TABLE block (
     id INTEGER PRIMARY KEY,
     series_id INTEGER NOT NULL REFERENCES series (id),
     export_id INTEGER NOT NULL REFERENCES export (id),
-    count INTEGER NOT NULL,
-    oldest_us INTEGER NOT NULL,
-    data BLOB NOT NULL
+    count INTEGER NOT NULL, oldest_us INTEGER NOT NULL, data BLOB NOT NULL
 ) STRICT;
 CREATE TABLE reject (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     series_id INTEGER NOT NULL REFERENCES series (id),
     export_id INTEGER NOT NULL REFERENCES export (id),
-    time_us INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL,
-    reason TEXT NOT NULL
+    time_us INTEGER NOT NULL,
+    field TEXT NOT NULL, value TEXT NOT NULL, reason TEXT NOT NULL
 ) STRICT;
-CREATE TABLE history_job (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    queue_id INTEGER NOT NULL REFERENCES queue (id),
-    export TEXT NOT NULL,
-    start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
-    cursor_us INTEGER NOT NULL, chunk_end_us INTEGER NOT NULL,
-    stored INTEGER NOT NULL DEFAULT 0,
-    outside INTEGER NOT NULL DEFAULT 0,
-    refused INTEGER NOT NULL DEFAULT 0,
-    unusable INTEGER NOT NULL DEFAULT 0,
-    outside_until_us INTEGER,
-    reason TEXT,
-    finished REAL
-) STRICT;
-CREATE TABLE history_field (
-    job_id INTEGER NOT NULL REFERENCES history_job (id),
-    target_id INTEGER NOT NULL REFERENCES target (id),
-    measurement TEXT NOT NULL, field TEXT NOT NULL, type TEXT NOT NULL,
-    refused INTEGER NOT NULL,
-    newest_us INTEGER,
-    PRIMARY KEY (job_id, target_id, measurement, field, type)
-) STRICT;
-CREATE TABLE history_offer (export TEXT PRIMARY KEY) STRICT;
+CREATE TABLE history_job (id INTEGER PRIMARY KEY, job TEXT NOT NULL) STRICT;
 """
-"""Kinds of queues: `live` has a target, `blocked` a field of one, and since when it is refused with which reason;
-`history` has the targets of its rows' series.
-
-`history_field` has the fields that are left out of a job, with how many of their samples had waited; `newest_us` is the
-newest of these as long as they may be refused for their age.
-"""
+"""A queue has what waits of a target or, where it names one, of a field that is blocked: with which reason, since when."""
 
 
 class UselessFileError(sqlite3.DatabaseError):
@@ -112,10 +72,7 @@ class UselessFileError(sqlite3.DatabaseError):
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or create the file, private to its owner, and check it.
-
-    Raises `sqlite3.DatabaseError` where it is damaged or of no use, `OSError` where it cannot be opened.
-    """
+    """Open or create the file, private to its owner, and check it; raises `sqlite3.DatabaseError` or `OSError`."""
     if path.exists() and not path.is_file():
         raise UselessFileError("not a file")
     # SQLite gives its side files the mode of the file itself, but leaves those that are there as they are
@@ -123,65 +80,45 @@ def connect(path: Path) -> sqlite3.Connection:
     for suffix in SIDE_FILES:
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}{suffix}").chmod(0o600)
-    connection = sqlite3.connect(path, check_same_thread=False)
+    db = sqlite3.connect(path, check_same_thread=False)
     try:
-        # Before anything changes: what is of no use is kept as it is
-        tables = _tables_of(connection)
-        if tables and tables != _our_tables():
-            raise UselessFileError("its tables are others")
-        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A commit is on the disk when it returns, a power cut included
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-        if not tables:
-            connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise UselessFileError(" ".join(str(verdict).split()))
-        # The file can be written, so it is its header that says otherwise; a mere `BEGIN IMMEDIATE` would not tell
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.rollback()
-    except (sqlite3.Error, UnicodeDecodeError) as err:
-        connection.close()
-        if getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
-            raise UselessFileError(str(err)) from err
+        _prepare(db)
+    except (sqlite3.Error, UnicodeDecodeError):
+        db.close()
         raise
-    return connection
+    return db
 
 
-def _tables_of(db: sqlite3.Connection) -> set[str]:
-    """Return the version of the tables and how they were made; nothing of a new file."""
+def _prepare(db: sqlite3.Connection) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    tables = {str(sql) for (sql,) in db.execute("SELECT sql FROM sqlite_schema")}
-    return tables | ({f"version {version}"} if version else set())
-
-
-def _our_tables() -> set[str]:
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(_TABLES)
-        return _tables_of(db)
+    statements = db.execute(
+        "SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'"
+    ).fetchall()
+    # Before anything changes: what is of no use is kept as it is
+    tables = "".join(f"\n{sql};" for (sql,) in statements) + "\n"
+    if (version, tables) not in ((0, "\n"), (SCHEMA_VERSION, _SQL)):
+        raise UselessFileError("its tables are others")
+    db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    db.execute("PRAGMA journal_mode = WAL")
+    # A commit is on the disk when it returns, a power cut included
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    if not statements:
+        db.executescript(
+            f"BEGIN; PRAGMA user_version = {SCHEMA_VERSION}; {_SQL} COMMIT;"
+        )
+    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok" or db.execute("PRAGMA foreign_key_check").fetchone():
+        raise UselessFileError(" ".join(str(verdict).split()))
+    # A mere `BEGIN IMMEDIATE` would not tell that the header forbids writing
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.rollback()
 
 
 def first_id(queue_id: int) -> int:
     """Return the lowest id that a row of a queue can have."""
     return queue_id << QUEUE_BITS
-
-
-def select(
-    db: sqlite3.Connection,
-    columns: str,
-    queue_id: int,
-    rest: str = "",
-    *args: object,
-    since: int = 0,
-) -> list[tuple[Any, ...]]:
-    """Return columns of the rows of a queue from an id on; `rest` is that of the statement."""
-    return db.execute(
-        f"SELECT {columns} FROM block WHERE id >= ? AND id < ? {rest}",  # noqa: S608
-        (max(since, first_id(queue_id)), first_id(queue_id + 1), *args),
-    ).fetchall()
 
 
 def target_id(db: sqlite3.Connection, target: WriteTarget) -> int:
@@ -235,15 +172,13 @@ def load_names(db: sqlite3.Connection, table: str) -> Names[str]:
 
 
 def load_series(db: sqlite3.Connection) -> Names[Series]:
-    """Return the series; raises `ValueError` where tags are not what was written."""
+    """Return the series, without those of which the tags are not what was written."""
     series = {}
     for key, *names, measurement, text in db.execute(
         "SELECT series.id, collector, database, retention_policy, measurement, tags"
         " FROM series JOIN target ON target.id = target_id"
     ).fetchall():
-        try:
+        with suppress(TypeError, ValueError):
             tags = tuple((str(tag), str(value)) for tag, value in json.loads(text))
-        except TypeError as err:
-            raise ValueError("these are no tags") from err
-        series[key] = Series(WriteTarget(*names), measurement, tags)
+            series[key] = Series(WriteTarget(*names), measurement, tags)
     return Names(db, "series", series)

@@ -1,29 +1,26 @@
-"""The store: the outbox' file, on a thread of its own.
-
-SQLite in write-ahead mode, `synchronous=FULL`: a commit that has returned survives a power cut.
-"""
+"""The store: the outbox' file, on a thread of its own. A commit that has returned survives a power cut."""
 
 import asyncio
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Mapping,
-    Set as AbstractSet,
-)
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
+from datetime import UTC, datetime
+import errno
+from itertools import product
 import logging
 from pathlib import Path
+from secrets import token_hex
 import sqlite3
+from typing import Any, Final
 
 from ...api import WriteTarget
 from .batches import FieldKey
-from .rescue import carry_over, damaged_files, delete_damaged, is_damage, set_aside
 from .rows import BlockedField, Rows
-from .schema import connect
+from .schema import QUEUE_BITS, SCHEMA_VERSION, SIDE_FILES, UselessFileError, connect
 
 _LOGGER = logging.getLogger(__name__)
+
+_DAMAGED: Final = "damaged"
 
 
 class OutboxError(Exception):
@@ -34,14 +31,15 @@ class Store:
     """The file of one account's outbox. Its methods raise `OutboxError`."""
 
     def __init__(self, path: Path, awake: asyncio.Event) -> None:
-        """Keep samples in the file at `path`, which `open` creates where it is missing.
-
-        `awake` is cleared while the file is at rest, since somebody copies it.
-        """
+        """Keep samples in the file at `path`. `awake` is cleared while the file is at rest, since somebody copies it."""
         self._path = path
         self.awake = awake
         self._executor: ThreadPoolExecutor | None = None
         self._rows: Rows | None = None
+        self.blocked: Mapping[FieldKey, BlockedField] = {}
+        """The fields that the service refuses in every sample."""
+        self.on_disk: frozenset[WriteTarget] = frozenset()
+        """The targets that live samples wait for in the file."""
         self.carried_over: int | None = None
         """How many samples were read of a damaged file since the start; None where none was damaged."""
 
@@ -49,16 +47,6 @@ class Store:
     def is_open(self) -> bool:
         """Whether the file can be used."""
         return self._rows is not None
-
-    @property
-    def blocked(self) -> Mapping[FieldKey, BlockedField]:
-        """The fields that the service refuses in every sample."""
-        return {} if (rows := self._rows) is None else rows.blocked
-
-    @property
-    def on_disk(self) -> AbstractSet[WriteTarget]:
-        """The targets that live samples wait for in the file."""
-        return frozenset() if (rows := self._rows) is None else rows.on_disk
 
     def can_read(self, target: WriteTarget) -> bool:
         """Tell whether live samples of a target wait in the file, and can be read at present."""
@@ -81,10 +69,7 @@ class Store:
         await loop.run_in_executor(None, executor.shutdown)
 
     async def run[*Ts, R](self, function: Callable[[Rows, *Ts], R], *args: *Ts) -> R:
-        """Call a function with the rows, in the outbox' thread, as one transaction.
-
-        While the file is at rest this waits.
-        """
+        """Call a function with the rows, in the outbox' thread, as one transaction; while the file is at rest this waits."""
         await self.awake.wait()
         return await self.read(function, *args)
 
@@ -105,11 +90,11 @@ class Store:
 
     async def damaged_files(self) -> list[str]:
         """Return the names of the files that were set aside and still exist."""
-        return await asyncio.to_thread(damaged_files, self._path)
+        return await asyncio.to_thread(_damaged_files, self._path)
 
     async def delete_damaged(self, names: Iterable[str]) -> None:
         """Delete files that were set aside, by the names that `damaged_files` returns."""
-        await self._in_thread(delete_damaged, self._path, set(names))
+        await self._in_thread(_delete_damaged, self._path, set(names))
 
     async def _in_thread[*Ts, R](self, function: Callable[[*Ts], R], *args: *Ts) -> R:
         if self._executor is None:
@@ -122,42 +107,62 @@ class Store:
             raise OutboxError(str(err)) from err
 
     def _transaction[*Ts, R](self, function: Callable[[Rows, *Ts], R], *args: *Ts) -> R:
+        try:
+            return self._attempt(function, *args)
+        except sqlite3.DatabaseError as err:
+            if not _is_damage(err):
+                raise
+            self._begin_anew(err)
+        return self._attempt(function, *args)
+
+    def _attempt[*Ts, R](self, function: Callable[[Rows, *Ts], R], *args: *Ts) -> R:
         # It can have been set aside when no new one could be made
         rows = self._rows or self._open()
+        waiting = rows.waiting.copy()
         try:
-            return _attempt(rows, function, *args)
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as err:
-            if not is_damage(err):
-                raise
-            rows = self._begin_anew(err)
-        return _attempt(rows, function, *args)
+            with rows.db:
+                return function(rows, *args)
+        except BaseException:
+            # What was counted in memory is rolled back with the rows
+            rows.waiting = waiting
+            rows.load()
+            raise
+        finally:
+            self._note(rows)
+
+    def _note(self, rows: Rows) -> None:
+        self.blocked, self.on_disk = rows.blocked.copy(), rows.on_disk
 
     def _open(self) -> Rows:
         if self._rows is not None:
             return self._rows
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = connect(self._path)
-            try:
-                rows = Rows(connection)
-                rows.look_around()
-            except (sqlite3.Error, ValueError):
-                connection.close()
-                raise
+            return self._use(connect(self._path))
         except (sqlite3.Error, ValueError, OSError) as err:
-            if not is_damage(err) or not self._path.exists(follow_symlinks=False):
+            if not _is_damage(err) or not self._path.exists(follow_symlinks=False):
                 raise
             return self._begin_anew(err)
+
+    def _use(self, db: sqlite3.Connection) -> Rows:
+        try:
+            rows = Rows(db)
+            rows.look_around()
+            self._note(rows)
+        except (sqlite3.Error, ValueError):
+            db.close()
+            raise
         self._rows = rows
         return rows
 
     def _begin_anew(self, err: Exception) -> Rows:
         """Set the file aside and begin a new one with what can be read of the old."""
         self._close()
-        aside = set_aside(self._path, err)
-        rows = self._rows = Rows(connect(self._path))
-        with rows.db:
-            carried = carry_over(aside, rows)
+        aside = _set_aside(self._path, err)
+        db = connect(self._path)
+        _carry_over(aside, db)
+        rows = self._use(db)
+        carried = rows.waiting.total()
         self.carried_over = (self.carried_over or 0) + carried
         _LOGGER.warning(
             "%s waiting values were carried over into the new outbox", carried
@@ -167,19 +172,7 @@ class Store:
     def _close(self) -> None:
         if self._rows is not None:
             self._rows.db.close()
-            self._rows = None
-
-
-def _attempt[*Ts, R](rows: Rows, function: Callable[[Rows, *Ts], R], *args: *Ts) -> R:
-    before = rows.waiting.copy(), rows.dropped.copy(), rows.on_disk
-    try:
-        with rows.db:
-            return function(rows, *args)
-    except BaseException:
-        # What was counted in memory is rolled back with the rows
-        rows.waiting, rows.dropped, rows.on_disk = before
-        rows.load()
-        raise
+            self._rows, self.blocked, self.on_disk = None, {}, frozenset()
 
 
 def _checkpoint(rows: Rows) -> None:
@@ -196,3 +189,99 @@ def delete_outbox(path: Path) -> None:
     for file in path.parent.glob(f"{path.name}*"):
         if not file.is_dir():
             file.unlink(missing_ok=True)
+
+
+def _is_damage(err: Exception) -> bool:
+    """Tell a file that is of no use from trouble that may pass, a full disk for instance."""
+    return (
+        isinstance(err, UselessFileError | PermissionError | ValueError)
+        # SQLite has no codes for these
+        or str(err).startswith(("Could not decode to UTF-8", "unsupported file format"))
+        # A link that leads to itself
+        or getattr(err, "errno", 0) == errno.ELOOP
+        # The low byte is the kind of an error, the others say more about it
+        or getattr(err, "sqlite_errorcode", 0) & 0xFF
+        in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY)
+    )
+
+
+def _set_aside(path: Path, err: Exception) -> Path:
+    """Give a file and its side files another name, and return that."""
+    now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    aside = f"{path.name}.{_DAMAGED}-{now}-{token_hex(4)}"
+    for suffix in SIDE_FILES:
+        file = path.with_name(f"{path.name}{suffix}")
+        if file.exists(follow_symlinks=False):
+            file.replace(path.with_name(f"{aside}{suffix}"))
+    _LOGGER.error(
+        "The outbox %s cannot be read (%s); it is kept as %s, and a new one begins",
+        path.name,
+        err,
+        aside,
+    )
+    return path.with_name(aside)
+
+
+def _damaged_files(path: Path) -> list[str]:
+    """Return the names of the files that were set aside and still exist."""
+    return sorted(
+        file.name
+        for file in path.parent.glob(f"{path.name}.{_DAMAGED}-*")
+        if not file.name.endswith(SIDE_FILES[1:])
+    )
+
+
+def _delete_damaged(path: Path, names: set[str]) -> None:
+    """Delete files that were set aside, by the names that `damaged_files` returns."""
+    for name in names.intersection(_damaged_files(path)):
+        # The file itself last: what is left over of a failure is still listed
+        for suffix in reversed(SIDE_FILES):
+            path.with_name(f"{name}{suffix}").unlink(missing_ok=True)
+
+
+def _carry_over(aside: Path, db: sqlite3.Connection) -> None:
+    """Copy what can be read of a damaged file, and fits, into a new one."""
+    if not aside.is_file():
+        # A pipe would be waited for
+        return
+    uri = f"{aside.absolute().as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as damaged:
+        damaged.text_factory = lambda text: text.decode(errors="replace")
+        (version,) = damaged.execute("PRAGMA user_version").fetchone()
+        if version == SCHEMA_VERSION:
+            _copy_tables(damaged, db)
+    with db:
+        queue = f"id >> {QUEUE_BITS}"
+        db.execute(f"DELETE FROM block WHERE {queue} NOT IN (SELECT id FROM queue)")  # noqa: S608
+        rows = Rows(db)
+        found = db.execute("SELECT id, series_id, export_id, data FROM block")
+        rows.delete([row[0] for row in found if not _is_sound(rows, row)])
+
+
+def _is_sound(rows: Rows, row: tuple[Any, ...]) -> bool:
+    try:
+        return len(rows.decode(row)) > 0
+    except UselessFileError:
+        return False
+
+
+def _copy_tables(damaged: sqlite3.Connection, db: sqlite3.Connection) -> None:
+    # What refers to something that could not be read does not fit
+    db.execute("PRAGMA foreign_keys = ON")
+    for table, everything, needed in db.execute(
+        "SELECT its.name, group_concat(columns.name),"
+        " group_concat(columns.name) FILTER (WHERE dflt_value ISNULL)"
+        " FROM sqlite_schema AS its, pragma_table_info(its.name) AS columns"
+        " WHERE its.name NOT LIKE 'sqlite%' GROUP BY its.rowid ORDER BY its.rowid"
+    ).fetchall():
+        # From both ends, so that a page that cannot be read hides none of the others
+        ways = product(dict.fromkeys((everything, needed)), ("ASC", "DESC"))
+        for columns, order in ways:
+            select = f"SELECT {columns} FROM {table} ORDER BY rowid {order}"  # noqa: S608
+            marks = ", ".join("?" * len(columns.split(",")))
+            insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+            with db, suppress(sqlite3.Error):
+                for row in damaged.execute(select):
+                    with suppress(sqlite3.IntegrityError):
+                        db.execute(insert, row)
+    db.execute("PRAGMA foreign_keys = OFF")

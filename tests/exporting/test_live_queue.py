@@ -15,7 +15,7 @@ from custom_components.eniris.exporting.outbox.batches import (
 from custom_components.eniris.exporting.outbox.limits import Limits, enforce
 from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.exporting.outbox.rows import Rows
-from custom_components.eniris.exporting.source import LiveQueue
+from custom_components.eniris.exporting.target import LiveQueue
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
 
@@ -29,7 +29,7 @@ OUTAGE = pytest.mark.expected_log("cannot be uploaded at present")
 
 async def test_nothing(outbox: Outbox) -> None:
     """An empty outbox has no batch."""
-    assert await LiveQueue(outbox).next_batch(TARGET, None, SIZE) is None
+    assert await LiveQueue(outbox).next_batch(TARGET, SIZE) is None
 
 
 @pytest.mark.parametrize("is_backlog", [False, True])
@@ -42,10 +42,7 @@ async def test_bounds(kit: UploaderKit, is_backlog: bool) -> None:
         else:
             kit.add(*samples)
     queue = LiveQueue(kit.outbox)
-    batch = await queue.next_batch(TARGET, 25, SIZE)
-    assert batch is not None
-    assert len(batch) == 20
-    batch = await queue.next_batch(TARGET, None, 1)
+    batch = await queue.next_batch(TARGET, 1)
     assert batch is not None
     assert len(batch) == 10
 
@@ -57,7 +54,7 @@ async def test_turns(kit: UploaderKit) -> None:
     kinds = []
     for n in range(4):
         kit.add(sample(10_000 + n, 1.0, "new_W"))
-        batch = await queue.next_batch(TARGET, None, SIZE)
+        batch = await queue.next_batch(TARGET, SIZE)
         assert batch is not None
         kinds.append({name for block in batch.blocks for name in block.fields})
         await queue.settle(batch, Settlement(stored=batch.blocks))
@@ -70,10 +67,10 @@ async def test_what_is_left_comes_again(kit: UploaderKit) -> None:
     """What an upload leaves stays at the head."""
     await kit.add_to_disk(*[sample(n, float(n)) for n in range(10)])
     queue = LiveQueue(kit.outbox)
-    batch = await queue.next_batch(TARGET, None, SIZE)
+    batch = await queue.next_batch(TARGET, SIZE)
     assert batch is not None
     await queue.settle(batch, Settlement(remaining=batch.blocks))
-    again = await queue.next_batch(TARGET, None, SIZE)
+    again = await queue.next_batch(TARGET, SIZE)
     assert again is not None
     assert [block.values for block in again.blocks] == [[float(n) for n in range(10)]]
     assert await kit.waiting() == 10
@@ -103,7 +100,7 @@ async def test_many_of_a_blocked_field(
 
     monkeypatch.setattr(live, "read", counted)
     queue, values = LiveQueue(kit.outbox), 0
-    while batch := await queue.next_batch(TARGET, None, SIZE):
+    while batch := await queue.next_batch(TARGET, SIZE):
         values += len(batch)
         await queue.settle(batch, Settlement(stored=batch.blocks))
     assert sum(moved) == 35
