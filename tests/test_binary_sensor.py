@@ -5,6 +5,7 @@ from typing import Any
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 
+from custom_components.eniris.const import DOMAIN
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -13,7 +14,15 @@ from simulator.model import FieldValue
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .common import advance, entity_id_of, set_up_frozen, state_of
+from .common import (
+    METADATA_POLL,
+    POLL,
+    advance,
+    advance_in_polls,
+    entity_id_of,
+    set_up_frozen,
+    state_of,
+)
 from .meter import METER, add_meter, write
 
 
@@ -134,3 +143,36 @@ async def test_clash(
         assert state is not None
         assert state.state == shown
         assert state.name == name
+
+
+@pytest.mark.expected_log("fetching Eniris (devices|telemetry) data")
+@pytest.mark.parametrize("path", ["/v1/device/query", "/v1/telemetry/query"])
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_connected(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    path: str,
+    is_new: bool,
+) -> None:
+    """The account's device says whether Eniris answers, from the first poll on."""
+    if is_new:
+        simulator.faults.add(path, "drop")
+    entry = await set_up_frozen(hass, freezer, user_input)
+    entity_id = er.async_get(hass).async_get_entity_id(
+        "binary_sensor", DOMAIN, f"{entry.unique_id}_connected"
+    )
+    assert entity_id == "binary_sensor.eniris_account_connected"
+    if not is_new:
+        state = hass.states.get(entity_id)
+        assert state is not None
+        assert state.state == STATE_ON
+        assert state.attributes["device_class"] == "connectivity"
+        simulator.faults.add(path, "drop")
+        await advance_in_polls(hass, freezer, METADATA_POLL)
+    assert hass.states.is_state(entity_id, STATE_OFF)
+    simulator.faults.clear()
+    await advance_in_polls(hass, freezer, 3 * POLL)
+    assert hass.states.is_state(entity_id, STATE_ON)
+    assert await hass.config_entries.async_unload(entry.entry_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 import shutil
 import time
@@ -23,7 +23,9 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from homeassistant.util.yaml import load_yaml_dict
 from simulator.server import Simulator
+from simulator.world import HomeWorld
 
+from .common import advance, set_up_frozen
 from .export_kit import INGRESS, POWER, START, Home, MeterWorld, home_with_account
 
 ROOT = Path(__file__).parents[1]
@@ -535,3 +537,129 @@ async def test_one_sensor_of_power_is_enough(
     [point] = home.points(measurement="submeteringMetrics")
     assert point.fields == {"actualPowerTot_W": -320.0}
     assert point.tags == {"serialNr": "1.50"}
+
+
+# Run when electricity is cheapest
+
+DEVICE = "input_boolean.device"
+QUARTER = timedelta(minutes=15)
+
+
+async def run_through(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    automate: Automate,
+    end: str,
+    **inputs: Any,
+) -> tuple[str, list[datetime]]:
+    """Return the price's entity, and the quarters of an hour in which the device ran."""
+    [price] = [
+        state.entity_id
+        for state in hass.states.async_all("sensor")
+        if state.entity_id.endswith("electricity_price")
+    ]
+    assert await async_setup_component(
+        hass, "input_boolean", {"input_boolean": {"device": {}}}
+    )
+    await automate("run_when_cheapest", {"price": price, "device": DEVICE, **inputs})
+    ran = []
+    while (moment := dt_util.now()) < datetime.fromisoformat(end):
+        await advance(hass, freezer, QUARTER)
+        if hass.states.is_state(DEVICE, "on"):
+            ran.append(moment + QUARTER)
+    return price, ran
+
+
+async def prices_of(hass: HomeAssistant, price: str, start: str, end: str) -> Any:
+    """Return the periods of a price."""
+    response = await hass.services.async_call(
+        "eniris",
+        "get_forecast",
+        {"entity_id": price, "start": start, "end": end},
+        blocking=True,
+        return_response=True,
+    )
+    assert response is not None
+    forecast: Any = response["forecast"]
+    return forecast[price]
+
+
+@pytest.mark.parametrize("world", [HomeWorld(seed=1)], ids=["home"])
+@pytest.mark.parametrize(("hours", "quarters"), [(3, 12), (2.5, 10), (13, 52)])
+async def test_it_runs_in_the_cheapest_hours(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    user_input: dict[str, Any],
+    automate: Automate,
+    hours: float,
+    quarters: int,
+) -> None:
+    """It runs for as long as wanted, when that is cheapest, and is off at the end."""
+    await hass.config.async_set_time_zone("Europe/Brussels")
+    await set_up_frozen(hass, freezer, user_input, "2026-07-01T17:30:00+02:00")
+    price, ran = await run_through(
+        hass,
+        freezer,
+        automate,
+        "2026-07-02T08:00:00+02:00",
+        hours=hours,
+    )
+    assert len(ran) == quarters
+    night = ("2026-07-01T18:00:00+02:00", "2026-07-02T07:00:00+02:00")
+    cheapest = sorted(
+        await prices_of(hass, price, *night), key=lambda each: each["value"]
+    )
+    starts = [datetime.fromisoformat(each["start"]) for each in cheapest]
+    assert {moment.replace(minute=0) for moment in ran} == set(
+        starts[: -int(-hours // 1)]
+    )
+
+
+@pytest.mark.parametrize("world", [HomeWorld(seed=1)], ids=["home"])
+async def test_what_is_switched_by_hand_is_left_alone(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    user_input: dict[str, Any],
+    automate: Automate,
+) -> None:
+    """Before the stretch begins nothing is switched; when it has ended it is off."""
+    await hass.config.async_set_time_zone("Europe/Brussels")
+    await set_up_frozen(hass, freezer, user_input, "2026-07-01T12:00:00+02:00")
+    await run_through(
+        hass,
+        freezer,
+        automate,
+        "2026-07-01T12:30:00+02:00",
+    )
+    await hass.services.async_call(
+        "homeassistant", "turn_on", {"entity_id": DEVICE}, blocking=True
+    )
+    for _ in range(4):
+        await advance(hass, freezer, QUARTER)
+        assert hass.states.is_state(DEVICE, "on")
+    freezer.move_to("2026-07-02T06:59:00+02:00")
+    await advance(hass, freezer, timedelta(minutes=1))
+    assert hass.states.is_state(DEVICE, "off")
+
+
+@pytest.mark.expected_log("Eniris|cannot")
+@pytest.mark.parametrize("world", [HomeWorld(seed=1)], ids=["home"])
+async def test_without_prices_nothing_is_switched(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    user_input: dict[str, Any],
+    automate: Automate,
+) -> None:
+    """While Eniris does not answer, it stays as it is until the end."""
+    await hass.config.async_set_time_zone("Europe/Brussels")
+    await set_up_frozen(hass, freezer, user_input, "2026-07-02T01:00:00+02:00")
+    simulator.faults.add("/v1/telemetry/query", "status", status=503)
+    _, ran = await run_through(
+        hass,
+        freezer,
+        automate,
+        "2026-07-02T03:00:00+02:00",
+        hours=13,
+    )
+    assert not ran

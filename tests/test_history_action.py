@@ -11,7 +11,7 @@ import voluptuous as vol
 
 from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.importing.history import EVENT_IMPORTED
+from custom_components.eniris.importing.history.importer import EVENT_IMPORTED
 from custom_components.eniris.services import SERVICE_IMPORT_HISTORY
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.const import CONF_USERNAME

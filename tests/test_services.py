@@ -31,6 +31,7 @@ from custom_components.eniris.services import (
     SERVICE_DISCARD_REJECTS,
     SERVICE_EXPORT_HISTORY,
     SERVICE_GET_DEVICE,
+    SERVICE_GET_FORECAST,
     SERVICE_IMPORT_HISTORY,
     SERVICE_LIST_REJECTS,
     SERVICE_PUSH,
@@ -69,6 +70,7 @@ SERVICES = {
     SERVICE_GET_DEVICE,
     SERVICE_SET_DEVICE_PROPERTIES,
     SERVICE_QUERY_TELEMETRY,
+    SERVICE_GET_FORECAST,
 }
 POINT = {
     CONF_MEASUREMENT: "gridMetrics",
@@ -440,7 +442,7 @@ async def test_upload_now_in_spite_of_a_pause(home: Home) -> None:
     assert home.values() == [2000.0]
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_upload_now_without_a_log_in(home: Home) -> None:
     """Where only a new log-in helps, that is what the caller is told."""
     home.simulator.revoke("demo@example.com", "refresh")

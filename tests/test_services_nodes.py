@@ -393,6 +393,8 @@ async def test_token_of_before(
     assert await (entries.async_reload if reload else entries.async_unload)(
         account.entry_id
     )
+    if reload:
+        await account.runtime_data.first_refresh
     simulator.faults.add("/auth/accesstoken", "status", status=401)
     freezer.tick(6)
     await refused(error, key, task)
@@ -666,6 +668,81 @@ async def test_not_json(
     )
     assert quoted["path"] == path
     assert not simulator.log.requests
+
+
+@pytest.mark.parametrize(
+    ("properties", "error", "path"),
+    [
+        ({"name": 7}, "text", "name"),
+        ({"name": True}, "text", "name"),
+        ({"name": ["Meter"]}, "text", "name"),
+        ({"name": {"en": "Meter"}}, "text", "name"),
+        ({"notes": "x", "nodeType": 1.5}, "text", "nodeType"),
+        ({"nodeParentsIds": "x"}, "list", "nodeParentsIds"),
+        ({"nodeChildrenIds": ["x", 5]}, "text", "nodeChildrenIds[1]"),
+        ({"nodeParentsIds": [None]}, "text", "nodeParentsIds[0]"),
+        ({"info": "EM340"}, "mapping", "info"),
+        ({"info": {"model": 340}}, "text", "info.model"),
+        ({"info": {"nomPower_W": "5000"}}, "number", "info.nomPower_W"),
+        ({"info": {"capacity_Wh": True}}, "number", "info.capacity_Wh"),
+        (
+            {"info": {"protocolDriverParameters": {"firmwareVersion": 1.2}}},
+            "text",
+            "info.protocolDriverParameters.firmwareVersion",
+        ),
+        ({"name": None}, "text", "name"),
+        ({"info": {"nomPower_W": None}}, "number", "info.nomPower_W"),
+        ({"nodeInfluxSeries": {}}, "list", "nodeInfluxSeries"),
+        ({"nodeInfluxSeries": [None]}, "mapping", "nodeInfluxSeries[0]"),
+        (
+            {"nodeInfluxSeries": [{"tags": {"nodeId": 7}}]},
+            "text",
+            "nodeInfluxSeries[0].tags.nodeId",
+        ),
+        (
+            {"nodeInfluxSeries": [{}, {"fields": ["a_W", False]}]},
+            "text",
+            "nodeInfluxSeries[1].fields[1]",
+        ),
+    ],
+)
+async def test_not_of_the_form(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    properties: dict[str, Any],
+    error: str,
+    path: str,
+) -> None:
+    """A value of another kind than its property has is named by its place, and nothing is asked."""
+    simulator.log.reset()
+    quoted = await refused(
+        ServiceValidationError,
+        f"property_not_{error}",
+        edit(hass, node_id=NODE, properties=properties),
+    )
+    assert quoted["path"] == f"properties.{path}"
+    assert not simulator.log.requests
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"name": "7"},
+        # What nobody knows the form of
+        {"notes": {"name": 7, "info": [1, None]}},
+        {"notes": 7},
+    ],
+)
+async def test_of_the_form(
+    hass: HomeAssistant,
+    account: EnirisConfigEntry,
+    simulator: Simulator,
+    properties: dict[str, Any],
+) -> None:
+    """What has the form, or of which none is known, is written as it is."""
+    await edit(hass, node_id=NODE, properties=properties)
+    assert stored(simulator) | properties == stored(simulator)
 
 
 async def test_text_that_is_none(

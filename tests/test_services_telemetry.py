@@ -647,7 +647,7 @@ async def test_full_bucket(
     assert (await ask(hass, **data))["rows"]
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 async def test_two_waits(
     hass: HomeAssistant,
     meter: EnirisConfigEntry,

@@ -1,7 +1,6 @@
-"""Binary sensors: a node's truth values, and whether an export has a problem."""
+"""Binary sensors: a node's truth values, whether Eniris answers, and whether an export has a problem."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from homeassistant.components.binary_sensor import (
@@ -9,17 +8,26 @@ from homeassistant.components.binary_sensor import (
     BinarySensorEntity,
     BinarySensorEntityDescription,
 )
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .account_entity import EnirisAccountEntity
 from .data import EnirisConfigEntry
 from .entity import Distinguished, EnirisFieldEntity, async_add_field_entities
 from .export_entity import EnirisExportEntity
 from .importing.catalogue import FieldDescription, Kind
 from .importing.plan import FieldKey
+from .importing.unique_ids import UniqueIds
 
 PARALLEL_UPDATES = 0
+
+CONNECTED = BinarySensorEntityDescription(
+    key="connected",
+    translation_key="connected",
+    device_class=BinarySensorDeviceClass.CONNECTIVITY,
+    entity_category=EntityCategory.DIAGNOSTIC,
+)
 
 PROBLEM = BinarySensorEntityDescription(
     key="problem",
@@ -33,14 +41,18 @@ async def async_setup_entry(
     entry: EnirisConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the binary sensors of every export, and of fields as they get values."""
+    """Add the binary sensors of the account, of every export, and of fields as they get values."""
+    async_add_entities([EnirisConnected(entry, CONNECTED)])
     for export in entry.runtime_data.exporter.exports.values():
         async_add_entities(
             [EnirisExportProblem(entry, export, PROBLEM)], config_subentry_id=export.id
         )
 
     async_add_field_entities(
-        entry, async_add_entities, partial(_field_binary_sensors, entry)
+        entry,
+        async_add_entities,
+        UniqueIds(hass, entry, Platform.BINARY_SENSOR),
+        _field_binary_sensors,
     )
 
 
@@ -52,10 +64,10 @@ class EnirisBinarySensor(EnirisFieldEntity, BinarySensorEntity):
         entry: EnirisConfigEntry,
         key: FieldKey,
         description: FieldDescription,
-        living: set[str],
+        unique_ids: UniqueIds,
     ) -> None:
         """Show the readings of `key` as `description` says."""
-        super().__init__(entry, key, description, living)
+        super().__init__(entry, key, description, unique_ids)
         self.entity_description = BinarySensorEntityDescription(
             key=description.key,
             name=description.name,
@@ -78,13 +90,34 @@ def _field_binary_sensors(
     entry: EnirisConfigEntry,
     key: FieldKey,
     description: FieldDescription,
-    living: set[str],
+    unique_ids: UniqueIds,
 ) -> Iterator[EnirisBinarySensor]:
     if description.kind is not Kind.FLAG:
         return
     is_distinct = description.distinction is None
     sensor = EnirisBinarySensor if is_distinct else DistinguishedBinarySensor
-    yield sensor(entry, key, description, living)
+    yield sensor(entry, key, description, unique_ids)
+
+
+class EnirisConnected(EnirisAccountEntity, BinarySensorEntity):
+    """On while Eniris answers the polls of the account."""
+
+    def __init__(
+        self, entry: EnirisConfigEntry, description: BinarySensorEntityDescription
+    ) -> None:
+        """Follow both kinds of polls."""
+        super().__init__(entry, description)
+        self._nodes = entry.runtime_data.nodes
+
+    async def async_added_to_hass(self) -> None:
+        """Begin to listen."""
+        await super().async_added_to_hass()
+        self.async_on_remove(self._nodes.async_add_listener(self.async_write_ha_state))
+
+    @property
+    def is_on(self) -> bool | None:
+        """Whether the last polls succeeded, None before the first."""
+        return self.coordinator.is_connected
 
 
 class EnirisExportProblem(EnirisExportEntity, BinarySensorEntity):

@@ -1,15 +1,17 @@
 """What a loaded config entry has at run time."""
 
+import asyncio
 from dataclasses import dataclass
 
 from homeassistant.config_entries import ConfigEntry
 
 from .api import Session
 from .exporting.exporter import Exporter
-from .importing.ask import Asker
+from .importing.budget.reader import TelemetryReader
 from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
 from .importing.devices import NodeDevices
-from .importing.history import History
+from .importing.forecast import PriceCoordinator
+from .importing.history.importer import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,11 @@ class EnirisData:
     devices: NodeDevices
     telemetry: TelemetryCoordinator
     history: History
-    asker: Asker
+    asker: TelemetryReader
+    prices: PriceCoordinator
     exporter: Exporter
+    first_refresh: asyncio.Task[None]
+    """Reads nodes and values for the first time, beside everything else."""
 
 
 type EnirisConfigEntry = ConfigEntry[EnirisData]

@@ -1,39 +1,19 @@
 """What all entities of a node have in common."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from homeassistant.core import callback
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import UndefinedType
+from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
 from .data import EnirisConfigEntry
-from .importing.catalogue import FieldDescription, NodeFields, describe, describe_node
-from .importing.coordinator import Reading
+from .importing.catalogue import FieldDescription
 from .importing.plan import FieldKey
-
-
-def described(
-    entry: EnirisConfigEntry, keys: Iterable[FieldKey]
-) -> Iterator[tuple[FieldKey, FieldDescription]]:
-    """Return what the values of new keys are, as their nodes and their readings say."""
-    nodes = entry.runtime_data.nodes.data.by_id
-    readings = entry.runtime_data.telemetry.data
-    of_nodes: dict[str, NodeFields] = {}
-    for key in keys:
-        fields = of_nodes.get(key.node_id)
-        if fields is None:
-            node = nodes.get(key.node_id)
-            fields = {} if node is None else describe_node(node.device.series)
-            of_nodes[key.node_id] = fields
-        # The metadata may have changed since the reading was asked for
-        description = fields.get((key.measurement, key.field)) or describe(
-            key.measurement, key.field
-        )
-        reading = readings.get(key)
-        yield key, description.decided(None if reading is None else reading.value)
+from .importing.unique_ids import UniqueIds
 
 
 class EnirisFieldEntity(Entity):
@@ -50,26 +30,21 @@ class EnirisFieldEntity(Entity):
         entry: EnirisConfigEntry,
         key: FieldKey,
         description: FieldDescription,
-        living: set[str],
+        unique_ids: UniqueIds,
     ) -> None:
-        """Show the readings of `key` as `description` says; be in `living` while enabled."""
+        """Show the readings of `key` as `description` says, under one of `unique_ids`."""
         self.coordinator = entry.runtime_data.telemetry
         self.key = key
         self.description = description
         self.value: float | int | str | bool | None = None
         self._shown = self._async_adopt()
-        self._living = living
-        self.id = key.unique_id(entry.unique_id, description.part)
+        self._unique_ids = unique_ids
+        self.id = unique_ids.async_claim(*key, description.part)
         self._attr_unique_id = self.id
         if description.placeholders:
             self._attr_translation_placeholders = dict(description.placeholders)
         # The node coordinator has registered the device with all that is known of it
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, key.node_id)})
-
-    @property
-    def reading(self) -> Reading | None:
-        """The current reading, None where there is none."""
-        return self.coordinator.data.get(self.key)
 
     @property
     def available(self) -> bool:
@@ -83,32 +58,33 @@ class EnirisFieldEntity(Entity):
 
     async def async_added_to_hass(self) -> None:
         """Begin to listen."""
-        self._living.add(self.id)
+        self._unique_ids.added.add(self.id)
         self.async_on_remove(
-            self.coordinator.async_add_key_listener(
-                self.key, self._async_reading_changed
+            self.coordinator.notifier.async_add_listener(
+                self.key, self._async_value_changed
             )
         )
         if self.description.accumulates:
-            self.coordinator.async_want_total(self.key)
+            await self.coordinator.totals.async_want(
+                self.key, self.entity_id, dt_util.utcnow()
+            )
         # It may have changed since this was made
         self._shown = self._async_adopt()
 
     async def async_will_remove_from_hass(self) -> None:
         """Let go of the total."""
-        self._living.discard(self.id)
+        self._unique_ids.added.discard(self.id)
         if self.description.accumulates:
-            self.coordinator.async_unwant_total(self.key)
+            self.coordinator.totals.unwant(self.key)
 
     @callback
     def _async_adopt(self) -> tuple[bool, float | int | str | bool | None]:
         """Take over the current value; return what is to be seen of it."""
-        reading = self.reading
-        self.value = None if reading is None else self.description.native(reading.value)
+        self.value = self.description.native(self.coordinator.value(self.key))
         return self.available, self.value
 
     @callback
-    def _async_reading_changed(self) -> None:
+    def _async_value_changed(self) -> None:
         """Write the state only where it changed."""
         shown = self._async_adopt()
         if shown != self._shown:
@@ -129,25 +105,34 @@ class Distinguished(EnirisFieldEntity):
 def async_add_field_entities(
     entry: EnirisConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
-    make: Callable[[FieldKey, FieldDescription, set[str]], Iterable[EnirisFieldEntity]],
+    unique_ids: UniqueIds,
+    make: Callable[
+        [EnirisConfigEntry, FieldKey, FieldDescription, UniqueIds],
+        Iterable[EnirisFieldEntity],
+    ],
 ) -> None:
     """Add what `make` makes of each field, as fields get their first values.
 
     A field that went and came again is told of again, whether or not its entities went, too.
     """
-    living: set[str] = set()
+    telemetry = entry.runtime_data.telemetry
 
     @callback
     def add_fields(keys: list[FieldKey]) -> None:
         async_add_entities(
             [
                 entity
-                for key, description in described(entry, keys)
-                for entity in make(key, description, living)
-                if entity.id not in living
+                for key in keys
+                # The metadata may have changed since the reading was asked for
+                if (description := telemetry.poll.descriptions.get(key))
+                for entity in make(
+                    entry,
+                    key,
+                    description.decided(telemetry.value(key)),
+                    unique_ids,
+                )
+                if entity.id not in unique_ids.added
             ]
         )
 
-    entry.async_on_unload(
-        entry.runtime_data.telemetry.async_add_new_keys_listener(add_fields)
-    )
+    entry.async_on_unload(telemetry.notifier.async_add_new_keys_listener(add_fields))

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from itertools import batched
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from homeassistant.components.sensor import (
 from homeassistant.const import (
     PERCENTAGE,
     EntityCategory,
+    Platform,
     UnitOfEnergy,
     UnitOfPower,
     UnitOfTime,
@@ -33,10 +33,19 @@ from .entity import Distinguished, EnirisFieldEntity, async_add_field_entities
 from .export_entity import EnirisExportEntity, history_counts
 from .exporting.config import Export
 from .exporting.outbox.figures import Figures
-from .importing.catalogue import FieldDescription, Kind, directions, usable_number
+from .importing.catalogue import (
+    PRICES,
+    FieldDescription,
+    Kind,
+    directions,
+    usable_number,
+)
+from .importing.coordinator import TelemetryCoordinator
+from .importing.forecast import periods_of_day, start_of_day
+from .importing.history.job import LeftOut
 from .importing.nodes import Node
-from .importing.pace import Pace
 from .importing.plan import FieldKey
+from .importing.unique_ids import UniqueIds
 
 PARALLEL_UPDATES = 0
 
@@ -99,7 +108,7 @@ EXPORT_HISTORY: Final = SensorEntityDescription(
 class AccountSensorDescription(SensorEntityDescription):
     """How an account is read."""
 
-    value: Callable[[Pace], float | None]
+    value: Callable[[TelemetryCoordinator], float | datetime | None]
 
 
 ACCOUNT_SENSORS: Final = (
@@ -110,7 +119,7 @@ ACCOUNT_SENSORS: Final = (
         native_unit_of_measurement=UnitOfTime.SECONDS,
         suggested_display_precision=0,
         entity_category=EntityCategory.DIAGNOSTIC,
-        value=lambda pace: pace.interval.total_seconds(),
+        value=lambda telemetry: telemetry.pace.interval.total_seconds(),
     ),
     AccountSensorDescription(
         key="cost_per_minute",
@@ -118,7 +127,16 @@ ACCOUNT_SENSORS: Final = (
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=1,
         entity_category=EntityCategory.DIAGNOSTIC,
-        value=lambda pace: pace.cost_per_minute,
+        value=lambda telemetry: telemetry.pace.cost_per_minute,
+    ),
+    AccountSensorDescription(
+        key="last_read",
+        translation_key="last_read",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        # It changes at each poll, which would fill the activity log
+        entity_registry_enabled_default=False,
+        value=lambda telemetry: telemetry.last_read,
     ),
 )
 
@@ -197,8 +215,9 @@ async def async_setup_entry(
             [EnirisHistorySensor(entry, export)], config_subentry_id=export.id
         )
 
-    async_add_field_entities(entry, async_add_entities, partial(_field_sensors, entry))
-    node_sensors = NodeSensors(entry, async_add_entities)
+    unique_ids = UniqueIds(hass, entry, Platform.SENSOR)
+    async_add_field_entities(entry, async_add_entities, unique_ids, _field_sensors)
+    node_sensors = NodeSensors(entry, async_add_entities, unique_ids)
 
     @callback
     def nodes_changed() -> None:
@@ -218,10 +237,10 @@ class EnirisSensor(EnirisFieldEntity, SensorEntity):
         entry: EnirisConfigEntry,
         key: FieldKey,
         description: FieldDescription,
-        living: set[str],
+        unique_ids: UniqueIds,
     ) -> None:
         """Show the readings of `key` as `description` says."""
-        super().__init__(entry, key, description, living)
+        super().__init__(entry, key, description, unique_ids)
         self.entity_description = description
 
     @property
@@ -234,17 +253,70 @@ class DistinguishedSensor(Distinguished, EnirisSensor):
     """A field that shares its name with another one of the node."""
 
 
+class EnirisPriceSensor(EnirisSensor):
+    """A price, with those of today and tomorrow in the form that cards of Nord Pool read."""
+
+    _unrecorded_attributes = frozenset(
+        {
+            "today",
+            "tomorrow",
+            "raw_today",
+            "raw_tomorrow",
+            "tomorrow_valid",
+            "currency",
+            "unit",
+        }
+    )
+
+    def __init__(
+        self,
+        entry: EnirisConfigEntry,
+        key: FieldKey,
+        description: FieldDescription,
+        unique_ids: UniqueIds,
+    ) -> None:
+        """Show the price `key`."""
+        super().__init__(entry, key, description, unique_ids)
+        self._prices = entry.runtime_data.prices
+
+    async def async_added_to_hass(self) -> None:
+        """Begin to listen, which has the prices read."""
+        await super().async_added_to_hass()
+        self.async_on_remove(
+            self._prices.async_add_price_listener(self.key, self.async_write_ha_state)
+        )
+
+    @property
+    def extra_state_attributes(self) -> dict[str, Any]:
+        """The prices of today and tomorrow; those of a day that are not known are missing."""
+        periods = self._prices.data.get(self.key, [])
+        today, tomorrow = (
+            periods_of_day(periods, start_of_day(days).date()) for days in (0, 1)
+        )
+        return {
+            "today": [period.value for period in today],
+            "tomorrow": [period.value for period in tomorrow],
+            "tomorrow_valid": bool(tomorrow) and tomorrow[-1].end >= start_of_day(2),
+            "raw_today": [period._asdict() for period in today],
+            "raw_tomorrow": [period._asdict() for period in tomorrow],
+            "currency": "EUR",
+            "unit": UnitOfEnergy.KILO_WATT_HOUR,
+        }
+
+
 def _field_sensors(
     entry: EnirisConfigEntry,
     key: FieldKey,
     description: FieldDescription,
-    living: set[str],
+    unique_ids: UniqueIds,
 ) -> Iterator[EnirisSensor]:
     if description.kind is Kind.FLAG:
         return
     for shown in (description, *directions(key.measurement, description)):
         sensor = EnirisSensor if shown.distinction is None else DistinguishedSensor
-        yield sensor(entry, key, shown, living)
+        if key.field in PRICES:
+            sensor = EnirisPriceSensor
+        yield sensor(entry, key, shown, unique_ids)
 
 
 class EnirisNodeSensor(SensorEntity):
@@ -259,15 +331,16 @@ class EnirisNodeSensor(SensorEntity):
         entry: EnirisConfigEntry,
         node_id: str,
         description: NodeSensorDescription,
-        living: dict[str, "EnirisNodeSensor"],
+        unique_id: str,
+        added: dict[str, "EnirisNodeSensor"],
     ) -> None:
-        """Show what `description` says of a node; be in `living` while enabled."""
+        """Show what `description` says of a node; be in `added` by unique id while enabled."""
         self.entity_description = description
         self._nodes = entry.runtime_data.nodes
         self.node_id = node_id
-        self._living = living
-        self.id = f"{entry.unique_id}_{node_id}_{description.key}"
-        self._attr_unique_id = self.id
+        self._added = added
+        self.id = unique_id
+        self._attr_unique_id = unique_id
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, node_id)})
         self._attr_native_value = self._value()
 
@@ -279,11 +352,11 @@ class EnirisNodeSensor(SensorEntity):
     async def async_added_to_hass(self) -> None:
         """Be found from now on."""
         self._attr_native_value = self._value()
-        self._living[self.id] = self
+        self._added[self.id] = self
 
     async def async_will_remove_from_hass(self) -> None:
         """Be found no more."""
-        del self._living[self.id]
+        del self._added[self.id]
 
     @callback
     def async_metadata_changed(self) -> None:
@@ -305,12 +378,14 @@ class NodeSensors:
         self,
         entry: EnirisConfigEntry,
         async_add_entities: AddConfigEntryEntitiesCallback,
+        unique_ids: UniqueIds,
     ) -> None:
         """Follow the nodes of an account."""
         self._entry = entry
         self._async_add_entities = async_add_entities
+        self._unique_ids = unique_ids
         self._known: dict[str, set[str]] = {}
-        self._living: dict[str, EnirisNodeSensor] = {}
+        self._added: dict[str, EnirisNodeSensor] = {}
         self._running = False
         self._changed = False
 
@@ -337,7 +412,13 @@ class NodeSensors:
         }
         for slice_ in batched(nodes.values(), _AT_ONCE, strict=False):
             new = [
-                EnirisNodeSensor(self._entry, node.id, description, self._living)
+                EnirisNodeSensor(
+                    self._entry,
+                    node.id,
+                    description,
+                    self._unique_ids.async_claim(node.id, description.key),
+                    self._added,
+                )
                 for node in slice_
                 for description in NODE_SENSORS
                 if description.key not in self._known.get(node.id, ())
@@ -349,14 +430,14 @@ class NodeSensors:
                 )
             if new:
                 self._async_add_entities(
-                    [entity for entity in new if entity.id not in self._living]
+                    [entity for entity in new if entity.id not in self._added]
                 )
                 await asyncio.sleep(0)
-        for ids in batched(list(self._living), _AT_ONCE, strict=False):
+        for ids in batched(list(self._added), _AT_ONCE, strict=False):
             for id_ in ids:
                 # Some may have been removed in between
-                if (living := self._living.get(id_)) is not None:
-                    living.async_metadata_changed()
+                if (sensor := self._added.get(id_)) is not None:
+                    sensor.async_metadata_changed()
             await asyncio.sleep(0)
 
 
@@ -421,15 +502,15 @@ class EnirisAccountSensor(EnirisAccountEntity, SensorEntity):
     entity_description: AccountSensorDescription
 
     @property
-    def native_value(self) -> float | None:
+    def native_value(self) -> float | datetime | None:
         """The figure of the last poll."""
-        return self.entity_description.value(self.coordinator.pace)
+        return self.entity_description.value(self.coordinator)
 
 
 class EnirisHistoryProgress(EnirisAccountEntity, SensorEntity):
     """How far the import of an account's past has come, and what is being fetched."""
 
-    _unrecorded_attributes = frozenset({"fetching", "back_to", "left_out"})
+    _unrecorded_attributes = frozenset({"fetching", "back_to", "left_out", *LeftOut})
 
     def __init__(
         self, entry: EnirisConfigEntry, description: SensorEntityDescription
@@ -457,4 +538,12 @@ class EnirisHistoryProgress(EnirisAccountEntity, SensorEntity):
             "fetching": progress.fetching,
             "back_to": progress.back_to,
             "left_out": list(progress.left_out),
+            **{
+                reason.value: [
+                    entity_id
+                    for entity_id, why in progress.left_out.items()
+                    if why is reason
+                ]
+                for reason in LeftOut
+            },
         }

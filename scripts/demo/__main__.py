@@ -12,7 +12,7 @@ import time
 
 import aiohttp
 
-from . import check, config_dir, log, steps
+from . import check, config_dir, energy, log, steps
 from .cloud import Cloud
 from .config_dir import ROOT
 from .errors import DemoError
@@ -80,6 +80,7 @@ class Demo:
             await steps.ensure_export(self.home, entry_id)
             await steps.ensure_loaded(self.home, 60)
             await steps.ensure_dashboard(self.home)
+            await energy.ensure_energy(self.home, 120)
             yield
 
 
@@ -98,6 +99,7 @@ async def stay(arguments: argparse.Namespace, folder: Path) -> None:
             say(
                 f"Ready after {time.monotonic() - began:.0f} s:\n"
                 f"  {demo.home.base}/{steps.DASHBOARD}   log in with {steps.USER} / {steps.PASSWORD}\n"
+                f"  {demo.home.base}/energy   the Energy dashboard\n"
                 f"  {demo.cloud.base}/_simulator/   the simulated cloud\n"
                 "Ctrl-C stops both."
             )

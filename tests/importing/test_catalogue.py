@@ -1,5 +1,6 @@
 """The field catalogue, held against what Home Assistant allows and what the translations name."""
 
+from dataclasses import replace
 import json
 import math
 from pathlib import Path
@@ -77,6 +78,9 @@ FIELDS = (
         "reactivePowerSetpoint_VAr",
         "childrenStorageChargedEnergyDeltaTot_Wh",
         "childrenStorageDischargedEnergyDeltaTot_Wh",
+        "childrenProducedEnergyDeltaTot_Wh",
+        "childrenConsumedEnergyDeltaTot_Wh",
+        "autoconsumedEnergyDeltaTot_Wh",
         "currentL1_A",
         "currentL2_A",
         "currentL3_A",
@@ -107,6 +111,8 @@ FIELDS = (
         "evRequiringCharge",
         "signalActive",
         "getMeasTime_s",
+        "buyPrice_perkWh",
+        "sellPrice_perkWh",
     ],
     *(f"{direction}AbsEnergyTot_Wh" for direction in DIRECTIONS),
     *(f"{direction}EnergyDeltaTot_Wh" for direction in DIRECTIONS),
@@ -172,6 +178,7 @@ UNKNOWN = [
     "fan_rpm",
     "earth_ohm",
     "earth_Ohm",
+    "spotPrice_perkWh",
 ]
 
 
@@ -254,6 +261,9 @@ def test_unit_agrees_with_the_name(field: str) -> None:
     elif unit == "frac":
         assert description.native_unit_of_measurement == "%"
         assert description.factor == 100
+    elif unit == "perkWh":
+        assert description.native_unit_of_measurement == "EUR/kWh"
+        assert description.device_class is None
     else:
         assert str(description.native_unit_of_measurement).lower() == unit.lower()
         assert description.factor is None
@@ -298,6 +308,10 @@ def test_disabled() -> None:
         if key.endswith("_VAr")
         or key.startswith("powerFactor")
         or key == "getMeasTime_s"
+    } | {
+        "childrenProducedEnergyDeltaTot_Wh",
+        "childrenConsumedEnergyDeltaTot_Wh",
+        "autoconsumedEnergyDeltaTot_Wh",
     }
 
 
@@ -684,3 +698,105 @@ def test_clashes(fields: list[tuple[str, str]], distinctions: set[str | None]) -
     for (measurement, _), description in found.items():
         for part in directions(measurement, description):
             assert part.distinction == description.distinction
+
+
+def test_what_is_made_of_a_field_is_not_beside_it() -> None:
+    """Sum, mean and extremes go where the node has the field, in whichever series."""
+    found = describe_node(
+        [
+            series("m", "importedEnergyDeltaTot_Wh", policy="rp_one_m"),
+            series(
+                "m",
+                "sum_importedEnergyDeltaTot_Wh",
+                "mean_actualPowerTot_W",
+                "min_frequency_Hz",
+                "max_new_kW",
+                policy="rp_ten_m",
+            ),
+            series("n", "actualPowerTot_W", "frequency_Hz", "new_kW", "mean_status"),
+        ]
+    )
+    assert set(found) == {
+        ("m", "importedEnergyDeltaTot_Wh"),
+        ("n", "actualPowerTot_W"),
+        ("n", "frequency_Hz"),
+        ("n", "new_kW"),
+        ("n", "mean_status"),
+    }
+    assert {description.distinction for description in found.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "is_enabled"),
+    [
+        ("importedEnergyDeltaTot_Wh", "imported_energy", True),
+        ("childrenStorageChargedEnergyDeltaTot_Wh", "storage_charged_energy", True),
+        ("autoconsumedEnergyDeltaTot_Wh", "self_consumed_energy", False),
+        ("lentEnergyDeltaTot_Wh", "Lent energy total", False),
+    ],
+)
+def test_sum_alone_is_the_energy(source: str, name: str, is_enabled: bool) -> None:
+    """Where there is the sum alone, it is the total of that energy."""
+    [found] = describe_node([series("m", f"sum_{source}", policy="rp_ten_m")]).values()
+    assert found == replace(describe("m", source), key=f"sum_{source}")
+    assert found.accumulates
+    assert name in (found.translation_key, found.name)
+    assert found.entity_registry_enabled_default == is_enabled
+
+
+def test_sum_beside_a_counter() -> None:
+    """The counter is the same energy: its name is the counter's, and few need the sum."""
+    found = describe_node(
+        [
+            series("m", "importedAbsEnergyTot_Wh"),
+            series("m", "sum_importedEnergyDeltaTot_Wh", policy="rp_ten_m"),
+        ]
+    )
+    beside = found["m", "sum_importedEnergyDeltaTot_Wh"]
+    assert beside.translation_key == "imported_energy_sum"
+    assert not beside.entity_registry_enabled_default
+
+
+@pytest.mark.parametrize("function", ["min", "max", "mean"])
+@pytest.mark.parametrize("field", ["importedEnergyDeltaTot_Wh", "xDelta_Wh"])
+def test_no_total_of_means(function: str, field: str) -> None:
+    """The mean of an interval's energy must not be summed, nor taken for a counter."""
+    found = describe("m", f"{function}_{field}")
+    assert not found.accumulates
+    assert found.state_class is None
+    assert is_consistent(found)
+    assert found.native(2.5) == 2.5
+
+
+def test_extremes_side_by_side() -> None:
+    """Each says which it is, since their names are those of the field."""
+    fields = ("min_actualPowerTot_W", "max_actualPowerTot_W", "mean_actualPowerTot_W")
+    found = describe_node([series("m", *fields), series("n", fields[0])])
+    assert [each.distinction for each in found.values()] == [
+        "min, m",
+        "max",
+        "mean",
+        "min, n",
+    ]
+    for each in found.values():
+        assert each.translation_key == "power"
+        assert each.state_class is SensorStateClass.MEASUREMENT
+        assert not each.entity_registry_enabled_default
+        assert not directions("m", each)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "sum_actualPowerTot_W",
+        "sum_importedAbsEnergyTot_Wh",
+        "sum_status",
+        "mean_status",
+    ],
+)
+def test_functions_that_mean_nothing(field: str) -> None:
+    """What has no meaning to anybody has no statistics, and is disabled."""
+    found = describe("m", field)
+    assert found.state_class is None
+    assert not found.accumulates
+    assert not found.entity_registry_enabled_default

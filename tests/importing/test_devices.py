@@ -19,7 +19,11 @@ from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import (
+    device_registry as dr,
+    entity_registry as er,
+    issue_registry as ir,
+)
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
@@ -66,6 +70,36 @@ def node_devices(hass: HomeAssistant, entry: EnirisConfigEntry) -> set[str]:
     }
 
 
+def sites_issue(hass: HomeAssistant, entry: EnirisConfigEntry) -> ir.IssueEntry | None:
+    """Return the repair issue of a chosen site that is gone."""
+    return ir.async_get(hass).async_get_issue(DOMAIN, f"sites_{entry.entry_id}")
+
+
+def with_addresses(user_input: dict[str, Any], simulator: Simulator) -> dict[str, Any]:
+    """Return the form's input for another simulator."""
+    return user_input | {
+        "advanced": dict.fromkeys(user_input["advanced"], simulator.url)
+    }
+
+
+def replace_site(simulator: Simulator, node_id: str, new_id: str) -> None:
+    """Give a site another node id, below which everything hangs from now on."""
+    site = simulator.devices.by_node_id(node_id)
+    simulator.devices.hide(site["id"])
+    now = dt_util.utcnow().isoformat()
+    properties = {**site["properties"], "nodeId": new_id}
+    simulator.devices.add(
+        {**site, "id": 99_999, "lastUpdate": now, "properties": properties}
+    )
+    for child in properties["nodeChildrenIds"]:
+        device = simulator.devices.by_node_id(child)
+        parents = [
+            new_id if parent == node_id else parent
+            for parent in device["properties"]["nodeParentsIds"]
+        ]
+        simulator.devices.edit(device["id"], {"nodeParentsIds": parents})
+
+
 async def press_refresh(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
     """Press the button that reads the account now."""
     entity_id = er.async_get(hass).async_get_entity_id(
@@ -89,7 +123,7 @@ async def test_tree(
     assert account
     assert account.entry_type is dr.DeviceEntryType.SERVICE
     assert account.via_device_id is None
-    assert account.name == "demo@example.com"
+    assert account.name == "Eniris account"
     assert account.manufacturer == "Eniris"
     site = device_of(hass, entry, HomeWorld.SITE)
     assert site
@@ -185,7 +219,7 @@ async def test_vanished_node(
     assert entry.runtime_data is loaded_with
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 async def test_outage_removes_nothing(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -304,7 +338,7 @@ async def test_refresh_button(
     assert device.name == "Renamed"
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 async def test_refresh_button_while_unreachable(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -425,13 +459,15 @@ async def test_site_that_is_gone(
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Sites that were chosen and are not there any more leave nothing, and still can be unchosen."""
+    """Sites that were chosen and are not there any more can be unchosen; until then all devices stay."""
     entry = await set_up_frozen(hass, freezer, user_input)
+    before = node_devices(hass, entry)
     hass.config_entries.async_update_entry(
         entry, options={CONF_IMPORT: {CONF_SITES: ["gone_site_0"]}}
     )
     await settle(hass)
-    assert not node_devices(hass, entry)
+    assert node_devices(hass, entry) == before
+    assert sites_issue(hass, entry)
     flow_id = await open_options(hass, entry)
     result = await hass.config_entries.options.async_configure(
         flow_id,
@@ -447,6 +483,69 @@ async def test_site_that_is_gone(
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await settle(hass)
     assert GRID in node_devices(hass, entry)
+    assert sites_issue(hass, entry) is None
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_chosen_site_is_replaced(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    others: int,
+) -> None:
+    """A chosen site with a new id is asked about; devices and their settings wait for the answer."""
+    async with Simulator(FleetWorld(3), tier="unlimited") as fleet:
+        entry = await set_up_frozen(
+            hass, freezer, with_addresses(user_input, fleet), None
+        )
+        sites = list(entry.runtime_data.nodes.data.sites)
+        chosen = sites[: 1 + others]
+        hass.config_entries.async_update_entry(
+            entry, options={CONF_IMPORT: {CONF_SITES: chosen}}
+        )
+        await settle(hass)
+        before = node_devices(hass, entry)
+        assert sites_issue(hass, entry) is None
+        replace_site(fleet, sites[0], "new_site_0")
+        for _ in range(4):
+            await advance(hass, freezer, METADATA_POLL)
+        assert node_devices(hass, entry) >= before
+        issue = sites_issue(hass, entry)
+        assert issue is not None
+        assert not issue.is_fixable
+        assert issue.translation_placeholders is not None
+        assert issue.translation_placeholders["sites"] == sites[0]
+
+        answer = [*chosen[1:], "new_site_0"]
+        hass.config_entries.async_update_entry(
+            entry, options={CONF_IMPORT: {CONF_SITES: answer}}
+        )
+        await settle(hass)
+        assert sites_issue(hass, entry) is None
+        for _ in range(3):
+            await advance(hass, freezer, METADATA_POLL)
+        assert node_devices(hass, entry) == before - {sites[0]} | {"new_site_0"}
+
+
+async def test_empty_by_mistake_asks_nothing(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """An answer without any device is no reason to ask which site is wanted."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_IMPORT: {CONF_SITES: [HomeWorld.SITE]}}
+    )
+    await settle(hass)
+    before = node_devices(hass, entry)
+    simulator.faults.add("/v1/device/query", "json", body={"device": []})
+    for _ in range(3):
+        await advance(hass, freezer, METADATA_POLL)
+    assert sites_issue(hass, entry) is None
+    assert node_devices(hass, entry) == before
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
@@ -466,7 +565,7 @@ async def test_entity_ids_of_a_new_node(
         await hass.services.async_call(
             "button",
             "press",
-            {"entity_id": "button.demo_example_com_refresh"},
+            {"entity_id": "button.eniris_account_refresh"},
             blocking=True,
         )
         await settle(hass)

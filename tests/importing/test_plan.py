@@ -13,13 +13,14 @@ from custom_components.eniris.importing.plan import (
     FieldKey,
     PlannedQuery,
     Preference,
-    counting_series,
+    counting_candidates,
     interval,
     plan_queries,
 )
 from simulator.world import HomeWorld
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+POLL = timedelta(seconds=60)
 POWER, FREQUENCY, CURRENT = "actualPowerTot_W", "frequency_Hz", "currentL1_A"
 
 
@@ -76,19 +77,20 @@ def test_lightest() -> None:
     ]
 
 
-def test_counting_series() -> None:
-    """A delta is summed from one series alone, the one a minute where it exists."""
+def test_counting_candidates() -> None:
+    """A delta can be summed from each series that lists it, the one a minute first."""
     by_second, by_minute = series("rp_one_s", "d_Wh"), series("rp_one_m", "d_Wh")
     other = series("rp_one_m", "d_Wh", measurement="gridMetrics")
     for each in (
         node(by_second, by_minute, other),
         node(other, by_minute, by_second),
     ):
-        assert counting_series(each, "submeteringMetrics", "d_Wh") == by_minute
+        found = counting_candidates(each, "submeteringMetrics", "d_Wh")
+        assert found == [by_minute, by_second]
     lonely = node(by_second, series("rp_yearly", "x"))
-    assert counting_series(lonely, "submeteringMetrics", "d_Wh") == by_second
-    assert counting_series(lonely, "submeteringMetrics", "missing") is None
-    assert counting_series(lonely, "gridMetrics", "d_Wh") is None
+    assert counting_candidates(lonely, "submeteringMetrics", "d_Wh") == [by_second]
+    assert counting_candidates(lonely, "submeteringMetrics", "missing") == []
+    assert counting_candidates(lonely, "gridMetrics", "d_Wh") == []
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -137,6 +139,8 @@ def test_home() -> None:
         for info in device["properties"]["nodeInfluxSeries"]
         for field in info["fields"]
         if field in CATALOGUE
+        # What the service makes of a field is not read beside the field itself
+        or field.startswith(("sum_children", "sum_autoconsumed"))
     }
 
 
@@ -147,48 +151,113 @@ def test_more_fields_than_a_query_takes() -> None:
     assert [len(query.fields) for query in queries] == [100, 100, 50]
     assert [field for _, field in asked(queries)] == fields
     for query in queries:
-        assert query.query(NOW).as_json()["select"] == list(query.fields)
+        assert query.query(NOW, POLL).as_json()["select"] == list(query.fields)
 
 
 @pytest.mark.parametrize(
-    ("policy", "window", "valid_for", "rows"),
+    ("policy", "measurement", "seconds", "window", "valid_for"),
     [
-        ("rp_one_s", timedelta(minutes=1), timedelta(seconds=5), 5),
-        ("rp_one_m", timedelta(minutes=5), timedelta(minutes=5), 5),
-        ("rp_whatever", timedelta(minutes=25), timedelta(minutes=25), 5),
+        # Five intervals, two polls, two minutes at least
+        ("rp_one_s", "submeteringMetrics", 10, 120, 20),
+        ("rp_one_s", "submeteringMetrics", 60, 120, 120),
+        ("rp_one_s", "submeteringMetrics", 3600, 7200, 7200),
+        ("rp_one_m", "submeteringMetrics", 10, 300, 300),
+        ("rp_ten_m", "gridMetrics", 60, 3000, 3000),
+        ("rp_whatever", "submeteringMetrics", 60, 1500, 1500),
+        # A price holds until the next
+        ("rp_one_m", "planning", 60, 86520, 86520),
+        ("rp_ten_m", "planning", 10, 86420, 86420),
+        ("rp_one_d", "planning", 60, 432000, 432000),
     ],
 )
-def test_range(policy: str, window: timedelta, valid_for: timedelta, rows: int) -> None:
-    """A query reaches back five intervals, a minute at least, and asks for a few rows."""
-    [query] = plan_queries([node(series(policy, POWER))])
-    assert query.valid_for == valid_for == 5 * interval(policy)
-    assert query.query(NOW).as_json() == {
+def test_range(
+    policy: str, measurement: str, seconds: int, window: int, valid_for: int
+) -> None:
+    """A query reaches back as far as late data takes, ends now, and asks for a few rows."""
+    poll = timedelta(seconds=seconds)
+    [query] = plan_queries([node(series(policy, POWER, measurement=measurement))])
+    assert query.valid_for(poll) == timedelta(seconds=valid_for)
+    assert query.query(NOW, poll).as_json() == {
         "select": [POWER],
         "from": {
             "namespace": {"version": "1", "database": "db", "retentionPolicy": policy},
-            "measurement": "submeteringMetrics",
+            "measurement": measurement,
         },
         "where": {
             "time": [
-                {"operator": ">=", "value": (NOW - window).timestamp() * 1000},
+                {"operator": ">=", "value": (NOW.timestamp() - window) * 1000},
+                # The row of this very millisecond is not after now
+                {"operator": "<", "value": NOW.timestamp() * 1000 + 1},
             ],
             "tags": {"nodeId": "n"},
         },
         "orderBy": "DESC",
-        "limit": rows,
+        "limit": 5,
     }
+
+
+@pytest.mark.parametrize(
+    ("policy", "seconds"),
+    [
+        ("rp_one_s", 1),
+        ("rp_ten_s", 10),
+        ("rp_one_m", 60),
+        ("rp_ten_m", 600),
+        ("rp_15_m", 900),
+        ("rp_one_h", 3600),
+        ("rp_one_d", 86400),
+        ("rp_0_m", 300),
+        ("rp_99999999999_d", 300),
+        ("autogen", 300),
+    ],
+)
+def test_interval(policy: str, seconds: int) -> None:
+    """The name of a retention policy tells the distance of its points."""
+    assert interval(policy).total_seconds() == seconds
 
 
 def test_rare_fields() -> None:
     """A field that a few rows do not show is asked for apart, over the whole window."""
-    rare = {FieldKey("n", "submeteringMetrics", FREQUENCY)}
+    rare = {(FieldKey("n", "submeteringMetrics", FREQUENCY), "rp_one_s")}
     often, seldom = plan_queries(
         [node(series("rp_one_s", POWER, FREQUENCY, CURRENT))], rare
     )
     assert often.fields == (POWER, CURRENT)
-    assert often.limit == 5
+    assert often.limit(POLL) == 5
     assert seldom.fields == (FREQUENCY,)
-    assert seldom.limit == 60
-    assert seldom.query(NOW).start == often.query(NOW).start
-    [other] = plan_queries([node(series("rp_one_s", FREQUENCY), node_id="m")], rare)
-    assert other.limit == 5
+    assert seldom.limit(POLL) == 120
+    assert seldom.query(NOW, POLL).start == often.query(NOW, POLL).start
+    for other in (
+        node(series("rp_one_s", FREQUENCY), node_id="m"),
+        node(series("rp_one_m", FREQUENCY)),
+    ):
+        [query] = plan_queries([other], rare)
+        assert query.limit(POLL) == 5
+
+
+@pytest.mark.parametrize(
+    ("tried", "policy", "is_replaceable"),
+    [
+        (0, "rp_one_s", True),
+        (1, "rp_one_m", True),
+        (2, "rp_ten_m", True),
+        # All have brought nothing
+        (3, "rp_one_s", False),
+    ],
+)
+def test_policies_that_bring_nothing(
+    tried: int, policy: str, is_replaceable: bool
+) -> None:
+    """The next policy is read for a field where others have brought nothing, for that field alone."""
+    both = [series(p, POWER, CURRENT) for p in ("rp_ten_m", "rp_one_s", "rp_one_m")]
+    key = FieldKey("n", "submeteringMetrics", POWER)
+    queries = plan_queries([node(*both)], tried={key: tried})
+    assert set(asked(queries)) == {(policy, POWER), ("rp_one_s", CURRENT)}
+    [query] = [query for query in queries if key in query.keys]
+    assert (key in query.replaceable) == is_replaceable
+
+
+def test_descriptions() -> None:
+    """What each field is, is said with the query that brings it."""
+    [query] = plan_queries([node(series("rp_one_m", POWER, "d", "frequency_Hz"))])
+    assert [description.key for description in query.descriptions] == list(query.fields)

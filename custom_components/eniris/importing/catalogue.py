@@ -4,13 +4,13 @@ One table covers the fields of the API's page on names. A field that it lacks is
 own name, which ends in the unit, and by its first value where there is no unit.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import lru_cache
-from itertools import groupby
 import re
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
@@ -37,6 +37,7 @@ from homeassistant.const import (
     UnitOfVolume,
     UnitOfVolumeFlowRate,
 )
+from homeassistant.helpers.typing import UNDEFINED
 from homeassistant.util import slugify
 
 from ..api import FieldValue, SeriesInfo
@@ -143,452 +144,6 @@ def _text(value: FieldValue | None) -> str | None:
     return text
 
 
-# The table
-
-
-def _power(field: str, name: str, **placeholders: str) -> FieldDescription:
-    return FieldDescription(
-        key=field,
-        translation_key=name,
-        placeholders=tuple(placeholders.items()),
-        device_class=SensorDeviceClass.POWER,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=UnitOfPower.WATT,
-        suggested_display_precision=0,
-    )
-
-
-def _reactive_power(field: str, name: str, **placeholders: str) -> FieldDescription:
-    return FieldDescription(
-        key=field,
-        translation_key=name,
-        placeholders=tuple(placeholders.items()),
-        device_class=SensorDeviceClass.REACTIVE_POWER,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
-        suggested_display_precision=0,
-        entity_registry_enabled_default=False,
-    )
-
-
-def _power_factor(field: str, name: str, **placeholders: str) -> FieldDescription:
-    return FieldDescription(
-        key=field,
-        translation_key=name,
-        placeholders=tuple(placeholders.items()),
-        device_class=SensorDeviceClass.POWER_FACTOR,
-        state_class=SensorStateClass.MEASUREMENT,
-        suggested_display_precision=2,
-        entity_registry_enabled_default=False,
-    )
-
-
-def _energy(field: str, name: str, state_class: SensorStateClass) -> FieldDescription:
-    return FieldDescription(
-        key=field,
-        translation_key=name,
-        device_class=SensorDeviceClass.ENERGY,
-        state_class=state_class,
-        native_unit_of_measurement=UnitOfEnergy.WATT_HOUR,
-        suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
-        suggested_display_precision=2,
-        accumulates=state_class is SensorStateClass.TOTAL,
-    )
-
-
-def _counter(direction: str) -> FieldDescription:
-    return _energy(
-        f"{direction}AbsEnergyTot_Wh",
-        f"{direction}_energy",
-        SensorStateClass.TOTAL_INCREASING,
-    )
-
-
-def _delta(direction: str, name: str) -> FieldDescription:
-    # A delta may be negative, so the sum may fall
-    return _energy(
-        f"{direction}EnergyDeltaTot_Wh", f"{name}_energy", SensorStateClass.TOTAL
-    )
-
-
-def _current(field: str, name: str, **placeholders: str) -> FieldDescription:
-    return FieldDescription(
-        key=field,
-        translation_key=name,
-        placeholders=tuple(placeholders.items()),
-        device_class=SensorDeviceClass.CURRENT,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
-        suggested_display_precision=2,
-    )
-
-
-def _voltage(field: str, name: str, **placeholders: str) -> FieldDescription:
-    return FieldDescription(
-        key=field,
-        translation_key=name,
-        placeholders=tuple(placeholders.items()),
-        device_class=SensorDeviceClass.VOLTAGE,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=UnitOfElectricPotential.VOLT,
-        suggested_display_precision=1,
-    )
-
-
-def _fraction(
-    field: str,
-    name: str,
-    device_class: SensorDeviceClass | None = None,
-    category: EntityCategory | None = None,
-) -> FieldDescription:
-    return FieldDescription(
-        key=field,
-        translation_key=name,
-        device_class=device_class,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=PERCENTAGE,
-        suggested_display_precision=0,
-        entity_category=category,
-        factor=100,
-    )
-
-
-def _state(
-    field: str, name: str, category: EntityCategory | None = None
-) -> FieldDescription:
-    # No enumeration: nobody has written down which values there are
-    return FieldDescription(
-        key=field, translation_key=name, entity_category=category, kind=Kind.TEXT
-    )
-
-
-def _flag(field: str, name: str) -> FieldDescription:
-    return FieldDescription(key=field, translation_key=name, kind=Kind.FLAG)
-
-
-_PHASES: Final = ("L1", "L2", "L3")
-_LINES: Final = (("L1", "L2"), ("L2", "L3"), ("L3", "L1"))
-_DIRECTIONS: Final = (
-    "imported",
-    "exported",
-    "produced",
-    "consumed",
-    "charged",
-    "discharged",
-)
-
-_FIELDS: Final = (
-    _power("actualPowerTot_W", "power"),
-    *(_power(f"actualPower{phase}_W", "power_phase", phase=phase) for phase in _PHASES),
-    *(
-        _power(f"children{part}Power_W", f"{slugify(part)}_power")
-        for part in ("Storage", "Produced", "EV", "Consumed", "Other")
-    ),
-    _power("powerSetpoint_W", "power_setpoint"),
-    _power("setpoint_W", "setpoint"),
-    _power("importLimit_W", "import_limit"),
-    _power("exportLimit_W", "export_limit"),
-    _reactive_power("reacPowerTot_VAr", "reactive_power"),
-    *(
-        _reactive_power(f"reacPower{phase}_VAr", "reactive_power_phase", phase=phase)
-        for phase in _PHASES
-    ),
-    # Two spellings of one thing; a node that has both is told apart below
-    _reactive_power("reacPowerSetpoint_VAr", "reactive_power_setpoint"),
-    _reactive_power("reactivePowerSetpoint_VAr", "reactive_power_setpoint"),
-    _power_factor("powerFactorTot", "power_factor"),
-    *(
-        _power_factor(f"powerFactor{phase}", "power_factor_phase", phase=phase)
-        for phase in _PHASES
-    ),
-    *(_counter(direction) for direction in _DIRECTIONS),
-    *(_delta(direction, direction) for direction in _DIRECTIONS),
-    _delta("childrenStorageCharged", "storage_charged"),
-    _delta("childrenStorageDischarged", "storage_discharged"),
-    *(
-        _current(f"current{phase}_A", "current_phase", phase=phase)
-        for phase in (*_PHASES, "N")
-    ),
-    _current("currentDC_A", "dc_current"),
-    _current("batteryCurrent_A", "battery_current"),
-    *(
-        _voltage(f"voltage{phase}N_V", "voltage_phase", phase=phase)
-        for phase in _PHASES
-    ),
-    *(
-        _voltage(
-            f"voltage{first}{second}_V", "voltage_lines", first=first, second=second
-        )
-        for first, second in _LINES
-    ),
-    _voltage("voltageDC_V", "dc_voltage"),
-    _voltage("batteryVoltage_V", "battery_voltage"),
-    FieldDescription(
-        key="frequency_Hz",
-        translation_key="frequency",
-        device_class=SensorDeviceClass.FREQUENCY,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=UnitOfFrequency.HERTZ,
-        suggested_display_precision=2,
-    ),
-    _fraction("stateOfCharge_frac", "state_of_charge", SensorDeviceClass.BATTERY),
-    _fraction(
-        "stateOfHealth_frac", "state_of_health", category=EntityCategory.DIAGNOSTIC
-    ),
-    _fraction(
-        "childrenStorageStateOfCharge_frac",
-        "storage_state_of_charge",
-        SensorDeviceClass.BATTERY,
-    ),
-    # What a thing does is worth a glance; why the controller wants it so is for who looks closer
-    _state("status", "status"),
-    _state("operationMode", "operation_mode"),
-    _state("policy", "policy", EntityCategory.DIAGNOSTIC),
-    _state("strategy", "strategy", EntityCategory.DIAGNOSTIC),
-    _state("constraint_ph0_label", "constraint", EntityCategory.DIAGNOSTIC),
-    _flag("evRequiringCharge", "ev_requiring_charge"),
-    _flag("signalActive", "signal_active"),
-    FieldDescription(
-        key="getMeasTime_s",
-        translation_key="reading_time",
-        device_class=SensorDeviceClass.DURATION,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=UnitOfTime.SECONDS,
-        suggested_display_precision=3,
-        entity_category=EntityCategory.DIAGNOSTIC,
-        entity_registry_enabled_default=False,
-    ),
-)
-
-CATALOGUE: Final[Mapping[str, FieldDescription]] = {
-    description.key: description for description in _FIELDS
-}
-
-# On the battery's own node the word would stand twice; on a site's nobody would know whose power
-_OF_MEASUREMENT: Final[Mapping[tuple[str, str], FieldDescription]] = {
-    # A site's own power is that of its connection to the grid
-    ("installationMetrics", "actualPowerTot_W"): _power(
-        "actualPowerTot_W", "grid_power"
-    ),
-    ("batteryMetrics", "batteryCurrent_A"): _current("batteryCurrent_A", "current"),
-    ("batteryMetrics", "batteryVoltage_V"): _voltage("batteryVoltage_V", "voltage"),
-}
-
-
-@lru_cache(maxsize=4096)
-def describe(measurement: str, field: str) -> FieldDescription:
-    """Return what a field is in a measurement."""
-    return (
-        _OF_MEASUREMENT.get((measurement, field))
-        or CATALOGUE.get(field)
-        or _derived(field)
-    )
-
-
-# The two directions of a signed power
-
-_IMPORT_EXPORT: Final = (("import", 1), ("export", -1))
-_CHARGE_DISCHARGE: Final = (("charge", 1), ("discharge", -1))
-
-_EXCHANGING: Final = frozenset(
-    # The API's page gives the sign a meaning in the first three. Solar power and a load's have one direction only; so has that of
-    # most meters of circuits, but nothing in the data tells them from the grid's meter.
-    {
-        "gridMetrics",
-        "hybridInverterMetrics",
-        "submeteringMetrics",
-        "installationMetrics",
-    }
-)
-
-
-def directions(
-    measurement: str, description: FieldDescription
-) -> tuple[FieldDescription, ...]:
-    """Return what a signed power is made of where its sign has a meaning.
-
-    Nobody needs both it and its parts, so they are disabled by default.
-    """
-    parts: tuple[tuple[str, Literal[1, -1]], ...]
-    prefix = ""
-    if description.key == "actualPowerTot_W" and measurement in _EXCHANGING:
-        parts = _IMPORT_EXPORT
-    elif description.key == "actualPowerTot_W" and measurement == "batteryMetrics":
-        parts = _CHARGE_DISCHARGE
-    elif description.key == "childrenStoragePower_W":
-        parts = _CHARGE_DISCHARGE
-        prefix = "storage_"
-    else:
-        return ()
-    return tuple(
-        replace(
-            description,
-            translation_key=f"{prefix}{part}_power",
-            entity_registry_enabled_default=False,
-            part=part,
-            sign=sign,
-        )
-        for part, sign in parts
-    )
-
-
-# Fields that the table lacks
-
-
-@dataclass(frozen=True)
-class _Unit:
-    unit: str
-    device_class: SensorDeviceClass | None = None
-    precision: int | None = None
-    factor: float | None = None
-    state_class: SensorStateClass = SensorStateClass.MEASUREMENT
-
-
-_UNITS: Final[Mapping[str, _Unit]] = {
-    # Where Home Assistant knows a unit only since lately, the value is multiplied instead.
-    # Units that are as likely a word (min, max, m, C) are missing on purpose.
-    "W": _Unit(UnitOfPower.WATT, SensorDeviceClass.POWER, 0),
-    "kW": _Unit(UnitOfPower.KILO_WATT, SensorDeviceClass.POWER, 2),
-    "MW": _Unit(UnitOfPower.MEGA_WATT, SensorDeviceClass.POWER, 3),
-    "VA": _Unit(UnitOfApparentPower.VOLT_AMPERE, SensorDeviceClass.APPARENT_POWER, 0),
-    "kVA": _Unit(
-        UnitOfApparentPower.VOLT_AMPERE, SensorDeviceClass.APPARENT_POWER, 0, 1000
-    ),
-    "VAr": _Unit(
-        UnitOfReactivePower.VOLT_AMPERE_REACTIVE, SensorDeviceClass.REACTIVE_POWER, 0
-    ),
-    "kVAr": _Unit(
-        UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
-        SensorDeviceClass.REACTIVE_POWER,
-        0,
-        1000,
-    ),
-    "Wh": _Unit(
-        UnitOfEnergy.WATT_HOUR,
-        SensorDeviceClass.ENERGY,
-        2,
-        state_class=SensorStateClass.TOTAL,
-    ),
-    "kWh": _Unit(
-        UnitOfEnergy.KILO_WATT_HOUR,
-        SensorDeviceClass.ENERGY,
-        2,
-        state_class=SensorStateClass.TOTAL,
-    ),
-    "MWh": _Unit(
-        UnitOfEnergy.MEGA_WATT_HOUR,
-        SensorDeviceClass.ENERGY,
-        3,
-        state_class=SensorStateClass.TOTAL,
-    ),
-    "VArh": _Unit("varh", None, 0, state_class=SensorStateClass.TOTAL),
-    "V": _Unit(UnitOfElectricPotential.VOLT, SensorDeviceClass.VOLTAGE, 1),
-    "mV": _Unit(UnitOfElectricPotential.MILLIVOLT, SensorDeviceClass.VOLTAGE, 0),
-    "kV": _Unit(UnitOfElectricPotential.VOLT, SensorDeviceClass.VOLTAGE, 0, 1000),
-    "A": _Unit(UnitOfElectricCurrent.AMPERE, SensorDeviceClass.CURRENT, 2),
-    "mA": _Unit(UnitOfElectricCurrent.MILLIAMPERE, SensorDeviceClass.CURRENT, 0),
-    "Ah": _Unit("Ah", None, 1),
-    "Hz": _Unit(UnitOfFrequency.HERTZ, SensorDeviceClass.FREQUENCY, 2),
-    "s": _Unit(UnitOfTime.SECONDS, SensorDeviceClass.DURATION),
-    "ms": _Unit(UnitOfTime.MILLISECONDS, SensorDeviceClass.DURATION),
-    "h": _Unit(UnitOfTime.HOURS, SensorDeviceClass.DURATION),
-    "frac": _Unit(PERCENTAGE, None, 1, 100),
-    "pct": _Unit(PERCENTAGE, None, 1),
-    "%": _Unit(PERCENTAGE, None, 1),
-    "degC": _Unit(UnitOfTemperature.CELSIUS, SensorDeviceClass.TEMPERATURE, 1),
-    "degF": _Unit(UnitOfTemperature.FAHRENHEIT, SensorDeviceClass.TEMPERATURE, 1),
-    "K": _Unit(UnitOfTemperature.KELVIN, SensorDeviceClass.TEMPERATURE, 1),
-    "deg": _Unit(DEGREE, None, 1),
-    "Pa": _Unit(UnitOfPressure.PA, SensorDeviceClass.PRESSURE, 0),
-    "hPa": _Unit(UnitOfPressure.HPA, SensorDeviceClass.PRESSURE, 1),
-    "kPa": _Unit(UnitOfPressure.KPA, SensorDeviceClass.PRESSURE, 1),
-    "mbar": _Unit(UnitOfPressure.MBAR, SensorDeviceClass.PRESSURE, 1),
-    "bar": _Unit(UnitOfPressure.BAR, SensorDeviceClass.PRESSURE, 2),
-    "m3": _Unit(
-        UnitOfVolume.CUBIC_METERS,
-        SensorDeviceClass.VOLUME,
-        3,
-        state_class=SensorStateClass.TOTAL,
-    ),
-    "m³": _Unit(
-        UnitOfVolume.CUBIC_METERS,
-        SensorDeviceClass.VOLUME,
-        3,
-        state_class=SensorStateClass.TOTAL,
-    ),
-    "m3/h": _Unit(
-        UnitOfVolumeFlowRate.CUBIC_METERS_PER_HOUR,
-        SensorDeviceClass.VOLUME_FLOW_RATE,
-        3,
-    ),
-    "m³/h": _Unit(
-        UnitOfVolumeFlowRate.CUBIC_METERS_PER_HOUR,
-        SensorDeviceClass.VOLUME_FLOW_RATE,
-        3,
-    ),
-    "L/min": _Unit(
-        UnitOfVolumeFlowRate.LITERS_PER_MINUTE, SensorDeviceClass.VOLUME_FLOW_RATE, 1
-    ),
-    "W/m2": _Unit(
-        UnitOfIrradiance.WATTS_PER_SQUARE_METER, SensorDeviceClass.IRRADIANCE, 0
-    ),
-    "W/m²": _Unit(
-        UnitOfIrradiance.WATTS_PER_SQUARE_METER, SensorDeviceClass.IRRADIANCE, 0
-    ),
-    "lx": _Unit(LIGHT_LUX, SensorDeviceClass.ILLUMINANCE, 0),
-    "rpm": _Unit(REVOLUTIONS_PER_MINUTE, None, 0),
-    "ohm": _Unit("Ω"),
-    "Ohm": _Unit("Ω"),
-}
-
-
-def _derived(field: str) -> FieldDescription:
-    """Describe a field by its name."""
-    stem, separator, suffix = field.rpartition("_")
-    unit = _UNITS.get(suffix) if separator else None
-    if unit is None:
-        return FieldDescription(
-            key=field,
-            name=readable(field),
-            kind=Kind.UNDECIDED,
-            entity_registry_enabled_default=False,
-        )
-    state_class: SensorStateClass | None = unit.state_class
-    accumulates = False
-    suggested_unit: str | None = None
-    if unit.device_class is SensorDeviceClass.ENERGY:
-        suggested_unit = UnitOfEnergy.KILO_WATT_HOUR
-        if "AbsEnergy" in stem:
-            state_class = SensorStateClass.TOTAL_INCREASING
-        elif "Delta" in stem:
-            accumulates = suffix == "Wh"
-            # The energy of one interval, which statistics would take for a counter
-            state_class = state_class if accumulates else None
-    if accumulates:
-        stem = stem.replace("Delta", "", 1)
-    return FieldDescription(
-        key=field,
-        name=readable(stem) or readable(field),
-        device_class=unit.device_class,
-        state_class=state_class,
-        native_unit_of_measurement=unit.unit,
-        suggested_unit_of_measurement=suggested_unit,
-        suggested_display_precision=unit.precision,
-        entity_registry_enabled_default=False,
-        accumulates=accumulates,
-        factor=unit.factor,
-    )
-
-
-def own_unit(field: str) -> str | None:
-    """Return the unit in which the service keeps a field, None where its name tells none."""
-    suffix = field.rpartition("_")[2] if "_" in field else ""
-    unit = _UNITS.get(suffix)
-    if unit is None:
-        return None
-    return unit.unit if unit.factor is None else suffix
-
-
 _WORD_BOUNDARY: Final = re.compile(
     r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\s]+"
 )
@@ -607,6 +162,352 @@ def readable(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+# What the end of a name tells
+
+
+@dataclass(frozen=True)
+class _Unit:
+    unit: str
+    device_class: SensorDeviceClass | None = None
+    precision: int | None = None
+    state_class: SensorStateClass = SensorStateClass.MEASUREMENT
+    factor: float | None = None
+
+
+_TOTAL: Final = SensorStateClass.TOTAL
+_VOLUME: Final = _Unit(UnitOfVolume.CUBIC_METERS, SensorDeviceClass.VOLUME, 3, _TOTAL)
+_VOLUME_FLOW: Final = _Unit(
+    UnitOfVolumeFlowRate.CUBIC_METERS_PER_HOUR, SensorDeviceClass.VOLUME_FLOW_RATE, 3
+)
+_IRRADIANCE: Final = _Unit(
+    UnitOfIrradiance.WATTS_PER_SQUARE_METER, SensorDeviceClass.IRRADIANCE, 0
+)
+_VA: Final = _Unit(UnitOfApparentPower.VOLT_AMPERE, SensorDeviceClass.APPARENT_POWER, 0)
+_VAR: Final = _Unit(
+    UnitOfReactivePower.VOLT_AMPERE_REACTIVE, SensorDeviceClass.REACTIVE_POWER, 0
+)
+_VOLT: Final = _Unit(UnitOfElectricPotential.VOLT, SensorDeviceClass.VOLTAGE, 1)
+
+_UNITS: Final[Mapping[str, _Unit]] = {
+    # Where Home Assistant knows a unit only since lately, the value is multiplied instead.
+    # Units that are as likely a word (min, max, m, C) are missing on purpose.
+    "W": _Unit(UnitOfPower.WATT, SensorDeviceClass.POWER, 0),
+    "kW": _Unit(UnitOfPower.KILO_WATT, SensorDeviceClass.POWER, 2),
+    "MW": _Unit(UnitOfPower.MEGA_WATT, SensorDeviceClass.POWER, 3),
+    "VA": _VA,
+    "kVA": replace(_VA, factor=1000),
+    "VAr": _VAR,
+    "kVAr": replace(_VAR, factor=1000),
+    "Wh": _Unit(UnitOfEnergy.WATT_HOUR, SensorDeviceClass.ENERGY, 2, _TOTAL),
+    "kWh": _Unit(UnitOfEnergy.KILO_WATT_HOUR, SensorDeviceClass.ENERGY, 2, _TOTAL),
+    "MWh": _Unit(UnitOfEnergy.MEGA_WATT_HOUR, SensorDeviceClass.ENERGY, 3, _TOTAL),
+    "VArh": _Unit("varh", None, 0, _TOTAL),
+    "V": _VOLT,
+    "mV": _Unit(UnitOfElectricPotential.MILLIVOLT, SensorDeviceClass.VOLTAGE, 0),
+    "kV": replace(_VOLT, precision=0, factor=1000),
+    "A": _Unit(UnitOfElectricCurrent.AMPERE, SensorDeviceClass.CURRENT, 2),
+    "mA": _Unit(UnitOfElectricCurrent.MILLIAMPERE, SensorDeviceClass.CURRENT, 0),
+    "Ah": _Unit("Ah", None, 1),
+    "Hz": _Unit(UnitOfFrequency.HERTZ, SensorDeviceClass.FREQUENCY, 2),
+    "s": _Unit(UnitOfTime.SECONDS, SensorDeviceClass.DURATION),
+    "ms": _Unit(UnitOfTime.MILLISECONDS, SensorDeviceClass.DURATION),
+    "h": _Unit(UnitOfTime.HOURS, SensorDeviceClass.DURATION),
+    # A sum of money takes the device class `monetary`, a price for each kWh has none
+    "perkWh": _Unit("EUR/kWh", None, 4),
+    "frac": _Unit(PERCENTAGE, None, 1, factor=100),
+    "pct": _Unit(PERCENTAGE, None, 1),
+    "%": _Unit(PERCENTAGE, None, 1),
+    "degC": _Unit(UnitOfTemperature.CELSIUS, SensorDeviceClass.TEMPERATURE, 1),
+    "degF": _Unit(UnitOfTemperature.FAHRENHEIT, SensorDeviceClass.TEMPERATURE, 1),
+    "K": _Unit(UnitOfTemperature.KELVIN, SensorDeviceClass.TEMPERATURE, 1),
+    "deg": _Unit(DEGREE, None, 1),
+    "Pa": _Unit(UnitOfPressure.PA, SensorDeviceClass.PRESSURE, 0),
+    "hPa": _Unit(UnitOfPressure.HPA, SensorDeviceClass.PRESSURE, 1),
+    "kPa": _Unit(UnitOfPressure.KPA, SensorDeviceClass.PRESSURE, 1),
+    "mbar": _Unit(UnitOfPressure.MBAR, SensorDeviceClass.PRESSURE, 1),
+    "bar": _Unit(UnitOfPressure.BAR, SensorDeviceClass.PRESSURE, 2),
+    "m3": _VOLUME,
+    "m³": _VOLUME,
+    "m3/h": _VOLUME_FLOW,
+    "m³/h": _VOLUME_FLOW,
+    "L/min": _Unit(
+        UnitOfVolumeFlowRate.LITERS_PER_MINUTE, SensorDeviceClass.VOLUME_FLOW_RATE, 1
+    ),
+    "W/m2": _IRRADIANCE,
+    "W/m²": _IRRADIANCE,
+    "lx": _Unit(LIGHT_LUX, SensorDeviceClass.ILLUMINANCE, 0),
+    "rpm": _Unit(REVOLUTIONS_PER_MINUTE, None, 0),
+    "ohm": _Unit("Ω"),
+    "Ohm": _Unit("Ω"),
+}
+
+
+def _unit_of(field: str) -> _Unit | None:
+    _, separator, suffix = field.rpartition("_")
+    return _UNITS.get(suffix) if separator else None
+
+
+def own_unit(field: str) -> str | None:
+    """Return the unit in which the service keeps a field, None where its name tells none."""
+    unit = _unit_of(field)
+    if unit is None:
+        return None
+    return unit.unit if unit.factor is None else field.rpartition("_")[2]
+
+
+def _of_name(field: str) -> FieldDescription:
+    """Describe a field by its name alone; nobody may want it, so it is disabled by default."""
+    stem = field.rpartition("_")[0]
+    unit = _unit_of(field)
+    if unit is None:
+        return FieldDescription(
+            key=field,
+            name=readable(field),
+            kind=Kind.UNDECIDED,
+            entity_registry_enabled_default=False,
+        )
+    state_class: SensorStateClass | None = unit.state_class
+    accumulates = False
+    suggested_unit: str | None = None
+    if unit.device_class is SensorDeviceClass.ENERGY:
+        suggested_unit = UnitOfEnergy.KILO_WATT_HOUR
+        if "AbsEnergy" in stem:
+            state_class = SensorStateClass.TOTAL_INCREASING
+        elif "Delta" in stem:
+            accumulates = unit.unit == UnitOfEnergy.WATT_HOUR
+            # A delta may be negative, so the sum may fall. Where none is made, statistics would
+            # take the energy of one interval for a counter.
+            state_class = state_class if accumulates else None
+    if accumulates:
+        stem = stem.replace("Delta", "", 1)
+    return FieldDescription(
+        key=field,
+        name=readable(stem) or readable(field),
+        device_class=unit.device_class,
+        state_class=state_class,
+        native_unit_of_measurement=unit.unit,
+        suggested_unit_of_measurement=suggested_unit,
+        suggested_display_precision=unit.precision,
+        entity_registry_enabled_default=False,
+        accumulates=accumulates,
+        factor=unit.factor,
+    )
+
+
+# The table
+
+
+def _known(field: str, name: str, **changes: Any) -> FieldDescription:
+    """Describe a field by the unit in its name, the key of its translation, and what differs from that."""
+    return replace(
+        _of_name(field),
+        name=UNDEFINED,
+        translation_key=name,
+        **{"entity_registry_enabled_default": True, **changes},
+    )
+
+
+_DISABLED: Final[Mapping[str, Any]] = {"entity_registry_enabled_default": False}
+_POWER_FACTOR: Final[Mapping[str, Any]] = {
+    "kind": Kind.NUMBER,
+    "device_class": SensorDeviceClass.POWER_FACTOR,
+    "state_class": SensorStateClass.MEASUREMENT,
+    "suggested_display_precision": 2,
+    **_DISABLED,
+}
+# No enumeration: nobody has written down which values there are
+_TEXT: Final[Mapping[str, Any]] = {"kind": Kind.TEXT}
+_FLAG: Final[Mapping[str, Any]] = {"kind": Kind.FLAG}
+_DIAGNOSTIC: Final[Mapping[str, Any]] = {"entity_category": EntityCategory.DIAGNOSTIC}
+_WHOLE: Final[Mapping[str, Any]] = {"suggested_display_precision": 0}
+_BATTERY: Final = {"device_class": SensorDeviceClass.BATTERY, **_WHOLE}
+
+_TABLE: Final[tuple[tuple[str, str, Mapping[str, Any]], ...]] = (
+    ("actualPowerTot_W", "power", {}),
+    ("childrenStoragePower_W", "storage_power", {}),
+    ("childrenProducedPower_W", "produced_power", {}),
+    ("childrenEVPower_W", "ev_power", {}),
+    ("childrenConsumedPower_W", "consumed_power", {}),
+    ("childrenOtherPower_W", "other_power", {}),
+    ("powerSetpoint_W", "power_setpoint", {}),
+    ("setpoint_W", "setpoint", {}),
+    ("importLimit_W", "import_limit", {}),
+    ("exportLimit_W", "export_limit", {}),
+    ("reacPowerTot_VAr", "reactive_power", _DISABLED),
+    # Two spellings of one thing; a node that has both is disambiguated below
+    ("reacPowerSetpoint_VAr", "reactive_power_setpoint", _DISABLED),
+    ("reactivePowerSetpoint_VAr", "reactive_power_setpoint", _DISABLED),
+    ("powerFactorTot", "power_factor", _POWER_FACTOR),
+    ("childrenStorageChargedEnergyDeltaTot_Wh", "storage_charged_energy", {}),
+    ("childrenStorageDischargedEnergyDeltaTot_Wh", "storage_discharged_energy", {}),
+    # Seen as sums of a grid meter; the site has the first two itself
+    ("childrenProducedEnergyDeltaTot_Wh", "produced_energy", _DISABLED),
+    ("childrenConsumedEnergyDeltaTot_Wh", "consumed_energy", _DISABLED),
+    ("autoconsumedEnergyDeltaTot_Wh", "self_consumed_energy", _DISABLED),
+    ("currentDC_A", "dc_current", {}),
+    ("batteryCurrent_A", "battery_current", {}),
+    ("voltageDC_V", "dc_voltage", {}),
+    ("batteryVoltage_V", "battery_voltage", {}),
+    ("frequency_Hz", "frequency", {}),
+    ("stateOfCharge_frac", "state_of_charge", _BATTERY),
+    ("stateOfHealth_frac", "state_of_health", {**_DIAGNOSTIC, **_WHOLE}),
+    ("childrenStorageStateOfCharge_frac", "storage_state_of_charge", _BATTERY),
+    ("buyPrice_perkWh", "electricity_price", {}),
+    ("sellPrice_perkWh", "feed_in_price", {}),
+    # What a thing does is worth a glance; why the controller wants it so is for who looks closer
+    ("status", "status", _TEXT),
+    ("operationMode", "operation_mode", _TEXT),
+    ("policy", "policy", {**_TEXT, **_DIAGNOSTIC}),
+    ("strategy", "strategy", {**_TEXT, **_DIAGNOSTIC}),
+    ("constraint_ph0_label", "constraint", {**_TEXT, **_DIAGNOSTIC}),
+    ("evRequiringCharge", "ev_requiring_charge", _FLAG),
+    ("signalActive", "signal_active", _FLAG),
+    (
+        "getMeasTime_s",
+        "reading_time",
+        {"suggested_display_precision": 3, **_DIAGNOSTIC, **_DISABLED},
+    ),
+)
+
+_DIRECTIONS: Final = (
+    *("imported", "exported", "produced", "consumed", "charged", "discharged"),
+)
+
+_PHASES: Final = tuple({"phase": phase} for phase in ("L1", "L2", "L3"))
+_LINES: Final = tuple(
+    {"first": first, "second": second}
+    for first, second in (("L1", "L2"), ("L2", "L3"), ("L3", "L1"))
+)
+
+_TABLE_OF_PHASES: Final[
+    tuple[tuple[str, str, tuple[dict[str, str], ...], Mapping[str, Any]], ...]
+] = (
+    ("actualPower{phase}_W", "power_phase", _PHASES, {}),
+    ("reacPower{phase}_VAr", "reactive_power_phase", _PHASES, _DISABLED),
+    ("powerFactor{phase}", "power_factor_phase", _PHASES, _POWER_FACTOR),
+    ("current{phase}_A", "current_phase", (*_PHASES, {"phase": "N"}), {}),
+    ("voltage{phase}N_V", "voltage_phase", _PHASES, {}),
+    ("voltage{first}{second}_V", "voltage_lines", _LINES, {}),
+)
+
+CATALOGUE: Final[Mapping[str, FieldDescription]] = {
+    description.key: description
+    for description in (
+        *(_known(field, name, **changes) for field, name, changes in _TABLE),
+        *(
+            _known(f"{direction}{field}", f"{direction}_energy")
+            for direction in _DIRECTIONS
+            for field in ("AbsEnergyTot_Wh", "EnergyDeltaTot_Wh")
+        ),
+        *(
+            _known(
+                field.format_map(each),
+                name,
+                placeholders=tuple(each.items()),
+                **changes,
+            )
+            for field, name, placeholders, changes in _TABLE_OF_PHASES
+            for each in placeholders
+        ),
+    )
+}
+
+PRICES: Final = frozenset({"buyPrice_perkWh", "sellPrice_perkWh"})
+"""Fields that are known for some time ahead, and so are shown with today's and tomorrow's values."""
+
+# On the battery's own node the word would stand twice; on a site's nobody would know whose power
+_OF_MEASUREMENT: Final[Mapping[tuple[str, str], FieldDescription]] = {
+    (measurement, field): _known(field, name)
+    for measurement, field, name in (
+        # A site's own power is that of its connection to the grid
+        ("installationMetrics", "actualPowerTot_W", "grid_power"),
+        ("batteryMetrics", "batteryCurrent_A", "current"),
+        ("batteryMetrics", "batteryVoltage_V", "voltage"),
+    )
+}
+
+_FUNCTION: Final = re.compile(r"(sum|min|max|mean)_(.+)", re.DOTALL)
+"""How the field begins that the service makes of another one, over the interval of its policy."""
+
+
+@lru_cache(maxsize=4096)
+def describe(measurement: str, field: str) -> FieldDescription:
+    """Return what a field is in a measurement.
+
+    A sum of energy is the same energy. The least, the greatest and the mean value are of the kind
+    of the field that they are made of.
+    """
+    if match := _FUNCTION.fullmatch(field):
+        function, source = match.groups()
+        described = _field(measurement, source)
+        if function == "sum":
+            if described.accumulates:
+                return replace(described, key=field)
+        elif described.kind is Kind.NUMBER:
+            return replace(
+                described,
+                key=field,
+                # There is no sum of what is none
+                accumulates=False,
+                state_class=None if described.accumulates else described.state_class,
+                entity_registry_enabled_default=False,
+                distinction=function,
+            )
+        return replace(_of_name(field), accumulates=False, state_class=None)
+    return _field(measurement, field)
+
+
+def _field(measurement: str, field: str) -> FieldDescription:
+    return (
+        _OF_MEASUREMENT.get((measurement, field))
+        or CATALOGUE.get(field)
+        or _of_name(field)
+    )
+
+
+# The two directions of a signed power
+
+type _Parts = tuple[tuple[str, Literal[1, -1]], ...]
+
+_IMPORT_EXPORT: Final[_Parts] = (("import", 1), ("export", -1))
+_CHARGE_DISCHARGE: Final[_Parts] = (("charge", 1), ("discharge", -1))
+
+_PARTS: Final[Mapping[str, _Parts]] = {
+    # The API's page gives the sign a meaning in these. Solar power and a load's have one direction only; so has that of
+    # most meters of circuits, but nothing in the data tells them from the grid's meter.
+    "gridMetrics": _IMPORT_EXPORT,
+    "hybridInverterMetrics": _IMPORT_EXPORT,
+    "submeteringMetrics": _IMPORT_EXPORT,
+    "installationMetrics": _IMPORT_EXPORT,
+    "batteryMetrics": _CHARGE_DISCHARGE,
+}
+
+
+def directions(
+    measurement: str, description: FieldDescription
+) -> tuple[FieldDescription, ...]:
+    """Return what a signed power is made of where its sign has a meaning.
+
+    Nobody needs both it and its parts, so they are disabled by default.
+    """
+    parts: _Parts = ()
+    prefix = ""
+    if description.key == "actualPowerTot_W":
+        parts = _PARTS.get(measurement, ())
+    elif description.key == "childrenStoragePower_W":
+        parts, prefix = _CHARGE_DISCHARGE, "storage_"
+    return tuple(
+        replace(
+            description,
+            translation_key=f"{prefix}{part}_power",
+            entity_registry_enabled_default=False,
+            part=part,
+            sign=sign,
+        )
+        for part, sign in parts
+    )
+
+
 # The fields of a node, side by side
 
 type NodeFields = dict[tuple[str, str], FieldDescription]
@@ -614,21 +515,24 @@ type NodeFields = dict[tuple[str, str], FieldDescription]
 
 
 def describe_node(series: Iterable[SeriesInfo]) -> NodeFields:
-    """Return what the fields of one node are, told apart where they would have the same name.
+    """Return what the fields of one node are, disambiguated where they would have the same name.
 
-    The sum of a delta is what a node without a lifetime counter has to offer. Beside the counter
-    it says the same, and so is disabled by default.
+    What the service makes of a field is not among them where the node has the field itself. The sum
+    of a delta is what a node without a lifetime counter has to offer. Beside the counter it says the
+    same, and so is disabled by default.
     """
+    found = [(info.measurement, name) for info in series for name in info.fields]
+    names = {name for _, name in found}
     fields: NodeFields = {}
-    for info in series:
-        for name in info.fields:
-            fields[info.measurement, name] = describe(info.measurement, name)
+    for measurement, name in found:
+        match = _FUNCTION.fullmatch(name)
+        if match is None or match[2] not in names:
+            fields[measurement, name] = describe(measurement, name)
     for (measurement, name), description in fields.items():
-        counter = name.replace("EnergyDelta", "AbsEnergy")
-        if description.accumulates and counter != name:
-            if (measurement, counter) in fields:
-                fields[measurement, name] = beside_counter(description)
-    return _told_apart(fields)
+        counter = name.removeprefix("sum_").replace("EnergyDelta", "AbsEnergy")
+        if description.accumulates and (measurement, counter) in fields:
+            fields[measurement, name] = beside_counter(description)
+    return disambiguate(fields)
 
 
 def beside_counter(description: FieldDescription) -> FieldDescription:
@@ -641,36 +545,28 @@ def beside_counter(description: FieldDescription) -> FieldDescription:
     )
 
 
-_DISTINCTIONS: Final[tuple[Callable[[str, str], str], ...]] = (
-    lambda measurement, _: readable(measurement.removesuffix("Metrics")).lower(),
-    lambda _, name: name,
-    lambda measurement, name: f"{measurement} {name}",
-)
-"""What is added to a name, by measurement and field: the first that tells all apart."""
-
-
-def _told_apart(fields: NodeFields) -> NodeFields:
-    told_apart = dict(fields)
-    by_name = sorted(fields, key=lambda key: _shown_name(fields[key]))
-    for _, group in groupby(by_name, key=lambda key: _shown_name(fields[key])):
-        clashing = list(group)
+def disambiguate(fields: NodeFields) -> NodeFields:
+    """Return the descriptions, those of one name with the first text that tells all of them apart."""
+    by_name: defaultdict[object, list[tuple[str, str]]] = defaultdict(list)
+    for key, description in fields.items():
+        # Translation keys are the English names in lower case, so a name that is none compares
+        name = description.translation_key or slugify(str(description.name))
+        shown = name, description.placeholders, description.distinction
+        by_name[shown].append(key)
+    disambiguated = dict(fields)
+    for clashing in by_name.values():
         if len(clashing) == 1:
             continue
-        for distinction in _DISTINCTIONS:
-            texts = [distinction(*key) for key in clashing]
+        for texts in (
+            [readable(name.removesuffix("Metrics")).lower() for name, _ in clashing],
+            [field for _, field in clashing],
+            [f"{measurement} {field}" for measurement, field in clashing],
+        ):
             if all(texts) and len(set(texts)) == len(texts):
                 break
         for key, text in zip(clashing, texts, strict=True):
-            told_apart[key] = replace(fields[key], distinction=text)
-    return told_apart
-
-
-def _shown_name(
-    description: FieldDescription,
-) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return what two fields share that are shown by the same name.
-
-    Translation keys are the English names in lower case, so a name that is none compares with them.
-    """
-    key = description.translation_key or slugify(str(description.name))
-    return key, description.placeholders
+            texts_of_key = filter(None, (fields[key].distinction, text))
+            disambiguated[key] = replace(
+                fields[key], distinction=", ".join(texts_of_key)
+            )
+    return disambiguated

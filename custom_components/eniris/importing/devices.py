@@ -5,13 +5,14 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import CONF_USERNAME
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
 from ..const import DOMAIN
 from .catalogue import readable
-from .coordinator import NodeCoordinator, Nodes
-from .nodes import Node
+from .coordinator import NodeCoordinator
+from .nodes import Node, Nodes
 
 _AT_ONCE: Final = 20
 """Devices that are registered before the event loop gets its turn."""
@@ -78,7 +79,10 @@ class NodeDevices:
             entry_type=dr.DeviceEntryType.SERVICE,
             manufacturer="Eniris",
             model="Account",
-            name=self._entry.title,
+            # Files of diagnostics and entity ids are named after it
+            name="Eniris account"
+            if self._entry.title == self._entry.data.get(CONF_USERNAME)
+            else self._entry.title,
         )
         device_ids: dict[str | None, str] = {None: account.id}
         for number, node in enumerate(nodes.by_id.values(), start=1):
@@ -108,8 +112,11 @@ class NodeDevices:
         """Remove the devices of nodes that are not to be shown any more.
 
         One that the service does not list has to be missing twice in a row: an answer that
-        is empty by mistake must not cost anybody their names and areas.
+        is empty by mistake must not cost anybody their names and areas. While a chosen site is
+        missing, all stay until the user has said which site is wanted in its place.
         """
+        if nodes.missing_sites:
+            return
         registry = dr.async_get(self._hass)
         shared = self._shared(registry)
         missing: set[str] = set()

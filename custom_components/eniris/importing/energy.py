@@ -5,13 +5,11 @@ again replaces what was known of it, so that a row counts once however often it 
 restart nor an outage nor a row that arrives late loses or doubles anything.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import batched
 import math
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ..api import (
     Aggregate,
@@ -21,18 +19,19 @@ from ..api import (
     StatementResult,
     TelemetryQuery,
 )
-from ..api.telemetry import FIELDS_PER_QUERY
-from .nodes import Node
-from .plan import FieldKey, counting_series
+from .plan import Preference, preferred
 
-_HOUR: Final = 3600
-_DAY: Final = 24 * _HOUR
+HOUR: Final = 3600
+DAY: Final = 24 * HOUR
 
 LATE_HOURS: Final = 25
 """Hours for which rows may still arrive: a day, and the hour that is under way."""
 
-_ARRIVAL: Final = 10 * 60
+ARRIVAL: Final = 10 * 60
 """Seconds after the end of an hour until its rows have usually arrived."""
+
+_SILENT: Final = 20 * 60
+"""Seconds of an hour after which a series without any value of it may not be kept any more."""
 
 _CATCH_UP_AT_ONCE: Final = 6
 
@@ -83,56 +82,64 @@ class Total:
         arrived late the one that was read longest ago; and for good, in long steps, what is too
         long ago to change any more.
         """
-        current = _hour_of(now)
-        oldest = _oldest(now)
-        spans = [Span(current, current + _HOUR)]
-        recent = range(max(self.until, oldest), current, _HOUR)
-        unread = [hour for hour in recent if not self._is_complete(hour)]
+        current = hour_of(now)
+        since = oldest(now)
+        spans = [Span(current, current + HOUR)]
+        recent = range(max(self.until, since), current, HOUR)
+        unread = [hour for hour in recent if not self.is_complete(hour)]
         asked = unread[:_CATCH_UP_AT_ONCE]
         if len(unread) <= 1:
             asked += sorted(
                 set(recent) - set(unread), key=lambda hour: self.hours[hour].read_at
             )[:1]
-        spans += [Span(hour, hour + _HOUR) for hour in asked]
-        if self.until < oldest:
-            spans.append(Span(self.until, min(self.until + _DAY, oldest)))
+        spans += [Span(hour, hour + HOUR) for hour in asked]
+        if self.until < since:
+            spans.append(Span(self.until, min(self.until + DAY, since)))
         return spans
 
-    def _is_complete(self, hour: int) -> bool:
+    def is_complete(self, hour: int) -> bool:
+        """Tell whether an hour was read after its rows had arrived, late ones aside."""
         known = self.hours.get(hour)
-        return known is not None and known.read_at >= hour + _HOUR + _ARRIVAL
+        return known is not None and known.read_at >= hour + HOUR + ARRIVAL
 
-    def take(self, span: Span, energy: float | None, now: int) -> None:
+    def is_read(self, now: int) -> bool:
+        """Tell whether every hour up to the present one was read since the total was begun or loaded."""
+        current = hour_of(now)
+        return oldest(now) <= self.until <= current and all(
+            hour in self.hours and self.hours[hour].read_at
+            for hour in range(self.until, current + 1, HOUR)
+        )
+
+    def take(self, span: Span, energy: float | None, now: int) -> bool:
         """Adopt the energy of a span in place of what was known of it.
 
         None says that the service has no value there. It has lost what was known then, which
         stands. `now` is the service's time: nothing is final before it is over there, too.
+        Return whether this changed an hour that is not read again soon.
         """
-        if not self.base and not self.hours:
-            # Begun by a clock that was ahead
-            self.until = min(self.until, _hour_of(now))
         if span.start < self.until:
-            return
-        if span.start == self.until and span.end <= _oldest(now):
+            return False
+        if span.start == self.until and span.end <= oldest(now):
             hours = [hour for hour in self.hours if hour < span.end]
             known = math.fsum(self.hours.pop(hour).energy for hour in hours)
             self.base += known if energy is None else energy
             self.until = span.end
-        elif span.end - span.start == _HOUR:
-            if energy is None:
-                energy = (
-                    self.hours[span.start].energy if span.start in self.hours else 0
-                )
-            self.hours[span.start] = Hour(energy, now)
+        elif span.end - span.start == HOUR:
+            known = self.hours[span.start].energy if span.start in self.hours else 0
+            is_late = energy not in (None, known) and self.is_complete(span.start)
+            self.hours[span.start] = Hour(known if energy is None else energy, now)
+            return is_late
+        return False
 
 
-def _hour_of(seconds: int) -> int:
-    return seconds - seconds % _HOUR
+def hour_of(seconds: int) -> int:
+    """Return the beginning of an hour in UTC: there are time zones of half an hour."""
+    return seconds - seconds % HOUR
 
 
-def _oldest(now: int) -> int:
+def oldest(now: int) -> int:
     """Return the beginning of the time in which rows may still arrive."""
-    return _hour_of(now) - (LATE_HOURS - 1) * _HOUR
+    return hour_of(now) - (LATE_HOURS - 1) * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,109 +185,20 @@ class CountingQuery:
         }
 
 
-class Totals:
-    """The totals of one account, and what has to be asked to keep them."""
+def counted_from(
+    answers: Mapping[SeriesInfo, Mapping[Span, float | None]], now: int
+) -> tuple[SeriesInfo, bool]:
+    """Return which of several series a field is to be counted from, and whether to stay with it.
 
-    def __init__(self) -> None:
-        """Start without any."""
-        self._totals: dict[FieldKey, Total] = {}
-        self._wanted: set[FieldKey] = set()
-
-    @property
-    def wanted(self) -> AbstractSet[FieldKey]:
-        """The fields of which totals are kept at present."""
-        return self._wanted
-
-    def want(self, key: FieldKey, now: datetime) -> bool:
-        """Keep the total of `key` from now on, or go on with the one that was kept before.
-
-        Return whether it is a new one.
-        """
-        self._wanted.add(key)
-        if key in self._totals:
-            return False
-        self._totals[key] = Total(0.0, _hour_of(int(now.timestamp())))
-        return True
-
-    def unwant(self, key: FieldKey) -> None:
-        """Ask for nothing of `key` any more; what was counted is kept."""
-        self._wanted.discard(key)
-
-    def value(self, key: FieldKey) -> float | None:
-        """Return a total in Wh, None where nothing was counted yet."""
-        total = self._totals.get(key)
-        if total is None or key not in self._wanted:
-            return None
-        return total.value if total.hours or total.base else None
-
-    def counted(self, key: FieldKey) -> Counted | None:
-        """Return what a total is made of, None where nothing was counted yet."""
-        value = self.value(key)
-        if value is None:
-            return None
-        total = self._totals[key]
-        hours = {start: hour.energy for start, hour in total.hours.items()}
-        return Counted(total.until, value, hours)
-
-    def queries(
-        self, nodes: Mapping[str, Node], now: datetime
-    ) -> Sequence[CountingQuery]:
-        """Return what to ask at a poll; fields of one series and span share a query."""
-        seconds = int(now.timestamp())
-        fields: defaultdict[tuple[str, SeriesInfo, Span], list[str]] = defaultdict(list)
-        for key in sorted(self._wanted):
-            node = nodes.get(key.node_id)
-            series = node and counting_series(node, key.measurement, key.field)
-            if series:
-                for span in self._totals[key].spans(seconds):
-                    fields[key.node_id, series, span].append(key.field)
-        return [
-            CountingQuery(node_id, series, names, span)
-            for (node_id, series, span), all_names in fields.items()
-            for names in batched(all_names, FIELDS_PER_QUERY, strict=False)
-        ]
-
-    def take(
-        self,
-        queries: Sequence[CountingQuery],
-        results: Iterable[StatementResult],
-        now: datetime,
-    ) -> None:
-        """Adopt the answers to `queries`, given when it was `now` there.
-
-        One that failed is asked for again.
-        """
-        seconds = int(now.timestamp())
-        for query, result in zip(queries, results, strict=True):
-            for name, energy in query.read(result).items():
-                key = FieldKey(query.node_id, query.series.measurement, name)
-                self._totals[key].take(query.span, energy, seconds)
-
-    def as_json(self) -> list[list[Any]]:
-        """Return the form that is stored."""
-        return [
-            [
-                *key,
-                total.base,
-                total.until,
-                [[hour, *known] for hour, known in sorted(total.hours.items())],
-            ]
-            for key, total in sorted(self._totals.items())
-        ]
-
-    def load(self, stored: Any) -> None:
-        """Restore what `as_json` returned; what cannot be read is left out."""
-        for row in stored if isinstance(stored, list) else ():
-            try:
-                node_id, measurement, name, base, until, hours = row
-                total = Total(
-                    float(base),
-                    _hour_of(int(until)),
-                    {
-                        int(hour): Hour(float(energy), int(read_at))
-                        for hour, energy, read_at in hours
-                    },
-                )
-            except (TypeError, ValueError):
-                continue
-            self._totals[FieldKey(str(node_id), str(measurement), str(name))] = total
+    It is the lightest one with a value: metadata may list a series in which the field is never
+    written. Once an hour has lasted long enough, it has to have a value of this hour.
+    """
+    hour = hour_of(now)
+    told = {
+        series: spans.get(Span(hour, hour + HOUR))
+        for series, spans in answers.items()
+        if any(energy is not None for energy in spans.values())
+    }
+    if now >= hour + _SILENT:
+        told = {s: energy for s, energy in told.items() if energy is not None}
+    return preferred(told or answers, Preference.LIGHTEST), bool(told)

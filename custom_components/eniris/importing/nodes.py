@@ -1,7 +1,7 @@
 """The tree of nodes, made of metadata in which parents and children need not agree."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..api import Device
@@ -125,3 +125,34 @@ def in_sites(nodes: dict[str, Node], sites: Collection[str]) -> dict[str, Node]:
         if node_id in sites or (node.parent_id in kept and not node.is_site):
             kept[node_id] = node if node.parent_id in kept else Node(node.device, None)
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The account's nodes by id, each after the one above it."""
+
+    by_id: dict[str, Node] = field(default_factory=dict)
+    """Those at or below the chosen sites."""
+    all: dict[str, Node] = field(default_factory=dict)
+    skipped: int = 0
+    """Devices in the metadata that have no node id and so make no node."""
+    listed: frozenset[str] = frozenset()
+    """Ids of all nodes that the account lists, shown or not."""
+    missing_sites: frozenset[str] = frozenset()
+    """Node ids of chosen sites that the account does not list."""
+
+    @property
+    def sites(self) -> Mapping[str, str]:
+        """Names of all the account's sites by node id, chosen or not."""
+        return {
+            node.id: node.device.name or node.id
+            for node in self.all.values()
+            if node.is_site
+        }
+
+    def chosen(self, sites: Collection[str]) -> "Nodes":
+        """Return the same account with other sites chosen, all where none is."""
+        missing = frozenset(sites) - self.sites.keys()
+        return Nodes(
+            in_sites(self.all, sites), self.all, self.skipped, self.listed, missing
+        )

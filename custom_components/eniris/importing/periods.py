@@ -31,6 +31,9 @@ _LENGTHS: Final = {
 }
 
 
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
 def most_periods(period: Period, start: datetime, end: datetime) -> int:
     """Return how many periods there are between two times, or a little more than that."""
     # One that is begun at either end, and an hour that a day may lack
@@ -42,8 +45,8 @@ def periods(
 ) -> Iterator[tuple[datetime, datetime]]:
     """Yield the periods between two times, in UTC; the first and the last may be cut.
 
-    Days, weeks and months are local ones, from midnight to midnight, whatever the clock does in
-    between; weeks begin on Monday.
+    All are local: hours begin at full hours of the clock on the wall, also in a time zone of half hours, and days,
+    weeks and months at midnight, whatever the clock does in between; weeks begin on Monday.
     """
     ends = _calendar_ends if period in _NEXT else _clock_ends
     begin = start
@@ -56,11 +59,21 @@ def periods(
 
 def _clock_ends(period: Period, start: datetime) -> Iterator[datetime]:
     length = _LENGTHS[period]
-    epoch = datetime.fromtimestamp(0, UTC)
-    boundary = epoch + ((start - epoch) // length + 1) * length
+    boundary = start
     while True:
-        yield boundary
-        boundary += length
+        following = _clock_start(boundary, length) + length
+        # If the clock was changed in between, it may have come to a full hour before
+        sooner = _clock_start(following, length)
+        if boundary < sooner and sooner == _clock_start(sooner, length):
+            following = sooner
+        yield following
+        boundary = following
+
+
+def _clock_start(moment: datetime, length: timedelta) -> datetime:
+    """Return when the period began in which a moment is, by the clock that holds then."""
+    local = dt_util.as_local(moment).replace(tzinfo=UTC)
+    return moment - (local - _EPOCH) % length
 
 
 def _next_month(day: date) -> date:

@@ -14,6 +14,7 @@ from .exports import (
     push,
     upload_now,
 )
+from .forecast import GET_FORECAST_SCHEMA, get_forecast
 from .history import IMPORT_HISTORY_SCHEMA, import_history
 from .nodes import (
     GET_DEVICE_SCHEMA,
@@ -33,6 +34,7 @@ SERVICE_IMPORT_HISTORY: Final = "import_history"
 SERVICE_GET_DEVICE: Final = "get_device"
 SERVICE_SET_DEVICE_PROPERTIES: Final = "set_device_properties"
 SERVICE_QUERY_TELEMETRY: Final = "query_telemetry"
+SERVICE_GET_FORECAST: Final = "get_forecast"
 
 SCHEMAS: Final = {
     SERVICE_PUSH: PUSH_SCHEMA,
@@ -44,6 +46,7 @@ SCHEMAS: Final = {
     SERVICE_GET_DEVICE: GET_DEVICE_SCHEMA,
     SERVICE_SET_DEVICE_PROPERTIES: SET_DEVICE_PROPERTIES_SCHEMA,
     SERVICE_QUERY_TELEMETRY: QUERY_TELEMETRY_SCHEMA,
+    SERVICE_GET_FORECAST: GET_FORECAST_SCHEMA,
 }
 
 
@@ -64,6 +67,7 @@ def async_setup_services(hass: HomeAssistant) -> None:
             SupportsResponse.OPTIONAL,
         ),
         (SERVICE_QUERY_TELEMETRY, query_telemetry, SupportsResponse.ONLY),
+        (SERVICE_GET_FORECAST, get_forecast, SupportsResponse.ONLY),
     ):
         hass.services.async_register(
             DOMAIN, name, handler, SCHEMAS[name], supports_response=supports_response

@@ -39,7 +39,7 @@ from ..exporting.history.recorder import async_recorded_entities
 from ..exporting.outbox import live
 from ..exporting.outbox.batches import Sample, to_blocks
 from ..exporting.outbox.store import OutboxError
-from ..recording import has_recorder
+from ..recorder_access import has_recorder
 from .shared import (
     ENTRY_SCHEMA,
     RANGE_SCHEMA,

@@ -16,8 +16,8 @@ from homeassistant.util.json import JsonValueType
 
 from ..const import DOMAIN
 from ..importing.devices import account_identifier
-from ..importing.history import HistoryUnavailableError
-from ..importing.hours import Subject
+from ..importing.history.hours import StatisticField
+from ..importing.history.importer import HistoryUnavailableError
 from .shared import RANGE_SCHEMA, account, invalid, time_range
 
 IMPORT_HISTORY_SCHEMA: Final = vol.Schema(
@@ -60,9 +60,9 @@ def _entities(call: ServiceCall) -> Iterator[er.RegistryEntry]:
     an entity that has no past to be imported.
     """
     registry = er.async_get(call.hass)
-    subjects: dict[str, dict[str, Subject]] = {}
+    subjects: dict[str, dict[str, StatisticField]] = {}
 
-    def subject(entity: er.RegistryEntry) -> Subject | None:
+    def subject(entity: er.RegistryEntry) -> StatisticField | None:
         entry = account(call.hass, entity.config_entry_id)
         if entry.entry_id not in subjects:
             subjects[entry.entry_id] = entry.runtime_data.history.subjects()

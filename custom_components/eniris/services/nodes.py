@@ -56,6 +56,36 @@ SET_DEVICE_PROPERTIES_SCHEMA: Final = vol.Schema(
 _INTEGERS: Final = range(-(2**63), 2**63)
 """What JSON carries everywhere."""
 
+type _Form = type[str | float] | list[_Form] | dict[str, _Form]
+
+_ANY: Final = "*"
+_TEXTS: Final[_Form] = [str]
+_PROPERTIES: Final[dict[str, _Form]] = {
+    "nodeId": str,
+    "nodeType": str,
+    "name": str,
+    "nodeParentsIds": _TEXTS,
+    "nodeChildrenIds": _TEXTS,
+    "nodeInfluxSeries": [
+        {
+            "database": str,
+            "measurement": str,
+            "retentionPolicy": str,
+            "tags": {_ANY: str},
+            "fields": _TEXTS,
+        }
+    ],
+    "info": {
+        "manufacturer": str,
+        "model": str,
+        "serialNumber": str,
+        "nomPower_W": float,
+        "capacity_Wh": float,
+        "protocolDriverParameters": {"firmwareVersion": str},
+    },
+}
+"""The forms of the properties that every node may have; others are free."""
+
 
 def addressed_node(call: ServiceCall) -> tuple[EnirisConfigEntry, str]:
     """Return account and node id of what a call names, by its device or its node id.
@@ -154,7 +184,9 @@ def _as_response(entry: EnirisConfigEntry, device: Device) -> JsonObjectType:
 
 async def set_device_properties(call: ServiceCall) -> ServiceResponse:
     """Edit properties that the account may edit, unless somebody else has edited the node meanwhile."""
-    properties = _as_json_object(ATTR_PROPERTIES, call.data[ATTR_PROPERTIES])
+    properties = _as_json_object(
+        ATTR_PROPERTIES, call.data[ATTR_PROPERTIES], _PROPERTIES
+    )
     if not properties:
         raise invalid("no_properties")
     last_update: str | None = call.data.get(ATTR_LAST_UPDATE)
@@ -222,8 +254,13 @@ async def _edit(
             raise failed("edit_unknown", node=device.node_id, error=str(err)) from err
 
 
-def _as_json(path: str, value: Any) -> JsonValueType:
-    """Return a value as JSON has it; raises `ServiceValidationError` that names what JSON lacks."""
+def _as_json(path: str, value: Any, form: _Form | None = None) -> JsonValueType:
+    """Return a value as JSON has it.
+
+    Raises `ServiceValidationError`, which names the place, for what JSON lacks and what is not of the `form`.
+    """
+    if form is not None:
+        _check_form(path, value, form)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -234,14 +271,36 @@ def _as_json(path: str, value: Any) -> JsonValueType:
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
     if isinstance(value, list | tuple):
-        return [_as_json(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        each = form[0] if isinstance(form, list) else None
+        return [
+            _as_json(f"{path}[{index}]", item, each) for index, item in enumerate(value)
+        ]
     if isinstance(value, Mapping):
-        return _as_json_object(path, value)
+        return _as_json_object(path, value, form if isinstance(form, dict) else {})
     raise invalid("not_json", path=path, value=f"{value!s:.100}")
 
 
-def _as_json_object(path: str, value: Mapping[Any, Any]) -> JsonObjectType:
+def _as_json_object(
+    path: str, value: Mapping[Any, Any], forms: Mapping[str, _Form]
+) -> JsonObjectType:
     for key in value:
         if not isinstance(key, str):
             raise invalid("not_json", path=path, value=f"{key!s:.100}")
-    return {str(key): _as_json(f"{path}.{key}", item) for key, item in value.items()}
+    return {
+        str(key): _as_json(f"{path}.{key}", item, forms.get(key, forms.get(_ANY)))
+        for key, item in value.items()
+    }
+
+
+def _check_form(path: str, value: Any, form: _Form) -> None:
+    """Raise `ServiceValidationError` for a value of another kind than the property has."""
+    kinds: Any = str
+    error = "property_not_text"
+    if form is float:
+        kinds, error = int | float, "property_not_number"
+    elif isinstance(form, list):
+        kinds, error = list | tuple, "property_not_list"
+    elif isinstance(form, dict):
+        kinds, error = Mapping, "property_not_mapping"
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise invalid(error, path=path, value=f"{value!s:.100}")

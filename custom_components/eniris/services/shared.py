@@ -83,13 +83,18 @@ def only_account(hass: HomeAssistant) -> EnirisConfigEntry:
     return loaded(entries[0])
 
 
-def time_range(call: ServiceCall, *, past: bool = True) -> tuple[datetime, datetime]:
-    """Return start and end, which has to be `past`; raises `ServiceValidationError` for any other range."""
+def time_range(
+    call: ServiceCall, *, past: bool = True, ahead: timedelta = timedelta(0)
+) -> tuple[datetime, datetime]:
+    """Return start and end, which has to be `past`; raises `ServiceValidationError` for any other range.
+
+    Without them it is from now on, and for the time `ahead`.
+    """
     now = dt_util.utcnow()
     try:
         # Times without a zone are local
-        start = dt_util.as_utc(call.data[ATTR_START])
-        end = dt_util.as_utc(call.data.get(ATTR_END, now))
+        start = dt_util.as_utc(call.data.get(ATTR_START, now))
+        end = dt_util.as_utc(call.data.get(ATTR_END, max(start, now) + ahead))
     except OverflowError as err:
         raise invalid("invalid_range_time") from err
     if past and (start >= now or end > now):

@@ -32,13 +32,13 @@ from ..const import (
     DOMAIN,
 )
 from ..data import EnirisConfigEntry
-from ..importing.ask import (
+from ..importing.budget.reader import (
     MOST_QUERIES,
     Column,
-    Question,
     Rows,
     SeveralSeriesError,
     StatementFailedError,
+    TelemetryRequest,
     TooDearError,
 )
 from ..importing.catalogue import (
@@ -50,6 +50,7 @@ from ..importing.catalogue import (
 )
 from ..importing.periods import Period, most_periods, periods
 from ..importing.plan import FieldKey, Preference, preferred
+from ..importing.unique_ids import async_unique_id
 from .nodes import NODE_SCHEMA, addressed_node
 from .shared import (
     RANGE_SCHEMA,
@@ -98,12 +99,14 @@ _RECENT: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class ShownColumn:
     """A column as the response shows it."""
 
     column: Column
     unit: str | None
     convert: Callable[[FieldValue], JsonValueType]
+    series: tuple[SeriesInfo, ...] = ()
+    """All series that an entity's field is listed in, the one of the column first."""
 
 
 async def query_telemetry(call: ServiceCall) -> ServiceResponse:
@@ -120,9 +123,23 @@ async def query_telemetry(call: ServiceCall) -> ServiceResponse:
     ):
         raise invalid("sum_of_counter", fields=", ".join(counters))
     question = _question(call, [each.column for each in shown], start, end, function)
+    rows, truncated = await answered(entry, question)
+    return {
+        # Of many columns it takes a second
+        "rows": await call.hass.async_add_executor_job(_as_response, rows, shown),
+        "truncated": truncated,
+        "units": {each.column.name: each.unit for each in shown},
+        "series": {each.column.name: _series(each.column) for each in shown},
+    }
+
+
+async def answered(
+    entry: EnirisConfigEntry, question: TelemetryRequest
+) -> tuple[Rows, bool]:
+    """Return the rows, and whether there are more; raises `HomeAssistantError` where Eniris does not tell."""
     try:
         with eniris_asked(entry, entry.runtime_data.telemetry):
-            rows, truncated = await entry.runtime_data.asker.ask(question)
+            return await entry.runtime_data.asker.ask(question)
     except StatementFailedError as err:
         raise failed(
             "query_failed", fields=", ".join(err.fields), error=err.reason
@@ -131,13 +148,6 @@ async def query_telemetry(call: ServiceCall) -> ServiceResponse:
         raise failed("several_series") from err
     except TooDearError as err:
         raise failed("too_dear") from err
-    return {
-        # Of many columns it takes a second
-        "rows": await call.hass.async_add_executor_job(_as_response, rows, shown),
-        "truncated": truncated,
-        "units": {each.column.name: each.unit for each in shown},
-        "series": {each.column.name: _series(each.column) for each in shown},
-    }
 
 
 def _is_counter(column: Column) -> bool:
@@ -148,7 +158,7 @@ def _is_counter(column: Column) -> bool:
     )
 
 
-def _as_response(rows: Rows, shown: list[_Shown]) -> list[JsonValueType]:
+def _as_response(rows: Rows, shown: list[ShownColumn]) -> list[JsonValueType]:
     return [
         {
             ATTR_TIME: time.isoformat(),
@@ -180,12 +190,12 @@ def _question(
     start: datetime,
     end: datetime,
     function: AggregateFunction | None,
-) -> Question:
+) -> TelemetryRequest:
     """Return the question; raises `ServiceValidationError` for one of too many queries."""
     newest_first = call.data[ATTR_ORDER] == NEWEST_FIRST
     limit: int | None = call.data.get(ATTR_LIMIT)
     if function is None:
-        return Question(
+        return TelemetryRequest(
             columns,
             [(start, end)],
             limit=limit or DEFAULT_LIMIT,
@@ -193,8 +203,8 @@ def _question(
         )
     period: Period | None = call.data.get(ATTR_PERIOD)
     if period is None:
-        return Question(columns, [(start, end)], function)
-    each = len(Question(columns, [(start, end)], function).queries())
+        return TelemetryRequest(columns, [(start, end)], function)
+    each = len(TelemetryRequest(columns, [(start, end)], function).queries())
     number = most_periods(period, start, end)
     # A range of millennia is not to be walked through
     if number <= 2 * MOST_QUERIES:
@@ -209,12 +219,12 @@ def _question(
         )
     if newest_first:
         spans.reverse()
-    return Question(columns, spans[:limit], function)
+    return TelemetryRequest(columns, spans[:limit], function)
 
 
 def _asked_for(
     call: ServiceCall, start: datetime, function: AggregateFunction | None
-) -> tuple[EnirisConfigEntry, list[_Shown]]:
+) -> tuple[EnirisConfigEntry, list[ShownColumn]]:
     """Return the account and what is asked of it, in whichever of the three ways."""
     by_node = ATTR_DEVICE_ID in call.data or ATTR_NODE_ID in call.data
     by_entity = ATTR_ENTITY_ID in call.data
@@ -229,7 +239,7 @@ def _asked_for(
         else Preference.LIGHTEST
     )
     if by_entity:
-        return _of_entities(call, preference, function)
+        return of_entities(call, preference, function)
     fields = list(dict.fromkeys(call.data[CONF_FIELDS]))
     if not fields:
         raise invalid("no_fields_asked")
@@ -246,7 +256,7 @@ def _asked_for(
             for field in fields
         ]
     return entry, [
-        _Shown(column, own_unit(column.field), lambda value: value)
+        ShownColumn(column, own_unit(column.field), lambda value: value)
         for column in columns
     ]
 
@@ -303,9 +313,9 @@ def _series_of(
     return preferred(candidates, preference)
 
 
-def _of_entities(
+def of_entities(
     call: ServiceCall, preference: Preference, function: AggregateFunction | None
-) -> tuple[EnirisConfigEntry, list[_Shown]]:
+) -> tuple[EnirisConfigEntry, list[ShownColumn]]:
     """Return the account of some entities, and a column for each of them."""
     for key in (CONF_FIELDS, CONF_MEASUREMENT, ATTR_CONFIG_ENTRY_ID):
         if call.data.get(key):
@@ -333,7 +343,7 @@ def _of_entity(
     entity: er.RegistryEntry,
     preference: Preference,
     function: AggregateFunction | None,
-) -> _Shown:
+) -> ShownColumn:
     """Return the column of an entity, in the unit that it is shown in."""
     for device, key, description in _fields_of(entry, entity):
         if description.sign is not None and function is not None:
@@ -353,10 +363,12 @@ def _of_entity(
             )
         native = description.native_unit_of_measurement
         unit = entity.unit_of_measurement or native
-        return _Shown(
-            Column(entity.entity_id, preferred(candidates, preference), key.field),
+        series = preferred(candidates, preference)
+        return ShownColumn(
+            Column(entity.entity_id, series, key.field),
             unit,
             partial(_as_shown, description, unit),
+            tuple(sorted(candidates, key=lambda each: each != series)),
         )
     raise invalid("no_telemetry_of", entity=entity.entity_id)
 
@@ -375,7 +387,10 @@ def _fields_of(
         for (measurement, name), description in fields.items():
             key = FieldKey(node.id, measurement, name)
             for each in (description, *directions(measurement, description)):
-                if key.unique_id(entry.unique_id, each.part) == entity.unique_id:
+                hass = entry.runtime_data.telemetry.hass
+                parts = (*key, each.part)
+                unique_id = async_unique_id(hass, entry, entity.domain, *parts)
+                if unique_id == entity.unique_id:
                     yield node.device, key, each
 
 

@@ -7,16 +7,21 @@ from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, strategies as st
+import orjson
 import pytest
 
 from custom_components.eniris.api import Device, SeriesInfo, StatementResult
-from custom_components.eniris.api.telemetry import FIELDS_PER_QUERY, parse_statements
+from custom_components.eniris.api.telemetry import (
+    FIELDS_PER_QUERY,
+    encode_queries,
+    parse_statements,
+)
 from custom_components.eniris.importing.catalogue import describe, directions
-from custom_components.eniris.importing.hours import (
+from custom_components.eniris.importing.history.hours import (
     HOUR,
     HourQuery,
-    Method,
-    Subject,
+    StatisticField,
+    StatisticKind,
     plan_hours,
     plan_raw,
     plan_spans,
@@ -44,7 +49,7 @@ def nodes(*all_series: SeriesInfo, node_id: str = "n") -> dict[str, Node]:
     return {node_id: Node(Device(node_id, series=all_series), None)}
 
 
-def subject(field: str, part: str | None = None, node_id: str = "n") -> Subject:
+def subject(field: str, part: str | None = None, node_id: str = "n") -> StatisticField:
     """Return a field, or a direction of one."""
     description = describe(MEASUREMENT, field)
     if part is not None:
@@ -53,7 +58,7 @@ def subject(field: str, part: str | None = None, node_id: str = "n") -> Subject:
             for shown in directions(MEASUREMENT, description)
             if shown.part == part
         ]
-    return Subject(FieldKey(node_id, MEASUREMENT, field), description)
+    return StatisticField(FieldKey(node_id, MEASUREMENT, field), description)
 
 
 def answer(columns: Iterable[str], *rows: list[Any]) -> StatementResult:
@@ -71,13 +76,13 @@ def at(seconds: int) -> str:
 @pytest.mark.parametrize(
     ("field", "part", "method"),
     [
-        (DELTA, None, Method.SUM),
-        (COUNTER, None, Method.COUNTER),
-        (POWER, None, Method.MEAN),
-        (POWER, "import", Method.MEAN_OF_DIRECTION),
-        (POWER, "export", Method.MEAN_OF_DIRECTION),
-        (CHARGE, None, Method.MEAN),
-        ("strangeThing_V", None, Method.MEAN),
+        (DELTA, None, StatisticKind.SUM),
+        (COUNTER, None, StatisticKind.COUNTER),
+        (POWER, None, StatisticKind.MEAN),
+        (POWER, "import", StatisticKind.MEAN_OF_DIRECTION),
+        (POWER, "export", StatisticKind.MEAN_OF_DIRECTION),
+        (CHARGE, None, StatisticKind.MEAN),
+        ("strangeThing_V", None, StatisticKind.MEAN),
         # A text, a flag, and what nobody knows before its first value
         ("status", None, None),
         ("state", None, None),
@@ -86,10 +91,10 @@ def at(seconds: int) -> str:
         # The energy of an interval in another unit is not summed up
         ("importedEnergyDeltaTot_kWh", None, None),
         # What may fall
-        ("water_m3", None, Method.BALANCE),
+        ("water_m3", None, StatisticKind.BALANCE),
     ],
 )
-def test_method(field: str, part: str | None, method: Method | None) -> None:
+def test_method(field: str, part: str | None, method: StatisticKind | None) -> None:
     """A statistic is made of a field by what the field is; of what has none, nothing is made."""
     assert subject(field, part).method is method
 
@@ -119,7 +124,8 @@ def test_query() -> None:
         NOON,
         NOON + HOUR,
     )
-    assert query.query().as_json() == {
+    [as_sent] = orjson.loads(encode_queries([query.query()]))
+    assert as_sent == {
         "select": [
             {"field": DELTA, "function": "sum"},
             {"field": COUNTER, "function": "min"},
@@ -174,19 +180,31 @@ NAMES = ("sum", "min", "max", "mean", "min_1", "max_1")
         # What was not measured in the hour
         ([None, 1, 2, None, None, None], {COUNTER: (1, 2)}),
         ([None] * 6, {}),
-        # An hour in which nothing flowed is known; half of what is wanted is not
-        ([0, None, 7, 0.5, 0.5, None], {DELTA: (0,)}),
+        # An hour in which nothing flowed is known; half of what is wanted is of no use
+        (
+            [0, None, 7, 0.5, 0.5, None],
+            {DELTA: (0,), COUNTER: None, CHARGE: None},
+        ),
         # Nonsense
-        (["12", True, 2, 1, 1, 1], {CHARGE: (100, 100, 100)}),
-        ([1e300, 1, 2, 0, 0, 0], {COUNTER: (1, 2), CHARGE: (0, 0, 0)}),
+        (
+            ["12", True, 2, 1, 1, 1],
+            {DELTA: None, COUNTER: None, CHARGE: (100, 100, 100)},
+        ),
+        (
+            [1e300, 1, 2, 0, 0, 0],
+            {DELTA: None, COUNTER: (1, 2), CHARGE: (0, 0, 0)},
+        ),
         # Not as wide as what was asked for
-        ([12.5, 1000, 1012.5, 0.5, 0.25], {}),
-        ([12.5, 1000, 1012.5, 0.5, 0.25, 0.75, 1], {}),
+        ([12.5, 1000, 1012.5, 0.5, 0.25], dict.fromkeys((DELTA, COUNTER, CHARGE))),
+        (
+            [12.5, 1000, 1012.5, 0.5, 0.25, 0.75, 1],
+            dict.fromkeys((DELTA, COUNTER, CHARGE)),
+        ),
     ],
 )
 @pytest.mark.parametrize("by_function", [True, False])
 def test_read(
-    cells: list[Any], values: dict[str, tuple[float, ...]], by_function: bool
+    cells: list[Any], values: dict[str, tuple[float, ...] | None], by_function: bool
 ) -> None:
     """Values are told apart by their place, in the unit of the entity; what is missing is missing."""
     query = HourQuery(series(DELTA, COUNTER, CHARGE), MIXED, NOON, NOON + HOUR)
@@ -196,28 +214,51 @@ def test_read(
     assert {subject.key.field: found for subject, found in read.items()} == values
 
 
+@pytest.mark.parametrize("result", [StatementResult([]), answer(["sum"])])
+@pytest.mark.parametrize("raw", [True, False])
+def test_read_nothing(result: StatementResult, raw: bool) -> None:
+    """No data brings no value."""
+    query = HourQuery(series(DELTA), (subject(DELTA),), NOON, NOON + HOUR, raw)
+    assert query.read(result) == {}
+
+
 @pytest.mark.parametrize(
     "result",
     [
-        StatementResult([]),
         StatementResult([], "max-select-point limit exceeded"),
-        answer(["sum"]),
         # Two sums of one hour: which?
         answer(["sum"], [at(NOON), 1.0], [at(NOON + 60), 2.0]),
+        # No hour at all
+        answer(["sum"], [None, 1.0]),
+        answer(["sum"], [at(NOON), 1.0], ["whenever", 2.0]),
+        answer(["sum"], [at(NOON), {"value": 1.0}, 3]),
     ],
 )
-def test_read_nothing(result: StatementResult) -> None:
-    """No data, a refusal or an answer that says something else brings no value."""
-    query = HourQuery(series(DELTA), (subject(DELTA),), NOON, NOON + HOUR)
-    assert query.read(result) == {}
+def test_read_what_is_of_no_use(result: StatementResult) -> None:
+    """A refusal, or an answer that says something else, is told apart from no data."""
+    delta = subject(DELTA)
+    query = HourQuery(series(DELTA), (delta,), NOON, NOON + HOUR)
+    assert query.read(result) == {delta: None}
+
+
+def test_read_raw_of_no_use() -> None:
+    """Single values of which none is a number are of no use; a few that are none do no harm."""
+    power = subject(POWER, "import")
+    query = HourQuery(series(POWER), (power,), NOON, NOON + HOUR, True)
+    assert query.read(answer([POWER], [at(NOON), "x"])) == {power: None}
+    assert query.read(answer([POWER], [at(NOON), "x"], [at(NOON), 2.0])) == {
+        power: (2, 2, 2)
+    }
+    assert query.read(answer([POWER], [None, 2.0])) == {power: None}
 
 
 def test_two_series_of_one_query() -> None:
     """Where the service finds two series, no sum is taken for that of both."""
-    query = HourQuery(series(DELTA), (subject(DELTA),), NOON, NOON + HOUR)
+    delta = subject(DELTA)
+    query = HourQuery(series(DELTA), (delta,), NOON, NOON + HOUR)
     told = {"columns": ["time", "sum"], "values": [[at(NOON), 1.0]]}
     [result] = parse_statements([{"series": [told, told]}], 1)
-    assert query.read(result) == {}
+    assert query.read(result) == {delta: None}
 
 
 def test_read_directions() -> None:
@@ -292,6 +333,10 @@ def test_series_of_the_past() -> None:
     by_minute, by_second = series(DELTA), series(DELTA, POWER, policy="rp_one_s")
     by_id = nodes(by_second, by_minute)
     assert series_of(by_id, subject(DELTA)) == by_minute
+    # Metadata may list a series that is never written
+    for tried, series_then in ((1, by_second), (2, by_minute)):
+        found = series_of(by_id, subject(DELTA), {subject(DELTA).key: tried})
+        assert found == series_then
     assert series_of(by_id, subject(POWER)) == by_second
     assert series_of(by_id, subject(COUNTER)) is None
     assert series_of(by_id, subject(DELTA, node_id="gone")) is None
@@ -328,7 +373,7 @@ def test_plans_of_wide_series(fields: list[str], hours: int) -> None:
     by_id = nodes(series(*fields))
     wanted = [item for field in fields if (item := subject(field)).method is not None]
     planned = plan_hours(by_id, wanted, NOON, NOON + hours * HOUR)
-    asked: Counter[tuple[Subject, int]] = Counter()
+    asked: Counter[tuple[StatisticField, int]] = Counter()
     for query in planned:
         # Raises where it is more than the service takes
         assert 1 <= len(query.query().select) <= FIELDS_PER_QUERY
@@ -345,7 +390,7 @@ def test_plan_spans() -> None:
     by_id = nodes(series(DELTA, power.key.field)) | nodes(
         series(DELTA, tag="m"), node_id="m"
     )
-    spans: Mapping[Subject, tuple[int, int]] = {
+    spans: Mapping[StatisticField, tuple[int, int]] = {
         delta: (NOON, NOON + 2 * DAY + HOUR),
         power: (NOON, NOON + 2 * DAY + HOUR),
         other: (NOON, NOON + HOUR),

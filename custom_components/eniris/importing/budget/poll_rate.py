@@ -8,13 +8,13 @@ from datetime import timedelta
 import math
 from typing import Final
 
-from ..api import QueryCost
+from ...api import QueryCost
 
 SHARE: Final = 0.8
 """The part of the budget that is used, so that somebody else's requests have room."""
 
 
-class Pace:
+class PollRate:
     """The interval in force, which is the one that was asked for unless the budget is too small."""
 
     def __init__(self, wanted: timedelta) -> None:

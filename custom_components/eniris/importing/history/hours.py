@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
+from itertools import batched
 import math
+from types import MappingProxyType
 from typing import Final
 
 from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
 
-from ..api import (
+from ...api import (
     Aggregate,
     AggregateFunction,
     DatabaseNamespace,
@@ -22,15 +24,20 @@ from ..api import (
     StatementResult,
     TelemetryQuery,
 )
-from ..api.telemetry import FIELDS_PER_QUERY
-from .catalogue import FieldDescription, Kind
-from .nodes import Node
-from .plan import FieldKey, counting_series
+from ...api.telemetry import FIELDS_PER_QUERY
+from ..catalogue import FieldDescription, Kind
+from ..nodes import Node
+from ..plan import FieldKey, counting_candidates
 
 HOUR: Final = 3600
 
+type Tried = Mapping[FieldKey, int]
+"""How many of a field's series have brought nothing, in the order of preference."""
 
-class Method(Enum):
+_NONE_TRIED: Final[Tried] = MappingProxyType({})
+
+
+class StatisticKind(Enum):
     """How the statistic of a field is made of what the service has."""
 
     SUM = auto()
@@ -46,15 +53,11 @@ class Method(Enum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
+class StatisticField:
     """A field that has a statistic, or a direction of one."""
 
     key: FieldKey
     description: FieldDescription
-
-    def unique_id(self, account: str | None) -> str:
-        """Return the identity of its entity."""
-        return self.key.unique_id(account, self.description.part)
 
     @property
     def is_energy_or_power(self) -> bool:
@@ -65,27 +68,31 @@ class Subject:
         )
 
     @property
-    def method(self) -> Method | None:
+    def method(self) -> StatisticKind | None:
         """How its statistic is made, None where it has none."""
         description = self.description
         if description.kind is not Kind.NUMBER or description.state_class is None:
             return None
         if description.accumulates:
-            return Method.SUM
+            return StatisticKind.SUM
         if description.state_class is SensorStateClass.TOTAL_INCREASING:
-            return Method.COUNTER
+            return StatisticKind.COUNTER
         if description.state_class is SensorStateClass.TOTAL:
-            return Method.BALANCE
-        return Method.MEAN if description.sign is None else Method.MEAN_OF_DIRECTION
+            return StatisticKind.BALANCE
+        return (
+            StatisticKind.MEAN
+            if description.sign is None
+            else StatisticKind.MEAN_OF_DIRECTION
+        )
 
 
-RAW: Final = (Method.BALANCE, Method.MEAN_OF_DIRECTION)
+RAW: Final = (StatisticKind.BALANCE, StatisticKind.MEAN_OF_DIRECTION)
 """Methods that need the single values."""
 
-_FUNCTIONS: Final[Mapping[Method, tuple[AggregateFunction, ...]]] = {
-    Method.SUM: (AggregateFunction.SUM,),
-    Method.COUNTER: (AggregateFunction.MIN, AggregateFunction.MAX),
-    Method.MEAN: (
+_FUNCTIONS: Final[Mapping[StatisticKind, tuple[AggregateFunction, ...]]] = {
+    StatisticKind.SUM: (AggregateFunction.SUM,),
+    StatisticKind.COUNTER: (AggregateFunction.MIN, AggregateFunction.MAX),
+    StatisticKind.MEAN: (
         AggregateFunction.MEAN,
         AggregateFunction.MIN,
         AggregateFunction.MAX,
@@ -93,13 +100,13 @@ _FUNCTIONS: Final[Mapping[Method, tuple[AggregateFunction, ...]]] = {
 }
 
 type Values = tuple[float, ...]
-"""What is known of an hour, in the field's native unit, by `Method`.
+"""What is known of an hour, in the field's native unit, by `StatisticKind`.
 
 SUM: the energy. COUNTER: lowest and highest, or all values where it fell. BALANCE: all values. MEAN and
 MEAN_OF_DIRECTION: mean, lowest, highest.
 """
 
-type Answers = dict[Subject, dict[int, Values]]
+type Answers = dict[StatisticField, dict[int, Values]]
 """By subject and hour, in Unix seconds; hours without data are missing."""
 
 
@@ -108,17 +115,19 @@ class HourQuery:
     """What is asked of one series for one stretch of time, in Unix seconds, the end not included."""
 
     series: SeriesInfo
-    subjects: tuple[Subject, ...]
+    subjects: tuple[StatisticField, ...]
     start: int
     end: int
     raw: bool = False
     """Whether the values themselves are asked for rather than what can be made of them."""
+    limit: int | None = None
+    """How many rows are asked for, the newest ones; None for all."""
 
     def query(self) -> TelemetryQuery:
         """Return the query."""
         select: list[str | Aggregate]
         if self.raw:
-            select = list(self._fields())
+            select = list(dict.fromkeys(field.key.field for field in self.subjects))
         else:
             select = [
                 Aggregate(subject.key.field, function)
@@ -132,39 +141,57 @@ class HourQuery:
             select,
             start=datetime.fromtimestamp(self.start, UTC),
             end=datetime.fromtimestamp(self.end, UTC),
+            descending=self.limit is not None,
+            limit=self.limit,
         )
 
-    def _fields(self) -> Iterable[str]:
-        return dict.fromkeys(subject.key.field for subject in self.subjects)
+    def parts(self) -> "list[HourQuery]":
+        """Return nothing: what is too dear of a single series and hour is not to be had."""
+        return []
 
-    def read(self, result: StatementResult) -> dict[Subject, Values]:
-        """Return what the answer says; what has no value in this time is missing."""
+    def read(self, result: StatementResult) -> dict[StatisticField, Values | None]:
+        """Return what the answer says, None of a field for which it is of no use.
+
+        What has no value in this time is missing.
+        """
+        rows = [row for series in result.series for row in series.rows]
+        are_skipped = any(series.skipped for series in result.series)
+        if result.error is not None or (are_skipped and not rows):
+            return dict.fromkeys(self.subjects)
         if self.raw:
             return {
                 subject: _summary(subject, numbers)
                 for subject, numbers in self.read_raw(result).items()
-                if numbers
+                if numbers or any(subject.key.field in row.values for row in rows)
             }
-        rows = [row.cells for series in result.series for row in series.rows]
+        if not rows:
+            return {}
         width = sum(len(_functions(subject)) for subject in self.subjects)
-        values: dict[Subject, Values] = {}
         # The API answers with one row. Several, or another width, would say something else
-        if len(rows) != 1 or len(rows[0]) != width:
-            return values
-        cells = iter(rows[0])
+        if are_skipped or len(rows) > 1 or len(rows[0].cells) != width:
+            return dict.fromkeys(self.subjects)
+        values: dict[StatisticField, Values | None] = {}
+        cells = iter(rows[0].cells)
         for subject in self.subjects:
-            found = tuple(
+            told = [next(cells) for _ in _functions(subject)]
+            numbers = [
                 float(number)
-                for _ in _functions(subject)
-                if isinstance(
-                    number := subject.description.native(next(cells)), int | float
-                )
-            )
-            if len(found) == len(_functions(subject)):
-                values[subject] = found
+                for cell in told
+                if isinstance(number := subject.description.native(cell), int | float)
+            ]
+            if len(numbers) == len(told):
+                values[subject] = tuple(numbers)
+            elif any(cell is not None for cell in told):
+                values[subject] = None
         return values
 
-    def read_raw(self, result: StatementResult) -> dict[Subject, list[float]]:
+    def newest(self, result: StatementResult) -> int | None:
+        """Return when the newest row was written, in Unix seconds, None if there is none."""
+        times = (row.time for series in result.series for row in series.rows)
+        newest = max(times, default=None)
+        return None if newest is None else int(newest.timestamp())
+
+    def read_raw(self, result: StatementResult) -> dict[StatisticField, list[float]]:
         """Return the values of each field in the order of time, in its native unit."""
         rows = sorted(
             (row for series in result.series for row in series.rows),
@@ -185,22 +212,28 @@ class HourQuery:
         }
 
 
-def _summary(subject: Subject, numbers: Sequence[float]) -> Values:
-    if subject.method is not Method.MEAN_OF_DIRECTION:
+def _summary(subject: StatisticField, numbers: Sequence[float]) -> Values | None:
+    if not numbers:
+        return None
+    if subject.method is not StatisticKind.MEAN_OF_DIRECTION:
         return tuple(numbers)
     return math.fsum(numbers) / len(numbers), min(numbers), max(numbers)
 
 
-def _functions(subject: Subject) -> tuple[AggregateFunction, ...]:
+def _functions(subject: StatisticField) -> tuple[AggregateFunction, ...]:
     method = subject.method
     return () if method is None else _FUNCTIONS.get(method, ())
 
 
 def plan_hours(
-    nodes: Mapping[str, Node], subjects: Iterable[Subject], start: int, end: int
+    nodes: Mapping[str, Node],
+    subjects: Iterable[StatisticField],
+    start: int,
+    end: int,
+    tried: Tried = _NONE_TRIED,
 ) -> list[HourQuery]:
     """Return what to ask for every hour from `start` to `end`, Unix seconds; the newest hour first."""
-    groups = list(_grouped(nodes, subjects))
+    groups = list(_grouped(nodes, subjects, tried))
     return [
         HourQuery(series, group, hour, hour + HOUR, raw)
         for hour in reversed(range(start, end, HOUR))
@@ -209,66 +242,70 @@ def plan_hours(
 
 
 def plan_spans(
-    nodes: Mapping[str, Node], spans: Mapping[Subject, tuple[int, int]], longest: int
+    nodes: Mapping[str, Node],
+    spans: Mapping[StatisticField, tuple[int, int]],
+    longest: int,
+    tried: Tried = _NONE_TRIED,
 ) -> list[HourQuery]:
     """Return what to ask for stretches of time that differ by subject, in steps not longer than `longest`."""
-    by_span: defaultdict[tuple[int, int], list[Subject]] = defaultdict(list)
+    by_span: defaultdict[tuple[int, int], list[StatisticField]] = defaultdict(list)
     for subject, span in spans.items():
         by_span[span].append(subject)
     return [
         HourQuery(series, group, first, min(first + longest, end), raw)
         for (start, end), subjects in by_span.items()
-        for series, group, raw in _grouped(nodes, subjects)
+        for series, group, raw in _grouped(nodes, subjects, tried)
         for first in range(start, end, longest)
     ]
 
 
 def plan_raw(
-    nodes: Mapping[str, Node], hours: Iterable[tuple[Subject, int]]
+    nodes: Mapping[str, Node],
+    hours: Iterable[tuple[StatisticField, int]],
+    tried: Tried = _NONE_TRIED,
 ) -> list[HourQuery]:
     """Return what to ask for the single values of some hours."""
     return [
         HourQuery(series, (subject,), hour, hour + HOUR, True)
         for subject, hour in hours
-        if (series := series_of(nodes, subject)) is not None
+        if (series := series_of(nodes, subject, tried)) is not None
     ]
 
 
-def series_of(nodes: Mapping[str, Node], subject: Subject) -> SeriesInfo | None:
-    """Return the series that a statistic is made of, the one a minute where there is one."""
+def candidates_of(
+    nodes: Mapping[str, Node], subject: StatisticField
+) -> list[SeriesInfo]:
+    """Return the series that a statistic can be made of, the one a minute first."""
     node = nodes.get(subject.key.node_id)
     if node is None:
+        return []
+    return counting_candidates(node, subject.key.measurement, subject.key.field)
+
+
+def series_of(
+    nodes: Mapping[str, Node], subject: StatisticField, tried: Tried = _NONE_TRIED
+) -> SeriesInfo | None:
+    """Return the series that a statistic is made of: the first that was not tried, or the first."""
+    candidates = candidates_of(nodes, subject)
+    if not candidates:
         return None
-    return counting_series(node, subject.key.measurement, subject.key.field)
+    return candidates[tried.get(subject.key, 0) % len(candidates)]
 
 
 def _grouped(
-    nodes: Mapping[str, Node], subjects: Iterable[Subject]
-) -> Iterable[tuple[SeriesInfo, tuple[Subject, ...], bool]]:
+    nodes: Mapping[str, Node], subjects: Iterable[StatisticField], tried: Tried
+) -> Iterable[tuple[SeriesInfo, tuple[StatisticField, ...], bool]]:
     """Yield what can share a query: series, subjects, and whether single values are needed."""
-    together: defaultdict[tuple[str, SeriesInfo, bool], list[Subject]] = defaultdict(
-        list
+    together: defaultdict[tuple[str, SeriesInfo, bool], list[StatisticField]] = (
+        defaultdict(list)
     )
     for subject in subjects:
-        series = series_of(nodes, subject)
+        series = series_of(nodes, subject, tried)
         if series is not None and subject.method is not None:
             raw = subject.method in RAW
             together[subject.key.node_id, series, raw].append(subject)
     for (_, series, raw), group in together.items():
-        for part in _fitting(group, raw):
+        # What the service makes of a field is up to three columns
+        most = FIELDS_PER_QUERY if raw else FIELDS_PER_QUERY // 3
+        for part in batched(group, most, strict=False):
             yield series, part, raw
-
-
-def _fitting(group: Sequence[Subject], raw: bool) -> Iterable[tuple[Subject, ...]]:
-    """Yield parts of a group, each of which one query can select."""
-    part: list[Subject] = []
-    width = 0
-    for subject in group:
-        needed = 1 if raw else len(_functions(subject))
-        if part and width + needed > FIELDS_PER_QUERY:
-            yield tuple(part)
-            part, width = [], 0
-        part.append(subject)
-        width += needed
-    if part:
-        yield tuple(part)

@@ -13,8 +13,12 @@ from custom_components.eniris.api import (
 )
 from custom_components.eniris.api.budget import Budget
 from custom_components.eniris.api.telemetry import ResultSeries, Row
-from custom_components.eniris.importing.ask import Asker, Column, Question
-from custom_components.eniris.importing.pace import Pace
+from custom_components.eniris.importing.budget.poll_rate import PollRate
+from custom_components.eniris.importing.budget.reader import (
+    Column,
+    TelemetryReader,
+    TelemetryRequest,
+)
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 SERIES = 40
@@ -49,8 +53,10 @@ async def test_memory() -> None:
         for series in (SeriesInfo("db", "rp_one_m", "m", (("n", str(number)),), ()),)
         for field in map("f{}_W".format, range(FIELDS))
     ]
-    question = Question(columns, [(START, START + timedelta(days=30))], limit=LIMIT)
-    asker = Asker(Service(), Pace(timedelta(minutes=1)))  # type: ignore[arg-type]
+    question = TelemetryRequest(
+        columns, [(START, START + timedelta(days=30))], limit=LIMIT
+    )
+    asker = TelemetryReader(Service(), PollRate(timedelta(minutes=1)))  # type: ignore[arg-type]
     tracemalloc.start()
     try:
         rows, truncated = await asker.ask(question)

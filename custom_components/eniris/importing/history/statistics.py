@@ -1,14 +1,13 @@
 """Long-term statistics of our entities in Home Assistant's recorder.
 
 The statistic of an entity is the recorder's own: the rows that it makes every hour of the entity's
-states, and those that are put before them. A `sum` counts from the first row on, so whatever is
-put in front of a row has to be added to it and to all that follow.
+states, and those that are put before them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from homeassistant.components.recorder.models.statistics import (
     StatisticData,
@@ -27,15 +26,14 @@ from homeassistant.components.sensor.const import UNIT_CONVERTERS
 from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.helpers.recorder import get_instance
 
-from ..recording import async_read_recorder
-from .hours import Method, Subject, Values
+from ...recorder_access import async_read_recorder
+from .hours import StatisticField, StatisticKind
+from .sums import Hourly, Known, Recorded
 
 _RECORDER: Final = "recorder"
-_SUMS: Final = (Method.SUM, Method.COUNTER, Method.BALANCE)
+_SUMS: Final = (StatisticKind.SUM, StatisticKind.COUNTER, StatisticKind.BALANCE)
 _DIGITS: Final = 9
 _NEGLIGIBLE: Final = 1e-6
-_RESET_BELOW: Final = 0.9
-"""Home Assistant takes a meter that shows less than this part of what it showed for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,8 @@ class Statistic:
     """The statistic of one entity; its numbers are in `unit`."""
 
     id: str
-    subject: Subject
-    method: Method
+    subject: StatisticField
+    method: StatisticKind
     unit: str | None
     metadata: StatisticMetaData
     is_kept: bool
@@ -83,47 +81,8 @@ class Statistic:
         return round(converter.convert(value, *units), _DIGITS)
 
 
-class Recorded(NamedTuple):
-    """A row of a sum that the recorder has, in the field's native unit and Unix seconds."""
-
-    start: int
-    end: int
-    state: float
-    sum: float
-    before: float
-    """The sum of the row before it, 0 where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the recorder has of one statistic."""
-
-    rows: Sequence[Recorded] = ()
-    """By the hour, those of a stretch of time and the first one after it."""
-    latest: Recorded | None = None
-    """The newest row of five minutes, where there is none of an hour behind."""
-    before: float = 0.0
-    """The sum before that time, where there is no row from its beginning on."""
-
-    def behind(self, end: int) -> Recorded | None:
-        """Return the first row from `end` on; the newest one of five minutes where there is none."""
-        return next((row for row in self.rows if row.start >= end), self.latest)
-
-
-@dataclass(frozen=True, slots=True)
-class Hourly:
-    """A row to be written. Numbers are in the field's native unit, the time in Unix seconds."""
-
-    start: int
-    mean: float | None = None
-    lowest: float | None = None
-    highest: float | None = None
-    state: float | None = None
-    sum: float | None = None
-
-
 async def async_statistics(
-    hass: HomeAssistant, subjects: Mapping[str, Subject]
+    hass: HomeAssistant, subjects: Mapping[str, StatisticField]
 ) -> list[Statistic]:
     """Return the statistics of entities, by their ids; not of those that can have none.
 
@@ -156,21 +115,21 @@ async def async_statistics(
     return found
 
 
-def _shown_unit(state: State | None, subject: Subject) -> str | None:
+def _shown_unit(state: State | None, subject: StatisticField) -> str | None:
     native = subject.description.native_unit_of_measurement
     if state is None:
         return subject.description.suggested_unit_of_measurement or native
     return state.attributes.get("unit_of_measurement", native)
 
 
-def _is_convertible(subject: Subject, unit: str | None) -> bool:
+def _is_convertible(subject: StatisticField, unit: str | None) -> bool:
     if unit == subject.description.native_unit_of_measurement:
         return True
     converter = UNIT_CONVERTERS.get(subject.description.device_class)
     return converter is not None and unit in converter.VALID_UNITS
 
 
-def _unit_class(subject: Subject, unit: str | None) -> str | None:
+def _unit_class(subject: StatisticField, unit: str | None) -> str | None:
     converter = UNIT_CONVERTERS.get(subject.description.device_class)
     if converter is None or unit not in converter.VALID_UNITS:
         return None
@@ -178,7 +137,7 @@ def _unit_class(subject: Subject, unit: str | None) -> str | None:
 
 
 def _metadata(
-    entity_id: str, method: Method, unit: str | None, unit_class: str | None
+    entity_id: str, method: StatisticKind, unit: str | None, unit_class: str | None
 ) -> StatisticMetaData:
     is_sum = method in _SUMS
     metadata: dict[str, Any] = {
@@ -291,25 +250,30 @@ def _recorded(statistic: Statistic, row: StatisticsRow) -> Recorded | None:
 
 @callback
 def async_write(
-    hass: HomeAssistant, statistic: Statistic, rows: Sequence[Hourly], shift: float
+    hass: HomeAssistant,
+    entity_id: str,
+    statistic: Statistic,
+    rows: Sequence[Hourly],
+    shift: float,
 ) -> None:
-    """Put rows into a statistic, in place of those of the same hours.
+    """Put rows into the statistic of an entity by its present id, in place of those of the same hours.
 
     `shift` is added to the sums of what is there, from the first of the rows on. The recorder does
-    both in this order; what it makes of live states afterwards goes on from there.
+    both in this order, and after any renaming that the registry knows of; what it makes of live states
+    afterwards goes on from there.
     """
     if not rows:
         return
     if abs(shift) > _NEGLIGIBLE and statistic.unit is not None:
         get_instance(hass).async_adjust_statistics(
-            statistic.id,
+            entity_id,
             datetime.fromtimestamp(rows[0].start, UTC),
             statistic.from_native(shift),
             statistic.unit,
         )
-    async_import_statistics(
-        hass, statistic.metadata, [_data(statistic, row) for row in rows]
-    )
+    metadata = statistic.metadata.copy()
+    metadata["statistic_id"] = entity_id
+    async_import_statistics(hass, metadata, [_data(statistic, row) for row in rows])
 
 
 def _data(statistic: Statistic, row: Hourly) -> StatisticData:
@@ -329,92 +293,3 @@ def _data(statistic: Statistic, row: Hourly) -> StatisticData:
 async def async_written(hass: HomeAssistant) -> None:
     """Wait until the recorder has done what it was given."""
     await get_instance(hass).async_block_till_done()
-
-
-# What is to be written
-
-
-class Step(NamedTuple):
-    """An hour of a sum: what was counted in it, and what the entity shows, or would have shown."""
-
-    start: int
-    energy: float
-    state: float
-
-
-class Anchor(NamedTuple):
-    """The row after those to be written: its sum, and the energy from their end to its own."""
-
-    sum: float
-    energy: float
-
-
-def rise(method: Method, before: float, after: float) -> float:
-    """Return what a meter counted between two values, as Home Assistant does.
-
-    One that only counts up began at 0 if it shows much less.
-    """
-    is_new = method is Method.COUNTER and after < _RESET_BELOW * before
-    return after if is_new else after - before
-
-
-def meter_steps(
-    method: Method, hours: Mapping[int, Values], before: float | None
-) -> list[Step]:
-    """Return the steps of a meter by what it showed in each hour, in the order of time.
-
-    `before` is what it showed last before them; if that is not known, the first value stands for it.
-    """
-    steps = []
-    for start, values in sorted(hours.items()):
-        energy = 0.0
-        for value in values:
-            energy += 0.0 if before is None else rise(method, before, value)
-            before = value
-        steps.append(Step(start, energy, values[-1]))
-    return steps
-
-
-def sum_steps(hours: Mapping[int, Values], state_at_end: float) -> list[Step]:
-    """Return the steps of a sum of energies of which the entity shows `state_at_end` in the end."""
-    steps = []
-    state = state_at_end
-    for start, (energy,) in sorted(hours.items(), reverse=True):
-        steps.append(Step(start, energy, round(state, _DIGITS)))
-        state -= energy
-    return steps[::-1]
-
-
-def sum_rows(
-    steps: Iterable[Step], known: Known, start: int, end: int, anchor: Anchor | None
-) -> tuple[list[Hourly], float]:
-    """Return the rows of a sum from `start` to `end`, and by how much what follows has to be shifted.
-
-    Hours of which the recorder has a row but the service has no data count nothing.
-    """
-    by_start = {step.start: step for step in steps}
-    if not by_start:
-        return [], 0.0
-    recorded = {row.start for row in known.rows if start <= row.start < end}
-    first = min(by_start)
-    total = _sum_before(known, first)
-    state = by_start[first].state - by_start[first].energy
-    rows = []
-    for hour in sorted(by_start.keys() | {hour for hour in recorded if hour > first}):
-        step = by_start.get(hour)
-        if step is not None:
-            total += step.energy
-            state = step.state
-        rows.append(Hourly(hour, state=state, sum=total))
-    shift = 0.0 if anchor is None else total + anchor.energy - anchor.sum
-    return rows, shift
-
-
-def _sum_before(known: Known, start: int) -> float:
-    """Return the sum at `start`, 0 where nothing was counted before."""
-    before = known.before
-    for row in known.rows:
-        if row.start >= start:
-            return row.before
-        before = row.sum
-    return before

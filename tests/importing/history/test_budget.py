@@ -10,7 +10,7 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.importing.history import EVENT_IMPORTED
+from custom_components.eniris.importing.history.importer import EVENT_IMPORTED
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.components.recorder.statistics import StatisticsRow
 from homeassistant.const import CONF_PASSWORD
@@ -18,9 +18,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from simulator.server import Simulator
 from simulator.world import HomeWorld
-
-from .common import entity_id_of, set_up_frozen, settle
-from .history_kit import (
+from tests.common import entity_id_of, set_up_frozen, settle
+from tests.history_kit import (
     DAY,
     HOUR,
     IMPORTED,
@@ -39,8 +38,8 @@ from .history_kit import (
     only_a_meter,
     pass_time,
 )
-from .meter import METER
-from .recorded import live, rows
+from tests.meter import METER
+from tests.recorded import live, rows
 
 START = THIS_HOUR - 2 * DAY
 HOURS = [START + n * HOUR for n in range(48)]
@@ -156,7 +155,7 @@ async def test_beside_live_polls(
         )
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -188,7 +187,7 @@ async def test_service_that_fails(
     await check_everything(hass, account)
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 async def test_long_outage_at_the_start(
     hass: HomeAssistant,
     account: EnirisConfigEntry,
@@ -211,7 +210,7 @@ async def test_long_outage_at_the_start(
     await check_everything(hass, account)
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 async def test_waits_as_long_as_it_is_told_to(
     hass: HomeAssistant,
     account: EnirisConfigEntry,

@@ -12,7 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.importing.history import EVENT_IMPORTED
+from custom_components.eniris.importing.history.importer import EVENT_IMPORTED
 from custom_components.eniris.importing.plan import FieldKey
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.components.recorder.statistics import StatisticsRow
@@ -26,10 +26,9 @@ from simulator.server import Simulator
 from simulator.store import IncomingPoint
 from simulator.timestamps import datetime_to_ns
 from simulator.world import HomeWorld
-
-from .common import advance, entity_id_of, set_up_frozen, settle
-from .meter import METER, METER_SERIES, add_meter
-from .recorded import live, rows
+from tests.common import advance, entity_id_of, set_up_frozen, settle
+from tests.meter import METER, METER_SERIES, add_meter
+from tests.recorded import live, rows
 
 QUERY = "POST /v1/telemetry/query"
 MINUTE = timedelta(minutes=1)

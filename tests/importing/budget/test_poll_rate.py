@@ -7,7 +7,7 @@ from hypothesis import assume, given, strategies as st
 import pytest
 
 from custom_components.eniris.api import QueryCost
-from custom_components.eniris.importing.pace import Pace
+from custom_components.eniris.importing.budget.poll_rate import PollRate
 
 MINUTE = timedelta(minutes=1)
 
@@ -38,7 +38,7 @@ def test_interval(
     cost: float | None, remaining: float | None, used: float | None, seconds: int
 ) -> None:
     """The interval is the one that was asked for unless the budget is too small."""
-    pace = Pace(MINUTE)
+    pace = PollRate(MINUTE)
     pace.note(QueryCost(cost, remaining, used))
     assert pace.interval == timedelta(seconds=seconds)
     assert pace.is_slowed == (seconds > 60)
@@ -46,7 +46,7 @@ def test_interval(
 
 def test_recovers() -> None:
     """The interval is that of the last poll, not of the dearest ever."""
-    pace = Pace(MINUTE)
+    pace = PollRate(MINUTE)
     assert pace.cost_per_minute is None
     pace.note(QueryCost(100, 0, 100))
     assert pace.cost_per_minute == pytest.approx(80)
@@ -57,7 +57,7 @@ def test_recovers() -> None:
 
 def test_parts() -> None:
     """Where a poll reads a part, each value is read once in as many polls as there are parts."""
-    pace = Pace(MINUTE)
+    pace = PollRate(MINUTE)
     pace.note(QueryCost(90, 10, 90), 4)
     assert pace.between_polls == timedelta(seconds=68)
     assert pace.interval == timedelta(seconds=272)
@@ -69,7 +69,7 @@ def test_parts() -> None:
 
 def test_fits() -> None:
     """What fits into the budget is told by the last headers; without any there is no limit."""
-    pace = Pace(MINUTE)
+    pace = PollRate(MINUTE)
     assert pace.fits(10**6)
     assert not pace.fits(math.inf)
     pace.note(QueryCost(5, 95, 5))
@@ -88,7 +88,7 @@ def test_fits() -> None:
 def test_never_refused(cost: float, capacity: float, level: float, wanted: int) -> None:
     """Whatever was in the bucket before, polls of one cost are never refused, however many."""
     assume(cost <= capacity)
-    pace = Pace(timedelta(seconds=wanted))
+    pace = PollRate(timedelta(seconds=wanted))
     used = min(level * capacity + cost, capacity)
     for _ in range(50):
         pace.note(QueryCost(cost, capacity - used, used))

@@ -1,32 +1,29 @@
-"""What is written into the statistics of sums, and what share of the budget the past may use."""
+"""What is written into the statistics of sums."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import pairwise
 import math
 
 from hypothesis import assume, given, strategies as st
 import pytest
 
-from custom_components.eniris.api import QueryCost
-from custom_components.eniris.importing.history import Share
-from custom_components.eniris.importing.hours import Method
-from custom_components.eniris.importing.pace import Pace
-from custom_components.eniris.importing.statistics import (
+from custom_components.eniris.importing.history.hours import StatisticKind
+from custom_components.eniris.importing.history.sums import (
     Anchor,
     Hourly,
     Known,
     Recorded,
     Step,
+    counter_increase,
+    doubtful_hours,
     meter_steps,
-    rise,
     sum_rows,
     sum_steps,
+    without_misreadings,
 )
 
 HOUR = 3600
-MINUTE = timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -44,74 +41,208 @@ MINUTE = timedelta(minutes=1)
         (900_000, 7, 7),
     ],
 )
-def test_rise(before: float, after: float, counted: float) -> None:
+def test_counter_increase(before: float, after: float, counted: float) -> None:
     """What a meter counted between two values is what Home Assistant makes of them."""
-    assert rise(Method.COUNTER, before, after) == pytest.approx(counted)
+    assert counter_increase(StatisticKind.COUNTER, before, after) == pytest.approx(
+        counted
+    )
     # One that may run back is never taken for a new one
-    assert rise(Method.BALANCE, before, after) == pytest.approx(after - before)
-
-
-@pytest.mark.parametrize(
-    ("hours", "before", "steps"),
-    [
-        ({}, None, []),
-        ({}, 5, []),
-        ({0: (100, 110)}, None, [(0, 10, 110)]),
-        ({0: (100, 110)}, 95, [(0, 15, 110)]),
-        # Between two hours, too, and over a gap
-        ({0: (100, 110), 1: (112, 112)}, 100, [(0, 10, 110), (1, 2, 112)]),
-        ({5: (150, 160), 0: (100, 110)}, None, [(0, 10, 110), (5, 50, 160)]),
-        # Another meter: between two hours, and within one that is known value by value
-        ({0: (3, 9)}, 900_000, [(0, 9, 9)]),
-        ({0: (100, 110, 4, 4, 10)}, 90, [(0, 30, 10)]),
-        ({0: (100, 101), 1: (1, 2)}, 90, [(0, 11, 101), (1, 2, 2)]),
-        # A slight fall
-        ({0: (98, 101)}, 100, [(0, 1, 101)]),
-    ],
-)
-def test_meter_steps(
-    hours: dict[int, tuple[float, ...]],
-    before: float | None,
-    steps: list[tuple[int, float, float]],
-) -> None:
-    """A meter counts from what it showed last, and shows its last value."""
-    found = meter_steps(Method.COUNTER, hours, before)
-    assert [(step.start, step.state) for step in found] == [
-        (start, state) for start, _, state in steps
-    ]
-    assert [step.energy for step in found] == pytest.approx(
-        [energy for _, energy, _ in steps]
+    assert counter_increase(StatisticKind.BALANCE, before, after) == pytest.approx(
+        after - before
     )
 
 
+DAY = 24 * HOUR
+
+
+def steps_of(
+    hours: Mapping[int, tuple[float, ...]],
+    behind: Recorded | None = None,
+    method: StatisticKind = StatisticKind.COUNTER,
+) -> list[tuple[int, float, float]]:
+    """Return hour, energy and state of the steps of a meter in hours 0 to 23."""
+    by_second = {hour * HOUR: values for hour, values in hours.items()}
+    found = meter_steps(method, by_second, 0, DAY, behind)
+    return [(start // HOUR, energy, state) for start, energy, state in found]
+
+
+@pytest.mark.parametrize(
+    ("hours", "steps"),
+    [
+        ({}, []),
+        ({-1: (5,)}, []),
+        ({0: (100, 110)}, [(0, 10, 110)]),
+        ({-1: (95,), 0: (100, 110)}, [(0, 15, 110)]),
+        # Between two hours, too, and over a gap
+        (
+            {-1: (90, 100), 0: (100, 110), 1: (112, 112)},
+            [(0, 10, 110), (1, 2, 112)],
+        ),
+        ({5: (150, 160), 0: (100, 110)}, [(0, 10, 110), (5, 50, 160)]),
+        # Another meter: between two hours, and within one that is known value by value
+        ({-1: (900_000,), 0: (3, 9)}, [(0, 9, 9)]),
+        ({-1: (90,), 0: (100, 110, 4, 4, 10)}, [(0, 30, 10)]),
+        ({-1: (90,), 0: (100, 101), 1: (1, 2)}, [(0, 11, 101), (1, 2, 2)]),
+        # Another meter that comes to where the first one was
+        (
+            {-1: (90,), 0: (100, 2, 4), 1: (30, 50, 70), 2: (90, 99, 104)},
+            [(0, 14, 4), (1, 66, 70), (2, 34, 104)],
+        ),
+        # One that begins anew every day
+        ({-1: (190, 200), 0: (0, 1, 2, 3), 1: (3, 9)}, [(0, 3, 3), (1, 6, 9)]),
+        # A slight fall from which it counts on
+        (
+            {-1: (100,), 0: (96, 96.5, 97), 1: (97.5, 98, 98.5, 99, 99.5, 100)},
+            [(0, -3, 97), (1, 3, 100)],
+        ),
+        # What hours further back showed is not counted here
+        ({-9: (50,), 0: (100, 110)}, [(0, 10, 110)]),
+    ],
+)
+def test_meter_steps(
+    hours: dict[int, tuple[float, ...]], steps: list[tuple[int, float, float]]
+) -> None:
+    """A meter counts from what it showed last, and shows its last value."""
+    assert steps_of(hours) == [pytest.approx(step) for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("hours", "behind", "steps"),
+    [
+        # Once, and several times
+        ({-1: (100,), 0: (101, 0, 103)}, None, [(0, 3, 103)]),
+        ({-1: (100,), 0: (101, 0, 0, 0, 103)}, None, [(0, 3, 103)]),
+        ({-1: (100,), 0: (101, 0, 7, 0, 50, 103)}, None, [(0, 3, 103)]),
+        (
+            {-1: (100,), 0: (101, 90, 91, 103), 1: (0, 105)},
+            None,
+            [(0, 3, 103), (1, 2, 105)],
+        ),
+        # A little less
+        ({-1: (100,), 0: (99, 102)}, None, [(0, 2, 102)]),
+        # At the border of an hour, of the day, and over hours
+        ({-1: (100,), 0: (101, 0), 1: (0, 104)}, None, [(0, 1, 101), (1, 3, 104)]),
+        ({-1: (100, 0), 0: (0, 104)}, None, [(0, 4, 104)]),
+        ({-1: (0,), 0: (0, 104, 105), -9: (99,)}, None, [(0, 1, 105)]),
+        (
+            {-1: (100,), 0: (101, 0), 5: (0, 0), 9: (0, 109)},
+            None,
+            [(0, 1, 101), (9, 8, 109)],
+        ),
+        # Taken back behind the day
+        ({-1: (100,), 23: (101, 0)}, 110.0, [(23, 1, 101)]),
+        ({-1: (100,), 23: (101, 0), 24: (0, 102)}, 110.0, [(23, 1, 101)]),
+        # All of the day
+        ({-9: (100,), -1: (0,), 0: (0, 0), 23: (0, 0)}, 110.0, []),
+        # Far too much, once
+        ({-1: (100,), 0: (101, 99_999, 102)}, None, [(0, 2, 102)]),
+        ({-1: (100, 99_999), 0: (102, 103)}, None, [(0, 3, 103)]),
+        # An exchange in which the new one is misread as well
+        ({-1: (900,), 0: (901, 5, 6, 0, 8)}, None, [(0, 1 + 8, 8)]),
+    ],
+)
+def test_misreadings(
+    hours: dict[int, tuple[float, ...]],
+    behind: float | None,
+    steps: list[tuple[int, float, float]],
+) -> None:
+    """What the next rows take back is no exchange of the meter, and counts nothing."""
+    row = None if behind is None else Recorded(DAY, DAY + HOUR, behind, 0, 0)
+    assert steps_of(hours, row) == [pytest.approx(step) for step in steps]
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=60))
+def test_what_remains_of_readings(values: list[float]) -> None:
+    """Readings are left out, never changed; those that only rise all remain."""
+    readings = [(number * HOUR, value) for number, value in enumerate(values)]
+    found = without_misreadings(readings)
+    assert found.items() <= {hour: (value,) for hour, value in readings}.items()
+    rising = sorted(values)
+    readings = [(number * HOUR, value) for number, value in enumerate(rising)]
+    assert without_misreadings(readings) == {hour: (value,) for hour, value in readings}
+
+
+@pytest.mark.parametrize(
+    ("hours", "behind", "doubtful"),
+    [
+        ({}, None, (set(), False)),
+        ({-1: (900, 901), 0: (902, 903)}, 910.0, (set(), False)),
+        # A fall on its own, and one that is taken back
+        (
+            {-1: (900, 901), 0: (902, 903), 1: (3, 5), 2: (5, 9)},
+            9.0,
+            ({0, 1, 24}, False),
+        ),
+        ({-1: (900, 901), 0: (0, 903), 1: (903, 904)}, 904.0, ({-1, 0}, False)),
+        (
+            {-1: (900, 901), 0: (0, 0), 1: (0, 0), 5: (0, 905)},
+            905.0,
+            ({-1, 0, 5}, False),
+        ),
+        # It may have fallen before
+        ({-1: (0, 0), 0: (0, 0), 1: (0, 110), 2: (110, 120)}, 120.0, ({1}, True)),
+        ({-1: (0, 0), 0: (0, 0)}, 120.0, (set(), True)),
+    ],
+)
+def test_doubtful_hours(
+    hours: dict[int, tuple[float, ...]],
+    behind: float | None,
+    doubtful: tuple[set[int], bool],
+) -> None:
+    """Single values are asked for where a meter fell and where it came back, and for no other hours."""
+    row = None if behind is None else Recorded(DAY, DAY + HOUR, behind, 0, 0)
+    by_second = {hour * HOUR: values for hour, values in hours.items()}
+    found, may_have_fallen = doubtful_hours(by_second, row, DAY)
+    assert ({hour // HOUR for hour in found}, may_have_fallen) == doubtful
+
+
 READINGS = st.lists(
-    st.tuples(st.integers(0, 30), st.lists(st.integers(0, 10**6), min_size=1)),
+    st.tuples(st.integers(0, 23), st.lists(st.integers(0, 10**6), min_size=1)),
     unique_by=lambda item: item[0],
 )
 
 
-@given(
-    method=st.sampled_from([Method.COUNTER, Method.BALANCE]),
-    readings=READINGS,
-    before=st.none() | st.integers(0, 10**6),
-)
-def test_meter_counts_each_rise_once(
-    method: Method, readings: list[tuple[int, list[int]]], before: int | None
+@given(readings=READINGS, before=st.none() | st.integers(0, 10**6))
+def test_balance_counts_each_difference_once(
+    readings: list[tuple[int, list[int]]], before: int | None
 ) -> None:
-    """Together, the hours count what Home Assistant would have counted of the values one by one."""
-    hours = {hour: tuple(found) for hour, found in readings}
-    steps = meter_steps(method, hours, before)
+    """Together, the hours of a meter that may run back count what it shows in the end."""
+    hours: dict[int, tuple[float, ...]] = {
+        hour: tuple(found) for hour, found in readings
+    }
     values = [value for _, found in sorted(readings) for value in found]
-    counted = 0.0
-    last: float | None = before
-    for value in values:
-        if last is not None:
-            # As `homeassistant.components.sensor.recorder` does
-            is_new = method is Method.COUNTER and value < 0.9 * last
-            counted += value if is_new else value - last
-        last = value
-    assert math.fsum(step.energy for step in steps) == pytest.approx(counted)
-    assert [step.start for step in steps] == sorted(hour for hour, _ in readings)
+    if before is not None:
+        hours[-1] = (before,)
+        values.insert(0, before)
+    steps = steps_of(hours, method=StatisticKind.BALANCE)
+    expected = values[-1] - values[0] if values else 0
+    assert math.fsum(energy for _, energy, _ in steps) == pytest.approx(expected)
+    assert [start for start, _, _ in steps] == sorted(hour for hour, _ in readings)
+
+
+@given(
+    rises=st.lists(st.integers(0, 50), min_size=3, max_size=60),
+    new=st.integers(0, 60),
+    dips=st.sets(st.integers(1, 58), max_size=5),
+)
+def test_counter_counts_each_rise_once(
+    rises: list[int], new: int, dips: set[int]
+) -> None:
+    """However often a meter is misread, and exchanged once, the hours count what flowed."""
+    shown, values, counted = 100_000, [100_000], 0
+    for number, rise in enumerate(rises):
+        # Far from where the meter is exchanged, and not in the last row: nobody knows what follows it
+        if number in dips and abs(number - new) > 3 and number < len(rises) - 1:
+            values.append(0)
+            continue
+        shown = 1 if number == new else shown + rise
+        counted += 1 if number == new else rise
+        values.append(shown)
+    hours: dict[int, tuple[float, ...]] = {-1: (values[0],)}
+    for number, value in enumerate(values[1:]):
+        hours[number // 3] = (*hours.get(number // 3, ()), value)
+    steps = steps_of(hours)
+    assert math.fsum(energy for _, energy, _ in steps) == pytest.approx(counted)
 
 
 def test_sum_steps() -> None:
@@ -292,129 +423,3 @@ def test_in_whatever_order(
         statistic = statistic.written(rows, shift)
         wanted |= told
     assert statistic.changes == pytest.approx(wanted, abs=1e-6)
-
-
-# The share of the budget
-
-
-def share(cost: QueryCost | None = None, *, queries: int = 1) -> Share:
-    """Return the share beside polls that cost so much, with the answer to one request known."""
-    pace = Pace(MINUTE)
-    pace.note(QueryCost(10, 90, 10))
-    shared = Share(pace)
-    if cost is not None:
-        shared.wait_after(queries, cost, 1)
-    return shared
-
-
-def test_share_of_what_polls_leave() -> None:
-    """Half of what polls leave over of their four fifths is for the past."""
-    assert share().per_minute == pytest.approx((80 - 10) / 2)
-    pace = Pace(MINUTE)
-    pace.note(QueryCost(80, 20, 80))
-    # However little they leave, it does not stand still
-    assert Share(pace).per_minute == pytest.approx(5)
-
-
-@pytest.mark.parametrize("cost", [QueryCost(), QueryCost(5), QueryCost(None, 50, 50)])
-def test_no_limit(cost: QueryCost) -> None:
-    """Without a budget, requests are large, and half of the time is spent waiting."""
-    pace = Pace(MINUTE)
-    pace.note(cost)
-    shared = Share(pace)
-    assert shared.per_minute is None
-    assert shared.queries() == 250
-    assert shared.wait_after(250, cost, 3.5) == 3.5
-
-
-def test_before_the_first_poll() -> None:
-    """Of a budget that is not known yet, none is assumed."""
-    shared = Share(Pace(MINUTE))
-    assert shared.queries() == 250
-    assert shared.wait_after(10, QueryCost(5, 95, 5), 2) == 2
-
-
-@pytest.mark.parametrize(
-    ("cost", "asked", "queries"),
-    [
-        # The first requests find out what a query costs
-        (None, 1, 10),
-        (2, 10, 50),
-        (0.5, 250, 250),
-        (30, 10, 3),
-        (500, 10, 1),
-        (0, 10, 10),
-    ],
-)
-def test_size_of_requests(cost: float | None, asked: int, queries: int) -> None:
-    """A request takes a tenth of the budget at the most, and has a query at the least."""
-    known = None if cost is None else QueryCost(cost, 90, 10)
-    assert share(known, queries=asked).queries() == queries
-
-
-def test_requests_that_were_too_dear() -> None:
-    """What the service found too dear once limits what follows."""
-    shared = share(QueryCost(0.5, 90, 10), queries=250)
-    shared.most = 7
-    assert shared.queries() == 7
-    without = share()
-    without.most = 3
-    assert without.queries() == 3
-
-
-@pytest.mark.parametrize(
-    ("cost", "wait"),
-    [
-        (QueryCost(3.5, 86.5, 13.5), 6),
-        (QueryCost(35, 55, 45), 60),
-        (QueryCost(0, 90, 10), 0),
-        # What remains has to do for two polls and for the next request, which is of two queries
-        (QueryCost(3.5, 23.5, 76.5), 6),
-        (QueryCost(3.5, 3.5, 96.5), 60 * (20 + 7 - 3.5) / 100),
-        (QueryCost(3.5, 0, 100), 60 * (20 + 7) / 100),
-        # Headers that are missing
-        (QueryCost(3.5), 6),
-        (QueryCost(), 2),
-    ],
-)
-def test_wait(cost: QueryCost, wait: float) -> None:
-    """After a request its share has to come back, and what the polls need."""
-    assert share().wait_after(1, cost, 2) == pytest.approx(wait)
-
-
-@given(
-    poll=st.floats(0.5, 70),
-    query=st.floats(0.1, 2),
-    level=st.floats(0, 1),
-)
-def test_polls_are_never_refused(poll: float, query: float, level: float) -> None:
-    """Whatever is in the bucket at first, neither a poll nor the import is refused beside the other."""
-    capacity = 100.0
-    pace = Pace(MINUTE)
-    used = level * (capacity - poll) + poll
-    pace.note(QueryCost(poll, capacity - used, used))
-    shared = Share(pace)
-    now, next_poll, next_part = 0.0, 60.0, 0.0
-
-    def leak(until: float) -> None:
-        nonlocal now, used
-        used = max(0.0, used - (until - now) * capacity / 60)
-        now = until
-
-    # Where the bucket is full at first, the first request of all finds that out
-    leak(60 * max(0.0, used + 10 * query + poll - capacity) / capacity)
-    next_part = now
-    for _ in range(300):
-        leak(max(now, min(next_poll, next_part)))
-        if next_poll <= next_part:
-            used += poll
-            assert used <= capacity * (1 + 1e-9), "a poll is refused"
-            pace.note(QueryCost(poll, capacity - used, used))
-            next_poll = now + pace.interval.total_seconds()
-            assert not pace.is_slowed
-        else:
-            queries = shared.queries()
-            used += queries * query
-            assert used <= capacity * (1 + 1e-9), "a request of the past is refused"
-            cost = QueryCost(queries * query, capacity - used, used)
-            next_part = now + shared.wait_after(queries, cost, 0)

@@ -1,0 +1,103 @@
+"""Who is told of new values: entities listen by key, and are told in slices.
+
+Of thousands of entities few change at a poll, and all of them together must not hold the event loop.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from itertools import batched, islice
+from typing import Final
+
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+
+from ..api import FieldValue
+from ..const import LOGGER
+from .plan import FieldKey
+
+_AT_ONCE: Final = 25
+"""Keys of which listeners are told before the event loop gets its turn."""
+
+type Shown = tuple[bool, FieldValue | None]
+"""Whether a value is of the present, and the value."""
+
+
+class KeyNotifier:
+    """Tells listeners what has changed of their own key, and which keys are new."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Know of no key."""
+        self._hass = hass
+        self._shown: Mapping[FieldKey, Shown] = {}
+        self._changed: dict[FieldKey, None] = {}
+        self._new: set[FieldKey] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._listeners: dict[FieldKey, list[CALLBACK_TYPE]] = {}
+        self._new_keys_listeners: list[Callable[[list[FieldKey]], None]] = []
+
+    @callback
+    def async_add_listener(
+        self, key: FieldKey, listener: CALLBACK_TYPE
+    ) -> CALLBACK_TYPE:
+        """Call `listener` when the value of `key` or its availability changed."""
+        self._listeners.setdefault(key, []).append(listener)
+
+        def remove() -> None:
+            listeners = self._listeners[key]
+            listeners.remove(listener)
+            if not listeners:
+                del self._listeners[key]
+
+        return remove
+
+    @callback
+    def async_add_new_keys_listener(
+        self, listener: Callable[[list[FieldKey]], None]
+    ) -> CALLBACK_TYPE:
+        """Call `listener` with the keys that are shown, now and whenever there are new ones."""
+        self._new_keys_listeners.append(listener)
+        # Of the others everybody is going to be told
+        known = [key for key in self._shown if key not in self._new]
+
+        async def tell_known() -> None:
+            for keys in batched(known, _AT_ONCE, strict=False):
+                listener(list(keys))
+                await asyncio.sleep(0)
+
+        if known:
+            self._hass.async_create_task(tell_known(), "eniris new fields")
+        return lambda: self._new_keys_listeners.remove(listener)
+
+    @callback
+    def async_update(self, shown: Mapping[FieldKey, Shown]) -> None:
+        """Adopt what is shown of all keys from now on, and begin to tell of what has changed."""
+        before = self._shown
+        for key, seen in shown.items():
+            if before.get(key) != seen:
+                self._changed[key] = None
+        self._changed.update(dict.fromkeys(before.keys() - shown.keys()))
+        self._new.update(shown.keys() - before.keys())
+        self._shown = shown
+        if self._changed and self._task is None:
+            self._task = self._hass.async_create_task(self._tell(), "eniris new values")
+
+    async def _tell(self) -> None:
+        """Tell of new keys and of changes, a slice at a time."""
+        try:
+            while self._changed:
+                slice_ = list(islice(self._changed, _AT_ONCE))
+                for key in slice_:
+                    del self._changed[key]
+                    for listener in list(self._listeners.get(key, ())):
+                        try:
+                            listener()
+                        except Exception:  # noqa: BLE001
+                            # One entity that fails must not keep the others from their values
+                            LOGGER.exception("The entity of %s failed", key)
+                new = [key for key in slice_ if key in self._new]
+                if new:
+                    self._new.difference_update(new)
+                    for new_keys_listener in list(self._new_keys_listeners):
+                        new_keys_listener(new)
+                await asyncio.sleep(0)
+        finally:
+            self._task = None

@@ -1,0 +1,1 @@
+"""Tests of the way from the cloud to Home Assistant."""

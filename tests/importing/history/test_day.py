@@ -1,0 +1,524 @@
+"""Days of the past that are odd: renamed entities, misread meters, answers of another shape, no data for years."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
+
+from custom_components.eniris.api import (
+    StatementResult,
+    TelemetryAnswer,
+    TelemetryQuery,
+)
+from custom_components.eniris.api.telemetry import parse_statements
+from custom_components.eniris.data import EnirisConfigEntry
+from custom_components.eniris.importing.history import EVENT_IMPORTED
+from homeassistant.components.recorder.core import Recorder
+from homeassistant.components.recorder.statistics import StatisticsRow
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.util import dt as dt_util
+from simulator.server import Simulator
+from tests.common import entity_id_of, set_up_frozen, settle
+from tests.history_kit import (
+    COUNTER,
+    DAY,
+    HOUR,
+    IMPORTED,
+    LONG_AGO,
+    MINUTE,
+    NOW,
+    POWER,
+    THIS_HOUR,
+    account_state,
+    asked_of_the_past,
+    finished,
+    measure,
+    measure_hourly,
+    only_a_meter,
+)
+from tests.importing.test_poll import NODE, only, series, write
+from tests.meter import METER
+from tests.recorded import live, rows
+
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+YESTERDAY = datetime(2026, 7, 14, tzinfo=UTC)
+
+type Asked = Callable[[list[TelemetryQuery]], object]
+
+
+@pytest.fixture(autouse=True)
+async def place_and_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
+    """Be in Brussels on a summer's day."""
+    freezer.move_to(NOW)
+    await hass.config.async_set_time_zone("Europe/Brussels")
+
+
+@pytest.fixture
+async def meter(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    place_and_time: None,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> EnirisConfigEntry:
+    """Return the account of a meter with two days of the same energy and power in every hour."""
+    only_a_meter(simulator, IMPORTED, POWER)
+    measure_hourly(
+        simulator, THIS_HOUR - 2 * DAY, NOW, **{IMPORTED: 600.0, POWER: 600.0}
+    )
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    await live_with(hass, freezer, simulator, {IMPORTED: 10.0, POWER: 600.0})
+    return entry
+
+
+async def live_with(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    simulator: Simulator,
+    fields: Mapping[str, float],
+    minutes: int = 9,
+) -> None:
+    """Let time pass with a meter that shows the same all the time."""
+    until = dt_util.utcnow() + minutes * MINUTE
+    while dt_util.utcnow() < until:
+        measure(simulator, dt_util.utcnow(), **fields)
+        await live(hass, freezer, dt_util.utcnow() + MINUTE)
+
+
+async def import_since(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: EnirisConfigEntry,
+    start: datetime,
+) -> Mapping[str, Any]:
+    """Import the past of everything since `start`, and return what the event says."""
+    events = async_capture_events(hass, EVENT_IMPORTED)
+    await entry.runtime_data.history.async_request(start)
+    event = await finished(hass, freezer, events)
+    await settle(hass)
+    return event.data
+
+
+async def kept(hass: HomeAssistant, entity_id: str) -> dict[datetime, StatisticsRow]:
+    """Return the rows by the hour of an entity."""
+    return (await rows(hass, [entity_id], LONG_AGO)).get(entity_id, {})
+
+
+async def changes(hass: HomeAssistant, entity_id: str) -> dict[datetime, float]:
+    """Return what an entity counted in each hour."""
+    found = (await rows(hass, [entity_id], EVER)).get(entity_id, {})
+    return {hour: row["change"] or 0.0 for hour, row in found.items()}
+
+
+def look_at_queries(entry: EnirisConfigEntry, look: Asked) -> None:
+    """Call `look` with the queries of each request, after they were answered."""
+    session: Any = entry.runtime_data.session
+    query = session.query_telemetry
+
+    async def query_telemetry(queries: list[TelemetryQuery]) -> TelemetryAnswer:
+        answer: TelemetryAnswer = await query(queries)
+        look(queries)
+        return answer
+
+    session.query_telemetry = query_telemetry
+
+
+# The entity's id at the moment of writing
+
+
+@pytest.mark.parametrize("by_way", [(), ("sensor.on_the_way",)])
+async def test_renamed_while_a_day_is_fetched(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    freezer: FrozenDateTimeFactory,
+    by_way: tuple[str, ...],
+) -> None:
+    """The day is in the statistic of the new id, and no statistic of the old one is left."""
+    registry = er.async_get(hass)
+    names = {
+        entity_id_of(hass, meter, METER, field): f"sensor.renamed_{field.lower()}"
+        for field in (IMPORTED, POWER)
+    }
+    renamed: list[object] = []
+
+    def rename(queries: list[TelemetryQuery]) -> None:
+        if not renamed and any(
+            query.end and query.end <= YESTERDAY for query in queries
+        ):
+            renamed.append(queries)
+            for name, new in names.items():
+                for step in (*by_way, new):
+                    registry.async_update_entity(name, new_entity_id=step)
+                    name = step
+
+    look_at_queries(meter, rename)
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 2 * DAY)
+    assert renamed
+    assert event["left_out"] == []
+    assert not await rows(hass, [*names, *by_way], LONG_AGO)
+    counted = await changes(hass, f"sensor.renamed_{IMPORTED.lower()}")
+    assert counted == pytest.approx(
+        {THIS_HOUR - n * HOUR: 600 for n in range(1, 49)}, abs=1e-3
+    )
+    power = await kept(hass, f"sensor.renamed_{POWER.lower()}")
+    assert len(power) == 48
+
+
+async def test_renamed_while_the_recorder_is_read(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the recorder had under the old id is read again under the new one."""
+    entity_id = entity_id_of(hass, meter, METER, IMPORTED)
+    ids = [entity_id, "sensor.one", "sensor.two", "sensor.three", entity_id]
+    module = "custom_components.eniris.importing.history.day.async_known"
+    read = __import__(module.rpartition(".")[0], fromlist=["x"]).async_known
+
+    async def read_known(*args: Any) -> Any:
+        if len(ids) > 1:
+            er.async_get(hass).async_update_entity(ids.pop(0), new_entity_id=ids[0])
+        return await read(*args)
+
+    monkeypatch.setattr(module, read_known)
+    await import_since(hass, freezer, meter, THIS_HOUR - 2 * DAY)
+    assert len(ids) == 1
+    assert not await rows(hass, ["sensor.one", "sensor.two", "sensor.three"], LONG_AGO)
+    counted = await changes(hass, entity_id)
+    assert counted == pytest.approx(
+        {THIS_HOUR - n * HOUR: 600 for n in range(1, 49)}, abs=1e-3
+    )
+
+
+async def test_removed_while_a_day_is_fetched(
+    hass: HomeAssistant, meter: EnirisConfigEntry, freezer: FrozenDateTimeFactory
+) -> None:
+    """An entity that is gone gets no more rows; the others do."""
+    entity_id = entity_id_of(hass, meter, METER, IMPORTED)
+    power = entity_id_of(hass, meter, METER, POWER)
+
+    def remove(queries: list[TelemetryQuery]) -> None:
+        if er.async_get(hass).async_get(entity_id) and any(
+            query.end and query.end <= THIS_HOUR for query in queries
+        ):
+            er.async_get(hass).async_remove(entity_id)
+
+    look_at_queries(meter, remove)
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 2 * DAY)
+    assert event["rows"] == 48
+    assert not await changes(hass, entity_id)
+    assert len(await kept(hass, power)) == 48
+
+
+# Misread counters
+
+
+@pytest.mark.parametrize(
+    "misread",
+    [
+        # Minutes before noon that show something else
+        {200: 0.0},
+        {200: 9_500_000.0},
+        {200: 9_999_000.0},
+        {200: -1.0},
+        {200: 99_000_000.0},
+        dict.fromkeys(range(200, 206), 0.0),
+        dict.fromkeys(range(190, 400), 0.0),
+        # In the last minute of an hour, in the first, in both
+        {181: 0.0},
+        {180: 0.0},
+        {181: 0.0, 180: 0.0},
+        # At midnight, on either side, and for hours on both
+        {721: 0.0},
+        {720: 0.0},
+        dict.fromkeys(range(715, 725), 0.0),
+        dict.fromkeys(range(600, 800), 0.0),
+        dict.fromkeys(range(600, 800), 9_000_000.0),
+    ],
+    ids=lambda misread: f"{max(misread)}-{min(misread)}-{min(misread.values()):.0f}",
+)
+async def test_counter_that_is_misread(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    misread: Mapping[int, float],
+) -> None:
+    """What the next rows take back counts nothing, and what flowed meanwhile is not lost."""
+    only_a_meter(simulator, COUNTER)
+    noon = datetime(2026, 7, 15, 12, tzinfo=UTC)
+    shown = 10_000_000.0
+    for minute in range(1200, 17, -1):
+        shown += 10
+        reading = misread.get(minute, shown)
+        measure(simulator, noon - minute * MINUTE, **{COUNTER: reading})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    await live_with(hass, freezer, simulator, {COUNTER: shown})
+    await import_since(hass, freezer, entry, NOW - 2 * DAY)
+    counted = await changes(hass, entity_id_of(hass, entry, METER, COUNTER))
+    assert sum(counted.values()) == pytest.approx(10 * (1200 - 60), abs=11)
+    hours = {noon - hours * HOUR for hours in range(2, 20)}
+    gone = {
+        noon - minute // 60 * HOUR - (minute % 60 > 0) * HOUR
+        for minute in misread
+        if len(misread) > 60
+    }
+    for hour in hours - {each + n * HOUR for each in gone for n in (0, 1)}:
+        assert counted[hour] == pytest.approx(600, abs=61), hour
+    assert min(counted.values()) >= 0
+
+
+async def test_series_that_is_never_written(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """The past comes from the series that has it, also where metadata lists another that would be lighter."""
+    by_second = series("rp_one_s")
+    only(simulator, series("rp_one_m"), by_second, fields=[IMPORTED])
+    # Also behind a day without any
+    hours = [NOW - number * HOUR for number in (*range(1, 13), 60)]
+    for moment in hours:
+        write(simulator, by_second, moment, **{IMPORTED: 600.0})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    while dt_util.utcnow() < NOW + 15 * MINUTE:
+        write(simulator, by_second, dt_util.utcnow(), **{IMPORTED: 10.0})
+        await live(hass, freezer, dt_util.utcnow() + MINUTE)
+    await import_since(hass, freezer, entry, NOW - 4 * DAY)
+    counted = await changes(hass, entity_id_of(hass, entry, NODE, IMPORTED))
+    for moment in hours:
+        hour = moment.replace(minute=0, second=0)
+        assert counted[hour] == pytest.approx(600)
+
+
+async def test_counter_that_is_exchanged_at_midnight(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A new meter counts from zero, also where it shows as much as the old one within hours."""
+    only_a_meter(simulator, COUNTER)
+    midnight = datetime(2026, 7, 15, tzinfo=UTC)
+    for minute in range(-300, 702):
+        reading = minute * 10.0 if minute >= 0 else 3500.0 + minute * 10
+        measure(simulator, midnight + minute * MINUTE, **{COUNTER: reading})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    await live_with(hass, freezer, simulator, {COUNTER: 7010.0})
+    await import_since(hass, freezer, entry, midnight - 5 * HOUR)
+    counted = await changes(hass, entity_id_of(hass, entry, METER, COUNTER))
+    first = midnight - 5 * HOUR
+    assert counted.pop(first) == pytest.approx(590, abs=1e-3)
+    # The new meter's first row shows zero
+    assert counted.pop(midnight) == pytest.approx(590, abs=1e-3)
+    assert counted == pytest.approx(
+        {first + n * HOUR: 600 for n in range(1, 16) if first + n * HOUR != midnight},
+        abs=1e-3,
+    )
+
+
+# What is left out
+
+
+async def test_not_recorded(
+    hass: HomeAssistant, meter: EnirisConfigEntry, freezer: FrozenDateTimeFactory
+) -> None:
+    """What the recorder excludes gets no statistics, and is told as left out."""
+    power = entity_id_of(hass, meter, METER, POWER)
+    get_instance(hass).entity_filter = lambda entity_id: entity_id != power
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 2 * DAY)
+    assert event["left_out"] == [power]
+    assert event["reasons"] == {power: "not_recorded"}
+    assert event["entities"] == 1
+    assert not await kept(hass, power)
+    assert len(await changes(hass, entity_id_of(hass, meter, METER, IMPORTED))) == 48
+    state = account_state(hass, meter, "history_progress")
+    assert state.state == "100.0"
+    assert state.attributes["left_out"] == [power]
+    assert state.attributes["not_recorded"] == [power]
+    assert state.attributes["no_usable_answer"] == []
+
+
+async def test_nothing_is_recorded(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """If the recorder excludes all of them, nothing is asked and nothing waited for."""
+    get_instance(hass).entity_filter = lambda _: False
+    asked = len(asked_of_the_past(simulator))
+    started = dt_util.utcnow()
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 2 * DAY)
+    assert len(event["left_out"]) == 2
+    assert event["rows"] == 0
+    assert dt_util.utcnow() - started < 2 * MINUTE
+    assert len(asked_of_the_past(simulator)) - asked < 3
+
+
+SHAPES: Mapping[str, Callable[[float], object]] = {
+    "two rows": lambda value: {
+        "columns": ["time", "sum"],
+        "values": [
+            ["2026-07-15T00:00:00Z", value / 2],
+            ["2026-07-15T00:30:00Z", value],
+        ],
+    },
+    "no time": lambda value: {"columns": ["sum"], "values": [[value]]},
+    "time is null": lambda value: {"columns": ["time", "a"], "values": [[None, value]]},
+    "text": lambda value: {
+        "columns": ["time", "sum"],
+        "values": [["2026-07-15T00:00:00Z", str(value)]],
+    },
+    "wide": lambda value: {
+        "columns": ["time", "sum", "count"],
+        "values": [["2026-07-15T00:00:00Z", value, 60]],
+    },
+    "object": lambda value: {"sum": value},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_answers_of_another_shape(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    shape: str,
+) -> None:
+    """An aggregate that is not understood is told as left out, with the reason; nothing is made of it."""
+    entity_id = entity_id_of(hass, meter, METER, IMPORTED)
+    before = await changes(hass, entity_id)
+    [result] = parse_statements([{"series": [SHAPES[shape](600.0)]}], 1)
+    session: Any = meter.runtime_data.session
+    query = session.query_telemetry
+
+    async def query_telemetry(queries: list[TelemetryQuery]) -> TelemetryAnswer:
+        answer: TelemetryAnswer = await query(queries)
+        answer.results = [
+            result if asked.end and asked.end <= THIS_HOUR else told
+            for asked, told in zip(queries, answer.results, strict=True)
+        ]
+        return answer
+
+    monkeypatch.setattr(session, "query_telemetry", query_telemetry)
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 6 * HOUR)
+    power = entity_id_of(hass, meter, METER, POWER)
+    assert event["rows"] == 0
+    assert event["refused_queries"] >= 6
+    assert event["left_out"] == sorted([entity_id, power])
+    assert set(event["reasons"].values()) == {"no_usable_answer"}
+    assert await changes(hass, entity_id) == before
+    state = account_state(hass, meter, "history_progress")
+    assert sorted(state.attributes["no_usable_answer"]) == event["left_out"]
+    assert f"{entity_id} is not imported, or lacks" in caplog.text or (
+        entity_id in caplog.text and "its answers are not understood" in caplog.text
+    )
+
+
+async def test_no_statistics_yet(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A sum that Home Assistant makes no statistics of is told as left out, under the id that it has then."""
+    only_a_meter(simulator, IMPORTED)
+    measure_hourly(simulator, THIS_HOUR - DAY, NOW, **{IMPORTED: 600.0})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    entity_id = entity_id_of(hass, entry, METER, IMPORTED)
+    event = await import_since(hass, freezer, entry, THIS_HOUR - 2 * HOUR)
+    assert event["reasons"] == {entity_id: "no_statistics"}
+    er.async_get(hass).async_update_entity(entity_id, new_entity_id="sensor.renamed")
+    assert entry.runtime_data.history.progress.left_out == {
+        "sensor.renamed": "no_statistics"
+    }
+
+
+# Where there is no data
+
+
+@pytest.mark.parametrize("tier", ["unlimited", "basic", "free"])
+async def test_years_without_data(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+    tier: str,
+) -> None:
+    """What lies years back is found with few queries, and before 2000 nothing is asked."""
+    simulator.tier = tier
+    await live_with(hass, freezer, simulator, {IMPORTED: 10.0, POWER: 600.0}, 2)
+    old = datetime(2019, 3, 31, 7, tzinfo=UTC)
+    older = datetime(2006, 1, 1, tzinfo=UTC)
+    if tier == "free":
+        old, older = NOW - 200 * DAY, NOW - 201 * DAY
+        old, older = old.replace(minute=0, second=0), older.replace(minute=0, second=0)
+    for hour in (old, older):
+        measure(simulator, hour + MINUTE, **{IMPORTED: 70.0, POWER: 50.0})
+    asked = len(asked_of_the_past(simulator))
+    requests = simulator.log.count("POST /v1/telemetry/query")
+    start = old - 600 * DAY if tier == "free" else datetime(1990, 1, 1, tzinfo=UTC)
+    event = await import_since(hass, freezer, meter, start)
+    assert event["refused_queries"] == 0
+    assert event["left_out"] == []
+    assert simulator.log.count("POST /v1/telemetry/query", 429) == 0
+    counted = await changes(hass, entity_id_of(hass, meter, METER, IMPORTED))
+    assert counted == pytest.approx(
+        {THIS_HOUR - n * HOUR: 600 for n in range(1, 49)} | {old: 70, older: 70},
+        abs=1e-3,
+    )
+    assert simulator.log.count("POST /v1/telemetry/query") - requests < 150
+    starts = [
+        statement["where"]["time"][0]["value"]
+        for request in asked_of_the_past(simulator)[asked:]
+        for statement in request.json
+    ]
+    assert min(starts) >= datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000
+
+
+async def test_search_that_is_refused(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If long spans are refused, shorter ones are asked; if all are, each day is asked for."""
+    session: Any = meter.runtime_data.session
+    query = session.query_telemetry
+    longest = timedelta(days=3)
+    asked: list[timedelta] = []
+
+    async def query_telemetry(queries: list[TelemetryQuery]) -> TelemetryAnswer:
+        answer: TelemetryAnswer = await query(queries)
+        for number, each in enumerate(queries):
+            if each.start and each.end and each.limit == 1:
+                asked.append(each.end - each.start)
+                if each.end - each.start > longest:
+                    answer.results[number] = StatementResult([], "too long")
+        return answer
+
+    monkeypatch.setattr(session, "query_telemetry", query_telemetry)
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 30 * DAY)
+    assert event["refused_queries"] == 0
+    assert event["rows"] >= 96
+    assert max(asked) > longest
+    assert len(asked) < 40
+    longest = timedelta()
+    asked.clear()
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 6 * DAY)
+    assert event["rows"] >= 96
+    assert 0 < len(asked) < 20
