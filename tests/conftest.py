@@ -24,6 +24,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.storage import STORAGE_DIR
 from simulator.server import Simulator
 from simulator.world import HomeWorld
+from tests.common import settle
 
 _ROOT = str(Path(__file__).parents[1])
 
@@ -165,6 +166,6 @@ async def set_up_account(
         result["flow_id"], user_input
     )
     assert result["type"] is FlowResultType.CREATE_ENTRY, result
-    await hass.async_block_till_done()
+    await settle(hass)
     entry: EnirisConfigEntry = result["result"]
     return entry

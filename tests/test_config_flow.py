@@ -10,7 +10,6 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.eniris.account import address_problem
 from custom_components.eniris.const import (
     CONF_ADVANCED,
     CONF_API_URL,
@@ -22,6 +21,7 @@ from custom_components.eniris.const import (
     CONF_REFRESH_TOKEN_ISSUED,
     DOMAIN,
 )
+from custom_components.eniris.http import address_problem
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
@@ -868,7 +868,7 @@ async def test_superfluous_token_that_cannot_be_logged_out(
     assert result["reason"] == "already_configured"
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_account_that_waits_for_a_log_in(
     hass: HomeAssistant,
     simulator: Simulator,

@@ -13,14 +13,8 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 import voluptuous as vol
 
-from custom_components.eniris import (
-    binary_sensor,
-    button,
-    export_flow,
-    options_flow,
-    sensor,
-    switch,
-)
+from custom_components.eniris import binary_sensor, button, sensor, switch
+from custom_components.eniris.account import options_schema
 from custom_components.eniris.api import Hosts
 from custom_components.eniris.api.write import GZIP_FROM
 from custom_components.eniris.const import DOMAIN, EVENT_HISTORY_EXPORTED
@@ -28,7 +22,7 @@ from custom_components.eniris.exporting.outbox.batches import BATCH_BYTES, BATCH
 from custom_components.eniris.exporting.outbox.live import REJECTS_KEPT
 from custom_components.eniris.importing import catalogue
 from custom_components.eniris.importing.catalogue import Kind, describe, directions
-from custom_components.eniris.importing.history import EVENT_IMPORTED
+from custom_components.eniris.importing.history.importer import EVENT_IMPORTED
 from homeassistant.components.automation.config import (
     async_validate_config_item as async_validate_automation,
 )
@@ -52,9 +46,8 @@ from simulator.faults import KINDS
 from simulator.server import Simulator
 
 from .export_kit import WHERE, Dialog, MeterWorld, home_with_account
+from .source import PACKAGE, ROOT
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = Path(export_flow.__file__).parent
 README = ROOT / "README.md"
 ENTITIES = ROOT / "docs" / "entities.md"
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -338,6 +331,8 @@ def default_of(key: Any) -> Any:
 
 def check_row(row: list[str], key: Any, selector: Any) -> None:
     """Check what a row says of a field: its default and, in a table that tells, what it can be."""
+    # A number becomes a whole one behind its selector
+    selector = getattr(selector, "validators", [selector])[0]
     default = default_of(key)
     if default not in (None, "", [], [""]):
         assert row[-1].split(";")[0] == shown(selector, default)
@@ -350,7 +345,7 @@ def test_every_option_is_documented_with_its_bounds_and_default() -> None:
     documented = {row[0].split(": ")[-1]: row for row in rows(README, "### Options")}
     steps = TEXTS["options"]["step"]["settings"]["sections"]
     labels = set()
-    for name, part in options_flow._schema({}).schema.items():
+    for name, part in options_schema([str]).schema.items():
         assert isinstance(part, section)
         for key, selector in part.schema.schema.items():
             label = steps[name.schema]["data"][key.schema]
@@ -465,6 +460,7 @@ def entities() -> Iterator[tuple[str, str, bool]]:
         *((item, "sensor") for item in sensor.EXPORT_SENSORS),
         (sensor.HISTORY_PROGRESS, "sensor"),
         (sensor.EXPORT_HISTORY, "sensor"),
+        (binary_sensor.CONNECTED, "binary_sensor"),
         (button.REFRESH, "button"),
         (button.UPLOAD_NOW, "button"),
         (switch.ENABLED, "switch"),

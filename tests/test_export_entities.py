@@ -400,7 +400,7 @@ async def test_target_refused(
     assert home.values()[-1] == 2000.0
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_log_in_again(home: Home, export: ConfigSubentry) -> None:
     """A log-in that has ended is a problem at once; after a new one all of it goes up."""
     home.simulator.revoke("demo@example.com", "refresh")

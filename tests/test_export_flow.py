@@ -875,9 +875,7 @@ async def test_trouble_with_the_log_in_is_none_of_the_values(
 @pytest.mark.parametrize(
     "loaded",
     [
-        pytest.param(
-            True, marks=pytest.mark.expected_log("cannot be read at present: .*log-in")
-        ),
+        pytest.param(True, marks=pytest.mark.expected_log("fetching Eniris .*log-in")),
         False,
     ],
 )

@@ -13,10 +13,10 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.eniris import history_form
+from custom_components.eniris import config_flow
 from custom_components.eniris.const import CONF_CODE, CONF_HISTORY, DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.importing.history import EVENT_IMPORTED
+from custom_components.eniris.importing.history.importer import EVENT_IMPORTED
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_USERNAME
@@ -56,7 +56,7 @@ PROGRESSED = "data_entry_flow_progressed"
 TODAY = datetime(2026, 7, 14, 22, tzinfo=UTC)
 
 TEXTS: Mapping[str, Any] = json.loads(
-    (Path(history_form.__file__).parent / "translations" / "en.json").read_text("utf-8")
+    (Path(config_flow.__file__).parent / "translations" / "en.json").read_text("utf-8")
 )
 
 

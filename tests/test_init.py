@@ -17,10 +17,12 @@ from custom_components.eniris.const import (
     DOMAIN,
 )
 from custom_components.eniris.data import EnirisConfigEntry
-from homeassistant.config_entries import ConfigEntryState
+from custom_components.eniris.importing.coordinator import KEPT
+from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
     EVENT_HOMEASSISTANT_STARTED,
+    STATE_ON,
     STATE_UNAVAILABLE,
 )
 from homeassistant.core import HomeAssistant
@@ -283,8 +285,23 @@ async def test_three_weeks_with_one_log_in(
     assert simulator.log.count("POST /auth/login") == 1
 
 
+async def test_disabled_account_is_forgotten(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Nothing is kept of what an account knew once it is disabled."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    await hass.config_entries.async_set_disabled_by(
+        entry.entry_id, ConfigEntryDisabler.USER
+    )
+    await settle(hass)
+    assert entry.entry_id not in hass.data.get(KEPT, {})
+
+
 @pytest.mark.expected_log(
-    "demo@example.com cannot be read at present: Eniris cannot be reached"
+    "Error fetching Eniris devices data: Eniris cannot be reached"
 )
 async def test_set_up_while_unreachable(
     hass: HomeAssistant,
@@ -297,6 +314,8 @@ async def test_set_up_while_unreachable(
     entry = await set_up_frozen(hass, freezer, user_input)
     assert await hass.config_entries.async_unload(entry.entry_id)
     er.async_get(hass).async_clear_config_entry(entry.entry_id)
+    # As after a start of Home Assistant
+    hass.data.pop(KEPT)
     await simulator.stop()
     caplog.clear()
     assert await hass.config_entries.async_setup(entry.entry_id)
@@ -304,10 +323,12 @@ async def test_set_up_while_unreachable(
     assert entry.state is ConfigEntryState.LOADED
     assert not imported_entities(hass, entry)
     await advance_in_polls(hass, freezer, timedelta(minutes=30))
+    # There is nothing else to be read before the metadata
     [(level, message)] = logged(caplog)
-    assert level == logging.WARNING
-    assert "demo@example.com cannot be read at present" in message
+    assert level == logging.ERROR
+    assert message.startswith("Error fetching Eniris devices data: ")
     assert "Eniris cannot be reached" in message
+    assert "demo" not in message
 
     await simulator.start(port=simulator.port)
     await advance_in_polls(hass, freezer, 3 * POLL)
@@ -315,10 +336,50 @@ async def test_set_up_while_unreachable(
     assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
     _, (level, message) = logged(caplog)
     assert level == logging.INFO
-    assert message == "demo@example.com can be read again"
+    assert message == "Fetching Eniris devices data recovered"
 
 
-@pytest.mark.expected_log("demo@example.com cannot be read at present")
+@pytest.mark.parametrize("path", ["/auth/", "/v1/device/query", "/v1/telemetry/query"])
+async def test_service_hangs_at_start(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    path: str,
+) -> None:
+    """Nothing of the export waits for the service, nor does Home Assistant; what it tells comes later."""
+    entry = await set_up_frozen(hass, freezer, user_input)
+    export = add_export(hass, entry)
+    await settle(hass)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    # As after a start of Home Assistant
+    hass.data.pop(KEPT)
+    fault = simulator.faults.add(path, "delay", delay=3)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert not entry.runtime_data.first_refresh.done()
+    assert entry.state is ConfigEntryState.LOADED
+    registry = er.async_get(hass)
+    of_export = [
+        state
+        for registered in er.async_entries_for_config_entry(registry, entry.entry_id)
+        if registered.config_subentry_id == export.subentry_id
+        and registered.disabled_by is None
+        and (state := hass.states.get(registered.entity_id))
+    ]
+    assert len(of_export) > 5
+    assert not [state for state in of_export if state.state == STATE_UNAVAILABLE]
+    connected = registry.async_get_entity_id(
+        "binary_sensor", DOMAIN, f"{entry.unique_id}_connected"
+    )
+    assert connected
+    fault.times = 0
+    await settle(hass)
+    assert hass.states.is_state(connected, STATE_ON)
+    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
+
+
+@pytest.mark.expected_log("Error fetching Eniris (devices|telemetry) data")
 async def test_outage(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -326,20 +387,21 @@ async def test_outage(
     freezer: FrozenDateTimeFactory,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An outage of hours is told once when it begins, and once when all polls succeed again."""
+    """An outage of hours is told once by each kind of poll, when it begins and when it ends."""
     entry = await set_up_frozen(hass, freezer, user_input)
     await simulator.stop()
     caplog.clear()
     await advance_in_polls(hass, freezer, timedelta(hours=2))
     assert state_of(hass, entry, GRID, "actualPowerTot_W") == STATE_UNAVAILABLE
-    assert [level for level, _ in logged(caplog)] == [logging.WARNING]
+    assert [level for level, _ in logged(caplog)] == [logging.ERROR] * 2
+    assert not [message for _, message in logged(caplog) if "demo" in message]
     await simulator.start(port=simulator.port)
     await advance_in_polls(hass, freezer, METADATA_POLL)
     assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
-    assert [level for level, _ in logged(caplog)[1:]] == [logging.INFO]
+    assert [level for level, _ in logged(caplog)[2:]] == [logging.INFO] * 2
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_dead_log_in_at_set_up(
     hass: HomeAssistant,
     simulator: Simulator,

@@ -1,4 +1,4 @@
-"""What newer versions have stored is left alone, in plain words; what the first entries have stored is used as it is."""
+"""What newer versions have stored is left alone, in plain words; what was stored before fields had kinds is used as it is."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,7 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.eniris.const import (
-    CONF_HEARTBEAT,
-    CONF_MODE,
-    CONF_SHORTEST,
-    DOMAIN,
-)
+from custom_components.eniris.const import CONF_FIELDS, CONF_KIND, DOMAIN
 from custom_components.eniris.exporting.outbox.store import outbox_path
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
@@ -62,17 +57,19 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-async def test_the_first_entries(home: Home) -> None:
-    """An export that does not say when values are sent sends every change, and its form can be saved."""
+async def test_entries_without_kinds(home: Home) -> None:
+    """An export that was stored before fields had kinds is used, and its form can be saved."""
     home.add_power("1.0")
     export = await home.add_export({POWER: "power_W"})
+    await home.wait(1)
     data = dict(export.data)
-    for key in (CONF_MODE, CONF_SHORTEST, CONF_HEARTBEAT):
-        del data[key]
+    data[CONF_FIELDS] = [
+        {key: value for key, value in row.items() if key != CONF_KIND}
+        for row in data[CONF_FIELDS]
+    ]
     entries = home.hass.config_entries
     assert await entries.async_unload(home.entry.entry_id)
     entries.async_update_subentry(home.entry, export, data=data)
-    entries.async_update_entry(home.entry, minor_version=1)
     assert await entries.async_setup(home.entry.entry_id)
     await home.settle()
     for value in ("2.0", "3.0"):
@@ -82,7 +79,7 @@ async def test_the_first_entries(home: Home) -> None:
     assert home.values("power_W")[-2:] == [2000.0, 3000.0]
     assert not home.issues()
     await saved_from_its_form(home)
-    assert home.exports[0].data[CONF_SHORTEST] == 0
+    assert home.exports[0].data[CONF_FIELDS][0][CONF_KIND] == "number"
 
 
 async def saved_from_its_form(home: Home) -> None:

@@ -28,7 +28,7 @@ from .login_kit import (
 FIELD = "actualPowerTot_W"
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_log_in_again(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -75,7 +75,7 @@ async def test_log_in_again(
     assert not hass.config_entries.flow.async_progress()
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_log_in_again_as_somebody_else(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -94,7 +94,7 @@ async def test_log_in_again_as_somebody_else(
     assert dict(entry.data) == before
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 @pytest.mark.parametrize(
     ("password", "errors"),
     [
@@ -124,7 +124,7 @@ async def test_wrong_password_at_the_new_log_in(
     assert entry.state is ConfigEntryState.LOADED
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_log_in_again_with_a_second_factor(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -152,7 +152,7 @@ async def test_log_in_again_with_a_second_factor(
     assert entry.data[CONF_REFRESH_TOKEN] != old_token
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_what_waits_goes_up_after_a_log_in(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -184,7 +184,7 @@ async def test_what_waits_goes_up_after_a_log_in(
     assert home.exports == [subentry]
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 async def test_log_in_again_after_a_code_that_came_too_late(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -205,7 +205,7 @@ async def test_log_in_again_after_a_code_that_came_too_late(
     assert result["errors"] == {"base": "login_expired"}
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 @pytest.mark.parametrize(
     ("status", "error"), [(404, "unexpected_answer"), (503, "cannot_connect")]
 )

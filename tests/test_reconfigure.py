@@ -309,7 +309,7 @@ async def test_another_account(
     assert simulator.mint.read(entry.data[CONF_REFRESH_TOKEN])
 
 
-@pytest.mark.expected_log("cannot be read at present: .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*log-in")
 @pytest.mark.parametrize("step", ["log_in", "addresses"])
 async def test_instead_of_the_log_in_that_is_asked_for(
     hass: HomeAssistant,

@@ -71,7 +71,7 @@ async def test_all_is_well(home: Home, hass_ws_client: WebSocketGenerator) -> No
     assert set(info) == set(ENGLISH["system_health"]["info"])
 
 
-@pytest.mark.expected_log("cannot be read at present")
+@pytest.mark.expected_log("fetching Eniris")
 async def test_outage(home: Home, hass_ws_client: WebSocketGenerator) -> None:
     """No host that answers, and values that wait, what actions have pushed included."""
     await home.add_export({home.add_power(): "actualPowerTot_W"})

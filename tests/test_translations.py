@@ -19,7 +19,8 @@ import voluptuous as vol
 from custom_components.eniris.config_flow import EnirisConfigFlow
 from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.export_flow import ExportSubentryFlow
+from custom_components.eniris.flows.export import ExportSubentryFlow
+from custom_components.eniris.flows.options import EnirisOptionsFlow
 from custom_components.eniris.importing.catalogue import (
     CATALOGUE,
     Kind,
@@ -27,7 +28,6 @@ from custom_components.eniris.importing.catalogue import (
     describe,
     directions,
 )
-from custom_components.eniris.options_flow import EnirisOptionsFlow
 from homeassistant.config_entries import SOURCE_RECONFIGURE
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, section
@@ -302,7 +302,9 @@ def modules_of(flow: type) -> list[source.Module]:
             if (
                 isinstance(node, ast.ImportFrom)
                 and node.level == 1
-                and (node.module or "").endswith("_form")
+                and (node.module or "").endswith(
+                    ("_form", "_forms", "_draft", "_trial")
+                )
             ):
                 found.add(path.parent / f"{node.module}.py")
     return [source.Module(path) for path in sorted(found)]

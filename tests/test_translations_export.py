@@ -6,20 +6,11 @@ The dialog of the tests checks each form that it is shown against its texts; thi
 import ast
 import inspect
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from custom_components.eniris import (
-    binary_sensor,
-    button,
-    export_flow,
-    history_form,
-    options_flow,
-    sensor,
-    switch,
-)
+from custom_components.eniris import account, binary_sensor, button, sensor, switch
 from custom_components.eniris.api import WriteTarget, write
 from custom_components.eniris.const import CONF_FIELD, DOMAIN, SUBENTRY_EXPORT
 from custom_components.eniris.exporting.config import Aggregate, BackfillRange
@@ -32,22 +23,34 @@ from custom_components.eniris.exporting.issues import (
     of_field,
 )
 from custom_components.eniris.exporting.outbox.batches import FieldKey
-from custom_components.eniris.history_form import history_schema
+from custom_components.eniris.flows import (
+    export as export_flow,
+    export_draft,
+    export_forms,
+    export_trial,
+    history_form,
+    options as options_flow,
+    taken_fields,
+)
+from custom_components.eniris.flows.history_form import history_schema
 from custom_components.eniris.importing.plan import Preference
-from custom_components.eniris.repairs import base, budget, export, field, outbox, target
+from custom_components.eniris.repairs import base, field, outbox, target
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.entity import EntityDescription
 
 from .export_kit import quoted
+from .source import PACKAGE
 
-PACKAGE = Path(export_flow.__file__).parent
 ENGLISH: dict[str, Any] = json.loads(
     (PACKAGE / "translations" / "en.json").read_text("utf-8")
 )
 ICONS: dict[str, Any] = json.loads((PACKAGE / "icons.json").read_text("utf-8"))
 EXPORT = ENGLISH["config_subentries"][SUBENTRY_EXPORT]
+
+DIALOG = (export_flow, export_draft, export_forms, export_trial, taken_fields)
+"""What the dialog of an export is written in."""
 
 WITHOUT_TEXT = {"trial", "save", "other_series", "accept_series"}
 """Steps that show nothing of their own."""
@@ -92,7 +95,7 @@ def test_steps() -> None:
     """Every step that shows something has its texts, and no other."""
     steps = {
         name.removeprefix("async_step_")
-        for name in vars(export_flow.ExportSubentryFlow)
+        for name in dir(export_flow.ExportSubentryFlow)
         if name.startswith("async_step_")
     }
     assert steps - WITHOUT_TEXT == set(EXPORT["step"])
@@ -110,7 +113,9 @@ def test_both_first_forms() -> None:
 
 def test_errors() -> None:
     """No error is left over; that none is missing shows where each is provoked."""
-    known = strings(export_flow) | strings(names) | strings(kinds)
+    known = strings(names) | strings(kinds)
+    for module in DIALOG:
+        known |= strings(module)
     known |= {f"name_{problem}" for problem in strings(write)}
     assert set(EXPORT["error"]) <= known
     assert quoted(*EXPORT["error"].values()) == {"error"}
@@ -125,7 +130,7 @@ def test_options() -> None:
     assert set(steps["init"]["menu_options"]) == {"settings", "history"}
     assert set(steps["settings"]) == {"title", "sections"}
     fields = {}
-    for key, value in options_flow._schema({}).schema.items():
+    for key, value in account.options_schema([str]).schema.items():
         assert isinstance(value, section)
         fields[str(key)] = {str(inner) for inner in value.schema.schema}
     sections = steps["settings"]["sections"]
@@ -144,14 +149,14 @@ def test_options() -> None:
 
 def test_selectors() -> None:
     """Every choice that is translated has its words, and no other."""
-    used = keywords(export_flow, "translation_key")
-    used |= keywords(options_flow, "translation_key")
+    used = keywords(export_forms, "translation_key")
+    used |= keywords(account, "translation_key")
     used |= keywords(history_form, "translation_key")
     [back, _] = history_schema(with_nothing=True).schema.values()
     choices = {
         "aggregate": set(Aggregate),
         "back": set(back.config["options"]),
-        "attribute": {export_flow._STATE},
+        "attribute": {export_forms.STATE},
         "history": set(BackfillRange),
         "preference": set(Preference),
     }
@@ -164,9 +169,19 @@ def test_selectors() -> None:
     } == choices
 
 
-DIALOGS_OF_ISSUES = (base, budget, export, field, outbox, target)
+DIALOGS_OF_ISSUES = (base, field, outbox, target, taken_fields)
 
-OF_EXPORTS = set(ENGLISH["issues"]) - {"budget", "newer_version"}
+WITHOUT_DIALOG = {
+    "budget",
+    "clock",
+    "entity_gone",
+    "export_damaged",
+    "newer_version",
+    "sites",
+}
+"""What only another form mends, or an update."""
+
+OF_EXPORTS = set(ENGLISH["issues"]) - {"budget", "clock", "newer_version", "sites"}
 """Without those of the import and of the whole account."""
 
 
@@ -192,11 +207,14 @@ async def test_issues(hass: HomeAssistant) -> None:
     assert {issue.translation_key for issue in issues} == OF_EXPORTS == set(KINDS)
     for issue in issues:
         texts = ENGLISH["issues"][issue.translation_key]
-        # The rest is said by the dialog, and checked where that is walked
-        assert set(texts) == {"title", "fix_flow"}
         given = set(issue.translation_placeholders or {})
         assert "account" in given
         assert quoted(texts["title"]) <= given, issue.translation_key
+        # What a dialog says is checked where that is walked
+        has_dialog = issue.translation_key not in WITHOUT_DIALOG
+        assert issue.is_fixable is has_dialog
+        assert ("fix_flow" in texts) is has_dialog
+        assert quoted(texts.get("description", "")) <= given, issue.translation_key
     raised.resolve_all()
     assert not [key for key in ir.async_get(hass).issues if key[0] == DOMAIN]
 
@@ -214,8 +232,7 @@ def test_dialogs_of_issues() -> None:
             if isinstance(node, ast.AsyncFunctionDef)
         }
     for kind, texts in ENGLISH["issues"].items():
-        if kind == "newer_version":
-            # Nothing here can mend that
+        if kind in WITHOUT_DIALOG:
             assert set(texts) == {"title", "description"}
             continue
         flow = texts["fix_flow"]

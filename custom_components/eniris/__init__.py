@@ -15,8 +15,6 @@ from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
 
 from .account import (
-    account_hosts,
-    async_http_session,
     fingerprint,
     first_history,
     import_options,
@@ -39,15 +37,19 @@ from .exporting.history.jobs import Job
 from .exporting.issues import Issues
 from .exporting.outbox.outbox import Outbox, async_delete_outbox
 from .exporting.outbox.store import outbox_path
-from .importing.ask import Asker
+from .http import account_hosts, async_http_session
+from .importing.budget.reader import TelemetryReader
 from .importing.coordinator import (
+    KEPT,
+    Kept,
     NodeCoordinator,
-    Outage,
     TelemetryCoordinator,
-    totals_store,
+    async_forget_account,
 )
 from .importing.devices import NodeDevices, account_identifier
+from .importing.forecast import PriceCoordinator
 from .importing.history import History, history_store
+from .importing.totals import async_remove_totals
 from .migration import (
     UNREADABLE_STORE,
     VERSION,
@@ -81,7 +83,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     """Set up an account.
 
     An unreachable service or a dead token is no reason to fail: the export has to take samples
-    all the same, and the import recovers by itself or by a re-authentication.
+    all the same, and the import recovers by itself or by a re-authentication. Nothing waits for
+    the service, which may take a minute to answer, or not to answer.
     """
     log_invalid_settings(entry)
     token_in_use = stored_token(entry)
@@ -115,19 +118,19 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         entry,
         session,
         Outbox(hass, _outbox_path(hass, entry)),
-        exports,
+        {export.id: export for export in exports},
         invalid,
         outbox_limits(entry),
         await _async_issues(hass, entry),
     )
-    outage = Outage(entry.title)
+    kept = hass.data.get(KEPT, {}).get(entry.entry_id, Kept())
     options = import_options(entry)
-    nodes = NodeCoordinator(hass, entry, session, outage, options)
-    telemetry = TelemetryCoordinator(hass, entry, session, outage, options, nodes)
+    nodes = NodeCoordinator(hass, entry, session, options, kept)
+    telemetry = TelemetryCoordinator(hass, entry, session, options, nodes, kept)
     history = History(hass, entry, session, nodes, telemetry)
     try:
         # Before anything begins: nothing may be written where a newer version has
-        await telemetry.async_restore()
+        await telemetry.totals.async_load(entry)
         await history.async_restore()
     except UNREADABLE_STORE as err:
         raise async_newer_file(hass, entry) from err
@@ -142,18 +145,32 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     entry.async_on_unload(exporter.backfill.async_add_listener(history_finished))
     others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
     devices = NodeDevices(hass, entry, nodes, others)
-    asker = Asker(session, telemetry.pace)
+    await devices.async_start()
+    await telemetry.async_start()
+
+    async def first_refresh() -> None:
+        await nodes.async_refresh()
+        # An entity takes its id from its device's name, so that has to be there first
+        await devices.async_sync()
+        await telemetry.async_refresh()
+
+    reader = TelemetryReader(session, telemetry.pace)
     entry.runtime_data = EnirisData(
-        session, nodes, devices, telemetry, history, asker, exporter
+        session,
+        nodes,
+        devices,
+        telemetry,
+        history,
+        reader,
+        PriceCoordinator(hass, entry, reader, nodes, telemetry),
+        exporter,
+        entry.async_create_background_task(
+            hass, first_refresh(), "eniris first refresh", eager_start=False
+        ),
     )
     _async_stop_with_home_assistant(hass, entry)
     _async_reload_on_change(entry)
-
-    await nodes.async_refresh()
-    await devices.async_start()
     async_register_exports(hass, entry)
-    telemetry.async_start()
-    await telemetry.async_refresh()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     await history.async_start(first_history(entry))
     async_forget_newer(hass, entry)
@@ -167,15 +184,17 @@ async def async_unload_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> b
     await entry.runtime_data.exporter.async_stop()
     if entry.disabled_by is not None:
         (await _async_issues(hass, entry)).resolve_all()
+        async_forget_account(hass, entry.entry_id)
     return True
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
     """Log the account out, and delete what waited to be uploaded and what was counted."""
-    await totals_store(hass, entry.entry_id).async_remove()
+    await async_remove_totals(hass, entry.entry_id)
     await history_store(hass, entry.entry_id).async_remove()
     await async_delete_outbox(hass, _outbox_path(hass, entry))
     (await _async_issues(hass, entry)).resolve_all()
+    async_forget_account(hass, entry.entry_id)
     async_forget_newer(hass, entry)
     if entry.version > VERSION:
         LOGGER.warning(
@@ -205,7 +224,10 @@ async def async_remove_config_entry_device(
 
     The device of an export goes with the export.
     """
-    if entry.state is not ConfigEntryState.LOADED:
+    if (
+        entry.state is not ConfigEntryState.LOADED
+        or not entry.runtime_data.nodes.answers
+    ):
         # Nobody knows now what the account lists
         return False
     kept = {(DOMAIN, node_id) for node_id in entry.runtime_data.nodes.data.by_id}

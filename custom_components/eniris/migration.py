@@ -1,8 +1,7 @@
-"""What a newer version of the integration has stored is left alone, and told of.
+"""The integration leaves alone what a newer version of it has stored, and says so.
 
-An entry of a newer minor version is used as it is. One of a newer version is not, nor is an account whose files are
-newer: then nothing is changed, and one error and one repair issue say so. No version before has stored anything that
-would have to be read in another way.
+It uses an entry of a newer minor version as it is. It does not set up an entry of a newer version, nor an account
+whose files are newer: then it changes nothing, and one error and one repair issue tell the user.
 """
 
 from typing import Any, Final
@@ -20,21 +19,15 @@ MINOR_VERSION: Final = 2
 
 UNREADABLE_STORE: Final[tuple[type[Exception], ...]] = (
     NotImplementedError,
-    # Newer ones say it in a word of its own
+    # Newer Home Assistants have an error of its own for it
     getattr(exceptions, "UnsupportedStorageVersionError", NotImplementedError),
 )
 """What `Store.async_load` raises on a file of a newer version."""
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ConfigEntry[Any]) -> bool:
-    """Return False for an entry that is too new, which is told of.
-
-    Newer Home Assistants do not even ask about that one, so `async_tell_newer_entries` looks for it, too.
-    """
-    if entry.version > VERSION:
-        _async_tell_newer_entry(hass, entry)
-        return False
-    return True
+    """Tell whether an entry can be used; newer Home Assistants do not even ask about one that is too new."""
+    return entry.version <= VERSION
 
 
 @callback
@@ -44,24 +37,17 @@ def async_tell_newer_entries(hass: HomeAssistant) -> None:
         DOMAIN, include_ignore=False, include_disabled=False
     ):
         if entry.version > VERSION:
-            _async_tell_newer_entry(hass, entry)
-
-
-@callback
-def _async_tell_newer_entry(hass: HomeAssistant, entry: ConfigEntry[Any]) -> None:
-    if ir.async_get(hass).async_get_issue(DOMAIN, _issue_id(entry)) is not None:
-        return
-    _async_raise_issue(hass, entry)
-    LOGGER.error(
-        "%s is not set up: it was stored by a newer version of this integration (%d.%d, this one"
-        " knows %d.%d). Nothing was changed, and values that wait to be sent stay on disk. Update"
-        " the integration again, or remove the account and add it anew",
-        entry.title,
-        entry.version,
-        entry.minor_version,
-        VERSION,
-        MINOR_VERSION,
-    )
+            _async_raise_issue(hass, entry)
+            LOGGER.error(
+                "%s is not set up: it was stored by a newer version of this integration (%d.%d,"
+                " this one knows %d.%d). Nothing was changed, and values that wait to be sent stay"
+                " on disk. Update the integration again, or remove the account and add it anew",
+                entry.title,
+                entry.version,
+                entry.minor_version,
+                VERSION,
+                MINOR_VERSION,
+            )
 
 
 @callback

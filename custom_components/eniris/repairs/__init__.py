@@ -1,4 +1,7 @@
-"""Repairs: what the owner of an account can put right, from the dialog of the issue that tells of it."""
+"""Repairs: what the owner of an account can put right, from the dialog of the issue that tells of it.
+
+What a form of the account mends has no dialog here: its issue says where that form is.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,24 +13,19 @@ from homeassistant.helpers import issue_registry as ir
 from ..const import DOMAIN
 from ..exporting.issues import Detail
 from .base import Fix
-from .budget import BudgetFix
-from .export import EntityGoneFix, ExportDamagedFix
 from .field import FieldFix
 from .outbox import DamagedFix, DiskFix, LimitFix
-from .target import NamespaceFix, RefusesFix, TargetFix
+from .target import TargetFix
 
 _FLOWS: Final[Mapping[str, type[Fix]]] = {
-    "budget": BudgetFix,
-    "entity_gone": EntityGoneFix,
-    "export_damaged": ExportDamagedFix,
     "field_blocked": FieldFix,
-    "namespace_unknown": NamespaceFix,
+    "namespace_unknown": TargetFix,
     "not_on_disk": DiskFix,
     "outbox_closed": DiskFix,
     "outbox_damaged": DamagedFix,
     "outbox_limit": LimitFix,
     "role_missing": TargetFix,
-    "target_refuses": RefusesFix,
+    "target_refuses": TargetFix,
 }
 
 
@@ -35,6 +33,6 @@ async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, Detail] | None
 ) -> RepairsFlow:
     """Return the dialog of an issue."""
-    issue = ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
-    kind = (issue and issue.translation_key) or ""
-    return _FLOWS[kind](data or {}, (issue and issue.translation_placeholders) or {})
+    issue = ir.async_get(hass).issues[DOMAIN, issue_id]
+    kind = issue.translation_key or ""
+    return _FLOWS[kind](kind, data or {}, issue.translation_placeholders or {})

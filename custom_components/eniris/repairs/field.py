@@ -5,27 +5,19 @@ from typing import Any
 
 import voluptuous as vol
 
-from homeassistant.config_entries import ConfigSubentry
 from homeassistant.data_entry_flow import FlowResult
 from homeassistant.helpers.selector import TextSelector
 
-from ..const import (
-    CONF_ATTRIBUTE,
-    CONF_ENTITY,
-    CONF_FIELD,
-    CONF_FIELDS,
-    CONF_MEASUREMENT,
-)
+from ..const import CONF_FIELD, CONF_FIELDS, CONF_KIND, CONF_MEASUREMENT
 from ..data import EnirisConfigEntry
-from ..exporting.config import async_entity_id, parse_series
+from ..exporting.config import Export, async_entity_id, read_exports
 from ..exporting.exporter import ACTION
-from ..exporting.fields.kinds import unit_problem
 from ..exporting.fields.names import name_problem
 from ..exporting.fields.units import field_unit
 from ..exporting.outbox import corrections
 from ..exporting.outbox.batches import FieldKey
-from ..exporting.outbox.store import OutboxError
-from .base import Fix, changed_row, exports_of, fields_of_series, rows_of
+from ..flows.taken_fields import field_problem, taken_fields
+from .base import Fix, outbox_errors
 
 
 class FieldFix(Fix):
@@ -37,17 +29,20 @@ class FieldFix(Fix):
     _step = "init"
     _name = ""
 
+    @property
+    def _field(self) -> str:
+        return self._detail(CONF_FIELD)
+
     async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
         waiting = await self._async_waiting(entry)
-        affected = self._affected(entry)
-        if not affected and not waiting:
+        titles = [export.title for export in self._affected(entry)]
+        if not titles and not waiting:
             return self.async_abort(reason="solved")
-        if not affected and not waiting.keys() - {ACTION}:
+        if not titles and not waiting.keys() - {ACTION}:
             self._step = "pushed"
-        titles = ", ".join(export.title for export in affected)
         self._placeholders |= {
-            "waiting": str(sum(waiting.values())),
-            "exports": titles or "–",
+            "waiting": str(waiting.total()),
+            "exports": ", ".join(titles) or "–",
         }
         return self._show_choices(self._step)
 
@@ -69,10 +64,7 @@ class FieldFix(Fix):
         """Upload at once, and tell what the service says."""
         entry = self._entry
         problem = await entry.runtime_data.exporter.async_upload_now(self._target)
-        try:
-            waiting = await self._async_waiting(entry)
-        except OutboxError as err:
-            return self._failed(err)
+        waiting = await self._async_waiting(entry)
         if not self._keys(entry):
             return self._done()
         if problem is None and self._issue is not None:
@@ -93,24 +85,22 @@ class FieldFix(Fix):
     ) -> FlowResult:
         """Drop what waits, once the user has seen how much that is."""
         entry = self._entry
-        try:
+        if user_input is None:
             waiting = await self._async_waiting(entry)
-            if user_input is None:
-                return self._form("discard", waiting=str(waiting.total()))
-            exporter = entry.runtime_data.exporter
+            return self._form("discard", waiting=str(waiting.total()))
+        exporter = entry.runtime_data.exporter
+        with outbox_errors():
             async with exporter.uploader.async_paused():
                 await exporter.outbox.correct(
                     corrections.discard_blocked, self._keys(entry), ()
                 )
-        except OutboxError as err:
-            return self._failed(err)
         await exporter.async_refresh()
         return self._done()
 
     async def async_step_rename(
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
-        """Ask for another name."""
+        """Ask for another name, and what becomes of what waits."""
         entry = self._entry
         errors: dict[str, str] = {}
         name = _another_name(self._field)
@@ -118,26 +108,32 @@ class FieldFix(Fix):
             self._name = name = user_input[CONF_FIELD].strip()
             problem = self._problem(entry, name)
             if problem is None:
-                return await self._async_ask_about_waiting(entry)
+                waiting = await self._async_waiting(entry)
+                del waiting[ACTION]
+                self._placeholders |= {
+                    "waiting": str(waiting.total()),
+                    "new_field": name,
+                }
+                if waiting:
+                    return await self.async_step_waiting()
+                return await self._async_rename(send=self._means_the_same)
             errors[CONF_FIELD] = problem
         key = vol.Required(CONF_FIELD, default=name)
         return self._form("rename", {key: TextSelector()}, errors)
 
-    async def _async_ask_about_waiting(self, entry: EnirisConfigEntry) -> FlowResult:
-        try:
-            waiting = await self._async_waiting(entry)
-        except OutboxError as err:
-            return self._failed(err)
-        del waiting[ACTION]
-        if not waiting and self._means_the_same:
-            return await self.async_step_send()
-        if not waiting:
-            return await self.async_step_drop()
-        self._placeholders |= {
-            "waiting": str(waiting.total()),
-            "new_field": self._name,
-        }
-        return await self.async_step_waiting()
+    def _problem(self, entry: EnirisConfigEntry, name: str) -> str | None:
+        """Return what is wrong with a name, as the dialog of an export would say it."""
+        if name == self._field:
+            return "unchanged"
+        for export in self._affected(entry):
+            taken = taken_fields(self.hass, export.series)
+            for exported in export.fields:
+                if exported.field == self._field:
+                    entity_id = async_entity_id(self.hass, exported.entity)
+                    state = self.hass.states.get(entity_id) if entity_id else None
+                    if problem := field_problem(name, state, exported.attribute, taken):
+                        return problem
+        return name_problem(name)
 
     async def async_step_waiting(
         self, user_input: dict[str, Any] | None = None
@@ -164,75 +160,49 @@ class FieldFix(Fix):
         """Rename the field, and discard what waits."""
         return await self._async_rename(send=False)
 
-    @property
-    def _field(self) -> str:
-        return self._detail(CONF_FIELD)
-
-    @property
-    def _measurement(self) -> str:
-        return self._detail(CONF_MEASUREMENT)
-
     def _keys(self, entry: EnirisConfigEntry) -> list[FieldKey]:
-        """Return what is blocked of the field, of whichever type: another name is another for all of them."""
-        named = (self._target, self._measurement, self._field)
+        """Return the blocked fields of that name, whatever type they have: there is one answer for all of them."""
+        named = (self._target, self._detail(CONF_MEASUREMENT), self._field)
         blocked = entry.runtime_data.exporter.outbox.blocked
         return [key for key in blocked if key[:3] == named]
 
     async def _async_waiting(self, entry: EnirisConfigEntry) -> Counter[str]:
         outbox = entry.runtime_data.exporter.outbox
-        return await corrections.count_blocked(outbox, self._keys(entry))
+        with outbox_errors():
+            return await corrections.count_blocked(outbox, self._keys(entry))
 
-    def _affected(self, entry: EnirisConfigEntry) -> list[ConfigSubentry]:
+    def _affected(self, entry: EnirisConfigEntry) -> list[Export]:
+        place = (self._target, self._detail(CONF_MEASUREMENT))
         return [
             export
-            for export in exports_of(entry)
-            if parse_series(export.data).target == self._target
-            and export.data[CONF_MEASUREMENT] == self._measurement
-            and any(row[CONF_FIELD] == self._field for row in rows_of(export))
+            for export in read_exports(entry)[0]
+            if (export.series.target, export.series.measurement) == place
+            and any(exported.field == self._field for exported in export.fields)
         ]
 
-    def _problem(self, entry: EnirisConfigEntry, name: str) -> str | None:
-        """Return what is wrong with a name, as the dialog of an export would say it."""
-        if problem := name_problem(name):
-            return problem
-        if name == self._field:
-            return "unchanged"
-        for export in self._affected(entry):
-            taken = {row[CONF_FIELD] for row in rows_of(export)}
-            taken |= fields_of_series(
-                self.hass, parse_series(export.data), {export.subentry_id}
-            )
-            if name in taken:
-                return "field_taken"
-            for row in rows_of(export):
-                entity_id = async_entity_id(self.hass, row[CONF_ENTITY])
-                if (
-                    row[CONF_FIELD] == self._field
-                    and row.get(CONF_ATTRIBUTE) is None
-                    and entity_id is not None
-                    and (problem := unit_problem(self.hass.states.get(entity_id), name))
-                ):
-                    return problem
-        return None
+    def _renamed(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the stored row of a field under the new name, which has a kind of its own."""
+        if row[CONF_FIELD] != self._field:
+            return row
+        kept = {key: value for key, value in row.items() if key != CONF_KIND}
+        return {**kept, CONF_FIELD: self._name}
 
     async def _async_rename(self, *, send: bool) -> FlowResult:
         entry = self._entry
-        affected = self._affected(entry)
-        for export in affected:
-            rows = [
-                changed_row(self.hass, row, None, self._name)
-                if row[CONF_FIELD] == self._field
-                else row
-                for row in rows_of(export)
-            ]
-            self._update_export(entry, export, **{CONF_FIELDS: rows})
-        # In this order: from now on nothing is taken under the old name any more
-        if affected:
-            await self._async_reloaded(entry)
-            entry = self._entry
+        changes = {
+            export.id: {
+                CONF_FIELDS: [
+                    self._renamed(row)
+                    for row in entry.subentries[export.id].data[CONF_FIELDS]
+                ]
+            }
+            for export in self._affected(entry)
+        }
+        # In this order: once the account runs with that, nothing is taken under the old name any more
+        entry = await self._async_change_exports(entry, changes)
         exporter = entry.runtime_data.exporter
         outbox, keys = exporter.outbox, self._keys(entry)
-        try:
+        with outbox_errors():
             async with exporter.uploader.async_paused():
                 if send:
                     await outbox.correct(
@@ -240,12 +210,9 @@ class FieldFix(Fix):
                     )
                 else:
                     await outbox.correct(corrections.discard_blocked, keys, {ACTION})
-            exporter.uploader.async_wake()
-            await exporter.async_refresh()
-            left = await self._async_waiting(entry)
-        except OutboxError as err:
-            return self._failed(err)
-        if left:
+        exporter.uploader.async_wake()
+        await exporter.async_refresh()
+        if left := await self._async_waiting(entry):
             return self._unsolved("pushed_left", waiting=str(left.total()))
         return self._done()
 

@@ -1,39 +1,43 @@
-"""The dialogs of a target that takes nothing."""
+"""The dialog of a target that takes nothing."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import voluptuous as vol
 
-from homeassistant.config_entries import ConfigSubentry
 from homeassistant.data_entry_flow import FlowResult
 from homeassistant.helpers.selector import BooleanSelector, TextSelector
 
 from ..api import WriteTarget
-from ..const import CONF_COLLECTOR, CONF_DATABASE, CONF_FIELD, CONF_RETENTION_POLICY
 from ..data import EnirisConfigEntry
-from ..exporting.config import parse_series
+from ..exporting.config import Export, read_exports
 from ..exporting.fields.names import namespace_problem
 from ..exporting.outbox import corrections
-from ..exporting.outbox.store import OutboxError
-from .base import Fix, exports_of, fields_of_series, rows_of
+from ..flows.taken_fields import taken_fields
+from .base import Fix, outbox_errors
 
 _CONF_MOVE: Final = "move"
 
+_CHOICES: Final = {
+    # Most often it is spelt wrong
+    "namespace_unknown": ["correct", "try_again"],
+    "role_missing": ["try_again", "correct"],
+    "target_refuses": ["try_again", "correct", "discard"],
+}
+"""What is offered, by the kind of the issue."""
+
 
 class TargetFix(Fix):
-    """A target takes nothing: try again, or correct it and send what waits there."""
-
-    _choices: tuple[str, ...] = ("try_again", "correct")
+    """A target takes nothing: try again, correct it and send what waits there, or discard that."""
 
     async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
         waiting = await self._async_count(entry)
-        return self._menu("init", list(self._choices), waiting=str(waiting))
+        return self._menu("init", _CHOICES[self._kind], waiting=str(waiting))
 
     async def _async_count(self, entry: EnirisConfigEntry) -> int:
         outbox = entry.runtime_data.exporter.outbox
-        return await corrections.count_waiting(outbox, self._target)
+        with outbox_errors():
+            return await corrections.count_waiting(outbox, self._target)
 
     async def async_step_try_again(
         self, user_input: dict[str, Any] | None = None
@@ -42,12 +46,9 @@ class TargetFix(Fix):
         entry = self._entry
         exporter = entry.runtime_data.exporter
         problem = await exporter.async_upload_now(self._target)
-        try:
-            if problem is None or not await self._async_count(entry):
-                exporter.uploader.async_forget(self._target)
-                return self._done()
-        except OutboxError as err:
-            return self._failed(err)
+        if problem is None or not await self._async_count(entry):
+            exporter.uploader.async_forget(self._target)
+            return self._done()
         self._placeholders["error"] = problem
         return await self.async_step_still_refused()
 
@@ -55,7 +56,7 @@ class TargetFix(Fix):
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Tell that it did not help, and offer the same again."""
-        return self._menu("still_refused", list(self._choices))
+        return self._menu("still_refused", _CHOICES[self._kind])
 
     async def async_step_correct(
         self, user_input: dict[str, Any] | None = None
@@ -63,82 +64,68 @@ class TargetFix(Fix):
         """Ask for the right target, and whether what waits is for it, too."""
         entry = self._entry
         errors: dict[str, str] = {}
-        shown = {
-            CONF_COLLECTOR: self._target.collector,
-            CONF_DATABASE: self._target.database,
-            CONF_RETENTION_POLICY: self._target.retention_policy,
-        }
-        try:
-            waiting = await self._async_count(entry)
-            if user_input is not None:
-                shown = {key: user_input[key].strip() for key in shown}
-                errors = self._problems(entry, shown)
-                if not errors:
-                    return await self._async_correct(
-                        entry, WriteTarget(**shown), user_input.get(_CONF_MOVE, False)
-                    )
-        except OutboxError as err:
-            return self._failed(err)
+        target = self._target
+        if user_input is not None:
+            target = WriteTarget(
+                **{key: user_input[key].strip() for key in asdict(target)}
+            )
+            errors = self._problems(entry, target)
+            if not errors:
+                move = user_input.get(_CONF_MOVE, False)
+                return await self._async_correct(entry, target, move)
+        waiting = await self._async_count(entry)
         fields: dict[vol.Marker, Any] = {
             vol.Required(key, default=value): TextSelector()
-            for key, value in shown.items()
+            for key, value in asdict(target).items()
         }
         if waiting:
             fields[vol.Required(_CONF_MOVE, default=True)] = BooleanSelector()
         return self._form("correct", fields, errors, waiting=str(waiting))
 
     def _problems(
-        self, entry: EnirisConfigEntry, typed: Mapping[str, str]
+        self, entry: EnirisConfigEntry, target: WriteTarget
     ) -> dict[str, str]:
-        problems = {key: namespace_problem(value) for key, value in typed.items()}
-        errors = {key: problem for key, problem in problems.items() if problem}
-        if not errors and WriteTarget(**typed) == self._target:
-            errors["base"] = "unchanged"
-        if not errors and self._is_taken(entry, typed):
-            errors["base"] = "field_taken"
-        return errors
+        errors = {
+            key: problem
+            for key, value in asdict(target).items()
+            if (problem := namespace_problem(value))
+        }
+        if errors:
+            return errors
+        if target == self._target:
+            return {"base": "unchanged"}
+        return {"base": "field_taken"} if self._is_taken(entry, target) else {}
 
-    def _affected(self, entry: EnirisConfigEntry) -> list[ConfigSubentry]:
-        return [
-            export
-            for export in exports_of(entry)
-            if parse_series(export.data).target == self._target
-        ]
+    def _affected(self, entry: EnirisConfigEntry) -> list[Export]:
+        exports = read_exports(entry)[0]
+        return [export for export in exports if export.series.target == self._target]
 
-    def _is_taken(self, entry: EnirisConfigEntry, typed: Mapping[str, str]) -> bool:
+    def _is_taken(self, entry: EnirisConfigEntry, target: WriteTarget) -> bool:
         """Tell whether two exports would write the same field, of whichever account."""
         affected = self._affected(entry)
-        ids = {export.subentry_id for export in affected}
-        return any(
-            not fields.isdisjoint(
-                fields_of_series(self.hass, parse_series({**export.data, **typed}), ids)
-            )
-            for export in affected
-            if (fields := {row[CONF_FIELD] for row in rows_of(export)})
-        )
+        ids = {export.id for export in affected}
+        for export in affected:
+            series = replace(export.series, target=target)
+            taken = taken_fields(self.hass, series, without=ids)
+            if any(exported.field in taken for exported in export.fields):
+                return True
+        return False
 
     async def _async_correct(
         self, entry: EnirisConfigEntry, target: WriteTarget, move: bool
     ) -> FlowResult:
-        affected = self._affected(entry)
-        for export in affected:
-            self._update_export(
-                entry,
-                export,
-                **{
-                    CONF_COLLECTOR: target.collector,
-                    CONF_DATABASE: target.database,
-                    CONF_RETENTION_POLICY: target.retention_policy,
-                },
-            )
-        # In this order: by now nothing is taken for the old target any more
-        if affected:
-            await self._async_reloaded(entry)
-        entry = self._entry
+        named = asdict(target)
+        # In this order: once the account runs with that, nothing is taken for the old target any more
+        entry = await self._async_change_exports(
+            entry, {export.id: named for export in self._affected(entry)}
+        )
         exporter = entry.runtime_data.exporter
         if move:
-            async with exporter.uploader.async_paused():
-                await exporter.outbox.correct(corrections.move, self._target, target)
+            with outbox_errors():
+                async with exporter.uploader.async_paused():
+                    await exporter.outbox.correct(
+                        corrections.move, self._target, target
+                    )
         problem = await exporter.async_upload_now(target)
         if left := await self._async_count(entry):
             # The issue of the old target stays, since it is true
@@ -151,39 +138,22 @@ class TargetFix(Fix):
         if problem is None:
             return self._done()
         # From here on the dialog is about the new target
-        named = asdict(target)
         self._details = {**self._details, **named}
         self._placeholders |= {**named, "error": problem}
         return await self.async_step_still_refused()
-
-
-class NamespaceFix(TargetFix):
-    """The service does not know a target: most often it is spelt wrong."""
-
-    _choices = ("correct", "try_again")
-
-
-class RefusesFix(TargetFix):
-    """A target refuses whatever is sent to it; what waits can be given up, too."""
-
-    _choices = ("try_again", "correct", "discard")
 
     async def async_step_discard(
         self, user_input: dict[str, Any] | None = None
     ) -> FlowResult:
         """Drop what waits for the target, once the user has seen how much that is."""
         entry = self._entry
+        if user_input is None:
+            waiting = await self._async_count(entry)
+            return self._form("discard", waiting=str(waiting))
         exporter = entry.runtime_data.exporter
-        try:
-            if user_input is None:
-                count = await corrections.count_waiting(
-                    exporter.outbox, self._target, with_past=False
-                )
-                return self._form("discard", waiting=str(count))
+        with outbox_errors():
             async with exporter.uploader.async_paused():
                 await exporter.outbox.correct(corrections.discard, self._target)
-        except OutboxError as err:
-            return self._failed(err)
         exporter.uploader.async_forget(self._target)
         await exporter.async_refresh()
         return self._done()

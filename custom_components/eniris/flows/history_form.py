@@ -14,7 +14,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.util import dt as dt_util
 
-from .const import CONF_BACK, CONF_SINCE
+from ..const import CONF_BACK, CONF_SINCE
 
 NOTHING: Final = "none"
 _SINCE: Final = "since"

@@ -1,18 +1,11 @@
-"""The options of an account."""
+"""The options of an account: settings, and its past."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Final
-
-import voluptuous as vol
+from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlow
-from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
-    NumberSelector,
-    NumberSelectorConfig,
-    NumberSelectorMode,
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
@@ -20,99 +13,11 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.util import dt as dt_util
 
-from .account import read_options
-from .const import (
-    CONF_AGE_LIMIT,
-    CONF_IMPORT,
-    CONF_INTERVAL,
-    CONF_OUTBOX,
-    CONF_PREFERENCE,
-    CONF_SITES,
-    CONF_SIZE_LIMIT,
-    DEFAULT_AGE_LIMIT,
-    DEFAULT_POLL_INTERVAL,
-    DEFAULT_SIZE_LIMIT,
-    LARGEST_SIZE,
-    LONGEST_AGE,
-    LONGEST_POLL_INTERVAL,
-    SHORTEST_POLL_INTERVAL,
-)
+from ..account import options_schema, read_options
+from ..const import CONF_IMPORT, CONF_OUTBOX, CONF_SITES
+from ..importing.history.importer import History
+from ..recorder_access import has_recorder
 from .history_form import history_schema, history_start
-from .importing.history import History
-from .importing.plan import Preference
-from .recording import has_recorder
-
-
-def _whole_number(least: int, most: int, unit: str) -> NumberSelector:
-    return NumberSelector(
-        NumberSelectorConfig(
-            min=least,
-            max=most,
-            step=1,
-            mode=NumberSelectorMode.BOX,
-            unit_of_measurement=unit,
-        )
-    )
-
-
-INTERVAL_SELECTOR: Final = _whole_number(
-    SHORTEST_POLL_INTERVAL, LONGEST_POLL_INTERVAL, "s"
-)
-LIMIT_SELECTORS: Final = {
-    CONF_SIZE_LIMIT: _whole_number(1, LARGEST_SIZE, "MiB"),
-    CONF_AGE_LIMIT: _whole_number(0, LONGEST_AGE, "d"),
-}
-
-
-def _schema(sites: Mapping[str, str]) -> vol.Schema:
-    """Return the form, made anew: the oldest Home Assistant writes what is suggested into it.
-
-    `sites` are the names of the account's sites by node id.
-    """
-    return vol.Schema(
-        {
-            vol.Required(CONF_IMPORT): section(
-                vol.Schema(
-                    {
-                        vol.Required(
-                            CONF_INTERVAL, default=DEFAULT_POLL_INTERVAL
-                        ): INTERVAL_SELECTOR,
-                        vol.Required(
-                            CONF_PREFERENCE, default=Preference.FRESHEST.value
-                        ): SelectSelector(
-                            SelectSelectorConfig(
-                                options=[preference.value for preference in Preference],
-                                translation_key="preference",
-                                mode=SelectSelectorMode.LIST,
-                            )
-                        ),
-                        vol.Optional(CONF_SITES): SelectSelector(
-                            SelectSelectorConfig(
-                                options=[
-                                    SelectOptionDict(value=node_id, label=name)
-                                    for node_id, name in sites.items()
-                                ],
-                                multiple=True,
-                                mode=SelectSelectorMode.DROPDOWN,
-                            )
-                        ),
-                    }
-                )
-            ),
-            vol.Required(CONF_OUTBOX): section(
-                vol.Schema(
-                    {
-                        vol.Required(
-                            CONF_SIZE_LIMIT, default=DEFAULT_SIZE_LIMIT
-                        ): LIMIT_SELECTORS[CONF_SIZE_LIMIT],
-                        vol.Required(
-                            CONF_AGE_LIMIT, default=DEFAULT_AGE_LIMIT
-                        ): LIMIT_SELECTORS[CONF_AGE_LIMIT],
-                    }
-                )
-            ),
-        }
-    )
 
 
 class EnirisOptionsFlow(OptionsFlow):
@@ -150,7 +55,8 @@ class EnirisOptionsFlow(OptionsFlow):
         return self.async_show_form(
             step_id="settings",
             data_schema=self.add_suggested_values_to_schema(
-                _schema(self._sites()), read_options(self.config_entry.options)
+                options_schema(self._sites_selector()),
+                read_options(self.config_entry.options),
             ),
         )
 
@@ -234,15 +140,24 @@ class EnirisOptionsFlow(OptionsFlow):
         history: History = self.config_entry.runtime_data.history
         return history
 
-    def _sites(self) -> dict[str, str]:
-        """Return what can be chosen: the sites there are, and those chosen before."""
+    def _sites_selector(self) -> SelectSelector:
+        """Return the choice of the sites that there are, and those chosen before."""
         options = read_options(self.config_entry.options)
         chosen = options[CONF_IMPORT].get(CONF_SITES, ())
         sites = {node_id: node_id for node_id in chosen}
         if self.config_entry.state is ConfigEntryState.LOADED:
             sites |= self.config_entry.runtime_data.nodes.data.sites
         names = Counter(sites.values())
-        return {
-            node_id: f"{name} ({node_id})" if names[name] > 1 else name
-            for node_id, name in sites.items()
-        }
+        return SelectSelector(
+            SelectSelectorConfig(
+                options=[
+                    SelectOptionDict(
+                        value=node_id,
+                        label=f"{name} ({node_id})" if names[name] > 1 else name,
+                    )
+                    for node_id, name in sites.items()
+                ],
+                multiple=True,
+                mode=SelectSelectorMode.DROPDOWN,
+            )
+        )

@@ -1,0 +1,1 @@
+"""The forms: of an account, its options, and its exports."""
