@@ -1,11 +1,15 @@
 """What a change of state costs, beside other integrations: `python -m benchmarks.listener`.
 
-A Home Assistant with 10,000 entities, of which 1,000 are followed and change once a second each; after them the
-others change, which nobody follows. Followed they are by ten exports of an account, by `influxdb` with a list of the
-same entities, and by `energyid`, where Home Assistant has it, with a subentry for each. All three are set up as a
-user would, send to servers that are processes of their own, and nothing of them is replaced. Before one is set up the
-same is measured twice in the same Home Assistant: what that costs is subtracted. As in every home, somebody listens to all events
-(the recorder does) and somebody follows one entity (an automation does).
+A Home Assistant with 10,000 entities. 1,000 are followed, 1,000 others are their twins: the same kinds, which change as
+often and which nobody follows. They take turns: in one second all followed ones change, in the next all twins, and after
+each there is time until the last value has been stored. What a turn of the followed costs more than that of their twins
+right after it is what the integration adds; the median of these differences is shown. So each is compared with the same
+Home Assistant seconds later, and what the machine does meanwhile is in both.
+
+The entities are followed by ten exports of an account, by `influxdb` with a list of the same entities, and by `energyid`,
+where Home Assistant has it, with a subentry for each. All three are set up as a user would, send to servers that are
+processes of their own, and nothing of them is replaced. As in every home, somebody listens to all events (the recorder
+does) and somebody follows one entity (an automation does).
 
 Two costs are shown, both in processor time, since that depends least on what else the machine does:
 
@@ -16,11 +20,10 @@ includes what was put off: writing to disk, merging and uploads, as far as they 
 thread runs Python, the loop cannot. `influxdb` does all but to hand over its events in such a thread.
 
 `energyid` uploads once a minute, by its own default, and only the last value of each entity; none of that happens
-while it is measured. The other two send every value. Of this integration's own costs each has a goal, and the event
-loop's has another beside the others.
+while it is measured. The other two send every value. Of this integration's own costs each has a goal.
 
-An entity that is not followed costs nothing measurable if it adds no more to Home Assistant by itself than the two
-measurements of Home Assistant by itself differ by at most.
+What a change costs that nobody follows is measured with the twins alone, while the account is set up and while it is
+unloaded, in turns as well.
 """
 
 import asyncio
@@ -30,6 +33,8 @@ from dataclasses import dataclass
 import gc
 from importlib.util import find_spec
 from itertools import batched
+import math
+from operator import attrgetter
 import os
 import statistics
 from tempfile import TemporaryDirectory
@@ -65,15 +70,12 @@ from .report import Effort, Figure, Goal
 _ENTITIES: Final = 10_000
 _FOLLOWED: Final = 1_000
 _EXPORTS: Final = 10
-_SECONDS: Final = 10
-"""For which the followed ones change once a second."""
-_SECONDS_OTHERS: Final = 4
-"""In which all the others change once."""
-_TURNS_OTHERS: Final = 2
+_PAIRS: Final = 15
+_PAIRS_UNFOLLOWED: Final = 8
 _TICK: Final = 0.02
 """Seconds between two batches of changes, as an integration makes them after a poll."""
-_SETTLE: Final = 7.0
-"""Seconds after which the last upload, one every five, is through."""
+_SETTLE: Final = 2.0
+"""Seconds after which the last value of a turn is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class _Entity:
 
     @property
     def kind(self) -> _Kind:
-        return _KINDS[self.number % len(_KINDS)]
+        return _KINDS[self.number // 10 % len(_KINDS)]
 
     @property
     def id(self) -> str:
@@ -135,7 +137,7 @@ class _Servers:
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """Microseconds of processor time per change of state."""
+    """Microseconds of processor time."""
 
     loop: float
     process: float
@@ -144,10 +146,11 @@ class _Cost:
         return _Cost(self.loop - other.loop, self.process - other.process)
 
     @classmethod
-    def mean(cls, costs: Sequence["_Cost"]) -> "_Cost":
+    def median(cls, costs: Sequence["_Cost"], changes: int) -> "_Cost":
+        """Return the median of what so many changes cost, for each of them."""
         return cls(
-            statistics.fmean(cost.loop for cost in costs),
-            statistics.fmean(cost.process for cost in costs),
+            statistics.median(cost.loop for cost in costs) / changes,
+            statistics.median(cost.process for cost in costs) / changes,
         )
 
 
@@ -320,16 +323,14 @@ async def _received(servers: _Servers, client: str) -> int:
 
 
 @asynccontextmanager
-async def _home(
-    folder: str, entities: Sequence[_Entity], followed: Sequence[_Entity]
-) -> AsyncIterator[HomeAssistant]:
+async def _run(folder: str, home: "_Home") -> AsyncIterator[HomeAssistant]:
     """Run a Home Assistant with entities."""
     async with async_test_home_assistant(config_dir=folder) as hass:
         hass.data.pop(loader.DATA_CUSTOM_COMPONENTS, None)
         frame.async_setup(hass)
         assert await async_setup_component(hass, "network", {})
         registry = er.async_get(hass)
-        for entity in followed:
+        for entity in home.followed:
             registered = registry.async_get_or_create(
                 "sensor",
                 "benchmark",
@@ -337,7 +338,7 @@ async def _home(
                 suggested_object_id=entity.id.partition(".")[2],
             )
             assert registered.entity_id == entity.id
-        for entity in entities:
+        for entity in home.all:
             hass.states.async_set(
                 entity.id, entity.state(0), entity.kind.attributes(entity.number)
             )
@@ -359,22 +360,18 @@ def _frozen() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _change(
-    hass: HomeAssistant,
-    entities: Sequence[_Entity],
-    seconds: float,
-    turns: range,
-    settle: float,
-) -> _Cost:
-    """Let entities change once in each turn of so many seconds, and wait `settle`; return what that costs each time."""
-    at_once = max(1, round(len(entities) * _TICK / seconds))
+async def _turn(hass: HomeAssistant, entities: Sequence[_Entity], turn: int) -> _Cost:
+    """Let entities, if there are any, change once within a second, and wait; return what that costs all together."""
+    ticks = round(1 / _TICK)
+    at_once = math.ceil(len(entities) / ticks)
     changes = [
         [
             (entity.id, entity.state(turn), entity.kind.attributes(entity.number))
             for entity in some
         ]
-        for turn in turns
-        for some in batched(entities, at_once, strict=False)
+        for some in (
+            entities[at_once * tick : at_once * (tick + 1)] for tick in range(ticks)
+        )
     ]
     with _frozen():
         process, loop = time.process_time(), time.thread_time()
@@ -384,79 +381,70 @@ async def _change(
                 hass.states.async_set(entity_id, state, attributes)
             due += _TICK
             await asyncio.sleep(due - time.monotonic())
-        await asyncio.sleep(settle)
+        await asyncio.sleep(_SETTLE)
         loop, process = time.thread_time() - loop, time.process_time() - process
-    count = len(entities) * len(turns)
-    return _Cost(loop / count * 1e6, process / count * 1e6)
+    return _Cost(loop * 1e6, process * 1e6)
 
 
 @dataclass(frozen=True, slots=True)
-class _Costs:
-    """Of a change of an entity that is followed, and of one that is not."""
+class _Home:
+    """The entities of a home."""
 
-    followed: _Cost
-    other: _Cost
-
-    def __sub__(self, other: Self) -> "_Costs":
-        return _Costs(self.followed - other.followed, self.other - other.other)
+    all: Sequence[_Entity]
+    followed: Sequence[_Entity]
+    twins: Sequence[_Entity]
 
     @classmethod
-    def mean(cls, costs: Sequence["_Costs"]) -> "_Costs":
-        return cls(
-            _Cost.mean([each.followed for each in costs]),
-            _Cost.mean([each.other for each in costs]),
-        )
+    def of(cls, effort: Effort) -> Self:
+        entities = [_Entity(number) for number in range(effort.size(_ENTITIES, 200))]
+        step = _ENTITIES // _FOLLOWED
+        return cls(entities, entities[::step], entities[1::step])
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What one integration adds, in one repetition."""
-
-    added: _Costs
-    by_itself: _Costs
-    """What Home Assistant costs without it."""
-    difference: _Costs
-    """Of the two measurements of that."""
-
-
-async def _measure_one(follower: _Follower, servers: _Servers, effort: Effort) -> _Run:
-    entities = [_Entity(number) for number in range(effort.size(_ENTITIES, 200))]
-    followed = entities[:: _ENTITIES // _FOLLOWED]
-    others = [entity for entity in entities if entity not in set(followed)]
-    count, count_others = effort.size(_SECONDS, 2), effort.size(_TURNS_OTHERS)
-
-    async def turns(hass: HomeAssistant, number: int, check: _Check | None) -> _Costs:
-        first, first_other = 1 + number * count, 1 + number * count_others
-        # Without an integration nothing is put off
-        settle = 0.0 if check is None else _SETTLE
-        cost = await _change(hass, followed, 1.0, range(first, first + count), settle)
-        if check is not None:
-            await check(len(followed) * count)
-        other = await _change(
-            hass,
-            others,
-            _SECONDS_OTHERS,
-            range(first_other, first_other + count_others),
-            settle,
-        )
-        if check is not None:
-            await check(0)
-        return _Costs(cost, other)
-
+async def _followed(follower: _Follower, servers: _Servers, effort: Effort) -> _Cost:
+    """Return what a change of a followed entity costs more than that of its twin."""
+    home, pairs = _Home.of(effort), effort.size(_PAIRS, 2)
+    differences: list[_Cost] = []
     with TemporaryDirectory() as folder:
-        async with _home(folder, entities, followed) as hass:
-            # What is the first is so only once
-            await _change(hass, followed, 1.0, range(-2, 0), 0.0)
-            alone = [await turns(hass, number, None) for number in range(2)]
-            async with follower(hass, servers, followed) as check:
-                cost = await turns(hass, 2, check)
-    by_itself = _Costs.mean(alone)
-    return _Run(cost - by_itself, by_itself, alone[1] - alone[0])
+        async with (
+            _run(folder, home) as hass,
+            follower(hass, servers, home.followed) as check,
+        ):
+            for turn in range(pairs + 1):
+                followed = await _turn(hass, home.followed, turn + 1)
+                twins = await _turn(hass, home.twins, turn + 1)
+                # What is the first is so only once
+                if turn:
+                    differences.append(followed - twins)
+            await check(len(home.followed) * (pairs + 1))
+    return _Cost.median(differences, len(home.followed))
+
+
+async def _unfollowed(servers: _Servers, effort: Effort) -> _Cost:
+    """Return what a change of an entity that nobody follows costs more while an account is set up."""
+    home, pairs = _Home.of(effort), effort.size(_PAIRS_UNFOLLOWED, 2)
+    differences: list[_Cost] = []
+    with TemporaryDirectory() as folder:
+        async with _run(folder, home) as hass, _eniris(hass, servers, home.followed):
+            [entry] = hass.config_entries.async_entries("eniris")
+            for turn in range(pairs + 1):
+                # An account that is loaded has timers, whatever changes
+                loaded = await _turn(hass, home.twins, 2 * turn + 1)
+                loaded -= await _turn(hass, [], 0)
+                assert await hass.config_entries.async_unload(entry.entry_id)
+                unloaded = await _turn(hass, home.twins, 2 * turn + 2)
+                unloaded -= await _turn(hass, [], 0)
+                assert await hass.config_entries.async_setup(entry.entry_id)
+                await asyncio.sleep(_SETTLE)
+                if turn:
+                    differences.append(loaded - unloaded)
+    return _Cost.median(differences, len(home.twins))
 
 
 async def _measure(effort: Effort) -> list[Figure]:
     followers = _followers()
-    runs: dict[str, list[_Run]] = {name: [] for name in followers}
+    added: dict[str, list[_Cost]] = {name: [] for name in followers}
+    unfollowed: list[_Cost] = []
     async with (
         simulator(free_port(), "--tier", "unlimited") as simulator_url,
         server("benchmarks.sink", free_port()) as sink_url,
@@ -466,26 +454,18 @@ async def _measure(effort: Effort) -> list[Figure]:
             names = list(followers)
             turn = repetition % len(names)
             for name in names[turn:] + names[:turn]:
-                runs[name].append(await _measure_one(followers[name], servers, effort))
-    added = {name: [run.added for run in some] for name, some in runs.items()}
-    every = [run for some in runs.values() for run in some]
-    return [
-        *_figures_followed(added),
-        *_figures_other(
-            added,
-            [run.by_itself.other for run in every],
-            [run.difference.other for run in every],
-        ),
-    ]
+                added[name].append(await _followed(followers[name], servers, effort))
+            unfollowed.append(await _unfollowed(servers, effort))
+    return [*_figures_followed(added), *_figures_unfollowed(unfollowed)]
 
 
-def _figures_followed(added: dict[str, list[_Costs]]) -> Iterator[Figure]:
+def _figures_followed(added: dict[str, list[_Cost]]) -> Iterator[Figure]:
     ours = added["eniris"]
     for (where, select), goal in zip(_WHERE, _GOALS, strict=True):
         yield Figure(
             what=f"a change of a followed entity, {where}",
             unit="µs",
-            runs=tuple(select(cost.followed) for cost in ours),
+            runs=tuple(map(select, ours)),
             goal=Goal("≤", goal),
         )
     for name, theirs in added.items():
@@ -495,34 +475,25 @@ def _figures_followed(added: dict[str, list[_Costs]]) -> Iterator[Figure]:
             yield Figure(
                 what=f"a change of a followed entity, {where}",
                 unit="µs",
-                runs=tuple(select(cost.followed) for cost in ours),
+                runs=tuple(map(select, ours)),
                 beside=name,
-                other_runs=tuple(select(cost.followed) for cost in theirs),
-                goal=Goal("≤", 0.5) if where == _EVENT_LOOP else None,
+                other_runs=tuple(map(select, theirs)),
             )
 
 
-def _figures_other(
-    added: dict[str, list[_Costs]], alone: list[_Cost], differences: list[_Cost]
-) -> Iterator[Figure]:
-    for name, costs in added.items():
-        for where, select in _WHERE:
-            runs = tuple(select(cost.other) for cost in costs)
-            by_itself = statistics.median(select(cost) for cost in alone)
-            spread = max(abs(select(each)) for each in differences)
-            yield Figure(
-                what=f"a change that {name} does not follow adds, {where}",
-                unit="µs",
-                runs=runs,
-                beside=f"Home Assistant by itself: {by_itself:.1f} ± {spread:.2f} µs",
-                goal=Goal("≤", round(spread, 2)) if name == "eniris" else None,
-            )
+def _figures_unfollowed(costs: list[_Cost]) -> Iterator[Figure]:
+    for where, select in _WHERE:
+        yield Figure(
+            what=f"a change that nobody follows, {where}",
+            unit="µs",
+            runs=tuple(map(select, costs)),
+            goal=Goal("≤", 0.5),
+        )
 
 
-_EVENT_LOOP: Final = "event loop"
 _WHERE: Final[tuple[tuple[str, Callable[[_Cost], float]], ...]] = (
-    (_EVENT_LOOP, lambda cost: cost.loop),
-    ("all threads", lambda cost: cost.process),
+    ("event loop", attrgetter("loop")),
+    ("all threads", attrgetter("process")),
 )
 _GOALS: Final = (3.0, 10.0)
 """Microseconds."""

@@ -101,6 +101,7 @@ async def _account(
             assert await async_setup_component(hass, "network", {})
             entry = await add_account(hass, url)
             assert await hass.config_entries.async_setup(entry.entry_id)
+            await entry.runtime_data.first_refresh
             await hass.async_block_till_done()
             yield hass, entry, url
             await hass.config_entries.async_unload(entry.entry_id)

@@ -65,6 +65,7 @@ async def set_up(url: str) -> dict[str, Any]:
             imported = time.perf_counter() - started
             started = time.perf_counter()
             assert await hass.config_entries.async_setup(entry.entry_id)
+            await entry.runtime_data.first_refresh
             await hass.async_block_till_done()
             gc.collect()
             memory = resident_mib() - before

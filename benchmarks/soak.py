@@ -475,6 +475,7 @@ async def _home(
             entities = range(first, min(first + _ENTITIES_PER_EXPORT, plan.entities))
             hass.config_entries.async_add_subentry(entry, _export(number, entities))
         assert await hass.config_entries.async_setup(entry.entry_id)
+        await entry.runtime_data.first_refresh
         await hass.async_block_till_done()
         yield hass, entry
         await hass.config_entries.async_unload(entry.entry_id)
