@@ -179,9 +179,11 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
 
 async def async_unload_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bool:
     """Unload an account; what could not be uploaded in time waits on disk."""
+    entry.runtime_data.first_refresh.cancel()
+    # First, since it takes seconds: what a poll brings meanwhile must not be added to platforms that are gone
+    await entry.runtime_data.exporter.async_stop()
     if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         return False
-    await entry.runtime_data.exporter.async_stop()
     if entry.disabled_by is not None:
         (await _async_issues(hass, entry)).resolve_all()
         async_forget_account(hass, entry.entry_id)

@@ -60,7 +60,8 @@ class KeyNotifier:
 
         async def tell_known() -> None:
             for keys in batched(known, _AT_ONCE, strict=False):
-                listener(list(keys))
+                if listener in self._new_keys_listeners:
+                    listener(list(keys))
                 await asyncio.sleep(0)
 
         if known:
