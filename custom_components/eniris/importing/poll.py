@@ -258,6 +258,8 @@ class Poll:
         value: FieldValue | None
         poll = self._rate.interval + answer.took
         now += answer.took
+        # Where our clock was set back, what was shown before is not of the future
+        latest = max(now, answer.time or now)
         for planned, result in zip(answer.part, answer.results, strict=True):
             if result.error is not None:
                 found.refused[planned] = result.error
@@ -272,7 +274,7 @@ class Poll:
                 if key.field in newest:
                     moment, value = newest[key.field]
                     before = known.get(key)
-                    if before is not None and moment < before.time <= now:
+                    if before is not None and moment < before.time <= latest:
                         # Another retention policy has brought what is newer
                         moment, value = before.time, before.value
                     found.readings[key] = Reading(
