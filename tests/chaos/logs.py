@@ -13,6 +13,7 @@ tail = log.tail
 _EXPECTED: Final[tuple[str, ...]] = (
     r"(Error|Authentication failed while) fetching Eniris (devices|telemetry) data: ",
     r"Error during service call to (button\.press|eniris\.\w+|switch\.\w+|homeassistant\.reload_config_entry): ",
+    r"Referenced entities button\.\S+_refresh are missing or not currently available",
     r"cannot be uploaded at present and wait: ",
     r"Eniris refuses ",
     r"Eniris takes no values for ",
