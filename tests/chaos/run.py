@@ -1,7 +1,7 @@
 """One run: set up, strike by the plan, clear everything, compare."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -38,8 +38,6 @@ SLACK: Final = 240.0
 """Seconds for all that comes before and after the faults; a busy machine takes a third of it."""
 
 LOOK_EVERY: Final = 2.0
-_OF_A_COARSE_POLICY: Final = 130.0
-"""Seconds by which a row of the retention policy of a minute can be behind what was shown."""
 REFRESH_EVERY: Final = 10.0
 SETTLE_PATIENCE: Final = 60.0
 IMPORT_PATIENCE: Final = 45.0
@@ -220,29 +218,21 @@ def _note_failure(task: asyncio.Task[None], report: Report) -> None:
 
 
 async def _look_on(world: World, report: Report) -> None:
-    """Note what can be seen meanwhile, and log in where that is asked for.
-
-    After a start in which the finest retention policy brings nothing, a counter is read from that of a minute, and so
-    may be what it was then. It is never older.
-    """
+    """Note what can be seen meanwhile, and log in where that is asked for."""
     highest: dict[str, float] = {}
-    recent: deque[tuple[float, dict[str, float]]] = deque()
     while True:
         await asyncio.sleep(LOOK_EVERY)
         await world.look()
         with suppress(GoneError, DemoError):
             if await world.home.log_in_again(world.password):
                 world.note("logged in again")
-            totals = await world.home.totals()
-            recent.append((time.monotonic(), totals))
-            while recent[0][0] < time.monotonic() - _OF_A_COARSE_POLICY:
-                highest |= recent.popleft()[1]
-            for entity_id, total in totals.items():
+            for entity_id, total in (await world.home.totals()).items():
                 before = highest.get(entity_id, total)
                 if total < before - 1e-6:
                     report.problems.append(
                         f"{entity_id} went back from {before} to {total}"
                     )
+                highest[entity_id] = total
 
 
 async def _ask_often(world: World) -> None:
