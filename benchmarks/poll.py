@@ -9,8 +9,9 @@ Python's garbage collector is off meanwhile: among so many objects each of its r
 that is measured here, whoever makes them. `--memory POLLS` has it on, and shows the memory alone, after every tenth
 part of so many polls: `python -m benchmarks.poll --memory 200 10`.
 
-Then the requests and tokens of an hour, for the simulator's home with the options as they are: one poll, one look at
-unchanged metadata and one token are counted at the simulator, and taken as often as each is made in an hour.
+Then the requests and tokens of an hour, for the simulator's home with the options as they are: one poll, with slow
+series and without, one look at unchanged metadata and one token are counted at the simulator, and taken as often as
+each is made in an hour.
 """
 
 from argparse import ArgumentParser
@@ -20,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 import gc
+import math
 import multiprocessing
 import sys
 from tempfile import TemporaryDirectory
@@ -41,6 +43,7 @@ from custom_components.eniris.const import (
     CONF_INGRESS_URL,
     DOMAIN,
 )
+from custom_components.eniris.importing.plan import SLOW
 from homeassistant import loader
 from homeassistant.components.sensor import (
     DOMAIN as SENSOR,
@@ -216,14 +219,21 @@ async def _hour(world: str, tier: str) -> Hour:
                 len(requests), sum(request["cost"] or 0 for request in requests)
             )
 
-        # What is seldom written is known after the first
-        await data.telemetry.async_refresh()
+        # As they come by themselves: a refresh by hand asks for everything
+        poll = data.telemetry._async_refresh  # noqa: SLF001
+        # What is seldom written, and what has no entity, is known after the first
+        for _ in range(2):
+            await poll()
+            await hass.async_block_till_done()
         stale = await data.session.access_token()
+        data.telemetry.poll._slow_asked_in = None  # noqa: SLF001
+        with_slow = await count(poll)
+        without = await count(poll)
+        seconds = data.telemetry.update_interval.total_seconds()
+        share = min(1.0, seconds / SLOW.total_seconds())
         kinds = [
-            (
-                await count(data.telemetry.async_refresh),
-                data.telemetry.update_interval.total_seconds(),
-            ),
+            (with_slow, seconds / share),
+            (without, seconds / (1 - share) if share < 1 else math.inf),
             (
                 await count(data.nodes.async_refresh),
                 data.nodes.update_interval.total_seconds(),

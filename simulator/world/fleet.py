@@ -12,8 +12,24 @@ from .disorder import disturb
 from .measurements import share
 from .metered import MeteredWorld
 from .plant import COMMISSIONED, Calendar, Plant
-from .profile import Household, Patterns
-from .site import Backlog, Plate, Site, SiteBuilder, kitchen, rest
+from .profile import BATTERY_CAPACITY_WH, BATTERY_POWER_W, Household, Patterns
+from .site import (
+    BATTERY,
+    EV_CHARGER,
+    EXTERNAL_SIGNAL,
+    GRID_METER,
+    HEAT_PUMP,
+    HYBRID_INVERTER,
+    SOLAR_INVERTER,
+    Backlog,
+    Plate,
+    Site,
+    SiteBuilder,
+    kitchen,
+    rest,
+    submeter,
+    switched_load,
+)
 
 _REGIONS = 3
 _HOUSEHOLDS = (
@@ -117,23 +133,29 @@ def _build_site(
     )
     named = partial("{}_{}".format, serial)
     plate = partial(_plate, serial)
-    builder.grid_meter(
-        named("grid"), "Grid meter", parent, plate("Metrova", "EM340", "G", "1.9")
+    builder.device(
+        GRID_METER,
+        named("grid"),
+        "Grid meter",
+        parent,
+        plate("Metrova", "EM340", "G", "1.9"),
     )
     inverter = plate("Solvento", "HY-10T", "I", "5.02.11", power_w=10_000)
     if household.battery:
-        roof = builder.hybrid_inverter(
-            named("hybrid"), "Hybrid inverter", parent, inverter
+        roof = builder.device(
+            HYBRID_INVERTER, named("hybrid"), "Hybrid inverter", parent, inverter
         )
-        builder.battery(
+        stack = plate("Solvento", "LFP Stack 10", "B", "1.31", power_w=BATTERY_POWER_W)
+        builder.device(
+            BATTERY,
             named("battery"),
             "Battery",
             roof,
-            plate("Solvento", "LFP Stack 10", "B", "1.31"),
+            stack._replace(capacity_wh=BATTERY_CAPACITY_WH),
         )
     else:
-        roof = builder.solar_inverter(
-            named("solar"), "Solar inverter", parent, inverter
+        roof = builder.device(
+            SOLAR_INVERTER, named("solar"), "Solar inverter", parent, inverter
         )
     builder.strings(
         lambda index: f"{roof}_string_{index}",
@@ -144,46 +166,49 @@ def _build_site(
     if random.random() < 0.5:
         parent = builder.add("switchboard", named("board"), "Switchboard", parent)
     if household.car:
-        builder.ev_charger(
+        builder.device(
+            EV_CHARGER,
             named("car"),
             "Charge point",
             parent,
             plate("Laadwijs", "Duo 11", "C", "3.4.0", power_w=11_040),
         )
     if household.heat_pump:
-        builder.heat_pump(
+        builder.device(
+            HEAT_PUMP,
             named("heat"),
             "Heat pump",
             parent,
             plate("Thermidor", "AW-8", "H", "0.98b", power_w=2_500),
         )
-    builder.submeter(
+    builder.device(
+        submeter(kitchen),
         named("kitchen"),
         "Kitchen",
         parent,
         plate("Metrova", "EM110", "K", "1.2"),
-        flow=kitchen,
     )
     for index, (label, part) in enumerate(_EXTRA_METERS[: random.randrange(3)]):
-        builder.submeter(
+        builder.device(
+            submeter(share(rest, part)),
             named(f"meter_{index}"),
             label,
             parent,
             plate("Metrova", "EM110", f"M{index}", "1.2"),
-            flow=share(rest, part),
         )
     for node_type, label in (("boiler", "Boiler"), ("switchedLoad", "Pool pump")):
         if random.random() < 0.15:
-            builder.switched_load(
-                node_type,
+            builder.device(
+                switched_load(node_type, share(rest, 0.12)),
                 named(node_type),
                 label,
                 parent,
                 plate("Schakel", "R16", node_type[0].upper(), "4"),
-                flow=share(rest, 0.12),
             )
     if random.random() < 0.15:
-        builder.external_signal(named("signal"), "Grid operator's relay", parent)
+        builder.device(
+            EXTERNAL_SIGNAL, named("signal"), "Grid operator's relay", parent
+        )
     return site
 
 

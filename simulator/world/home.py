@@ -7,8 +7,20 @@ from typing import Any
 from .metered import MeteredWorld
 from .plant import Calendar, Plant
 from .prices import PLANNING, prices
-from .profile import Household, Patterns
-from .site import Plate, Site, SiteBuilder, kitchen, ten_minute_sums
+from .profile import BATTERY_CAPACITY_WH, BATTERY_POWER_W, Household, Patterns
+from .site import (
+    BATTERY,
+    EV_CHARGER,
+    GRID_METER,
+    HEAT_PUMP,
+    HYBRID_INVERTER,
+    Plate,
+    Site,
+    SiteBuilder,
+    kitchen,
+    submeter,
+    ten_minute_sums,
+)
 
 _SERIAL = "SGC2211-004187"
 
@@ -39,7 +51,8 @@ class HomeWorld(MeteredWorld):
         builder.controller_and_site(
             "Home", Plate("Eniris", "SmartgridOne", _SERIAL, "2.14.3")
         )
-        builder.grid_meter(
+        builder.device(
+            GRID_METER,
             self.GRID_METER,
             "Grid meter",
             self.SITE,
@@ -52,14 +65,26 @@ class HomeWorld(MeteredWorld):
         inverter = Plate(
             "Solvento", "HY-10T", "SV10T2208417", "5.02.11", power_w=10_000
         )
-        builder.hybrid_inverter(
-            self.HYBRID_INVERTER, "Hybrid inverter", self.SITE, inverter
+        builder.device(
+            HYBRID_INVERTER,
+            self.HYBRID_INVERTER,
+            "Hybrid inverter",
+            self.SITE,
+            inverter,
         )
-        builder.battery(
+        builder.device(
+            BATTERY,
             self.BATTERY,
             "Battery",
             self.HYBRID_INVERTER,
-            Plate("Solvento", "LFP Stack 10", "SVB2208-9913", "1.31"),
+            Plate(
+                "Solvento",
+                "LFP Stack 10",
+                "SVB2208-9913",
+                "1.31",
+                BATTERY_POWER_W,
+                BATTERY_CAPACITY_WH,
+            ),
         )
         builder.strings(
             {1: self.STRING_EAST, 2: self.STRING_WEST}.__getitem__,
@@ -68,24 +93,26 @@ class HomeWorld(MeteredWorld):
             2,
         )
         builder.add("switchboard", self.SWITCHBOARD, "Main switchboard", self.SITE)
-        builder.ev_charger(
+        builder.device(
+            EV_CHARGER,
             self.EV_CHARGER,
             "Charge point",
             self.SWITCHBOARD,
             Plate("Laadwijs", "Duo 11", "LW11-77120", "3.4.0", power_w=11_040),
         )
-        builder.heat_pump(
+        builder.device(
+            HEAT_PUMP,
             self.HEAT_PUMP,
             "Heat pump",
             self.SWITCHBOARD,
             Plate("Thermidor", "AW-8", "TA8-30551", "0.98b", power_w=2_500),
         )
-        builder.submeter(
+        builder.device(
+            submeter(kitchen),
             self.KITCHEN_METER,
             "Kitchen and laundry",
             self.SWITCHBOARD,
             Plate("Metrova", "EM110", "MV11055102", "1.2"),
-            flow=kitchen,
         )
         super().__init__([site], _now_s)
 

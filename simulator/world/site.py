@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from simulator.model import SeriesKey
@@ -11,13 +12,7 @@ from simulator.model import SeriesKey
 from . import measurements as m
 from .measurements import Flow, Instant, Part
 from .plant import COMMISSIONED, Plant, state_of_charge, within_minute
-from .profile import (
-    BATTERY_CAPACITY_WH,
-    BATTERY_POWER_W,
-    STRING_PEAK_W,
-    Flows,
-    Household,
-)
+from .profile import STRING_PEAK_W, Flows, Household
 
 SECOND, MINUTE, TEN_MINUTES = "rp_one_s", "rp_one_m", "rp_ten_m"
 STEPS = {SECOND: 1, MINUTE: 60, TEN_MINUTES: 600}
@@ -140,6 +135,123 @@ class Site:
 
 
 _COMMISSIONED_S = int(COMMISSIONED.timestamp())
+
+
+_imported: Flow = attrgetter("imported")
+_exported: Flow = attrgetter("exported")
+_charge: Flow = attrgetter("charge")
+_discharge: Flow = attrgetter("discharge")
+_car: Flow = attrgetter("car")
+_heat: Flow = attrgetter("heat")
+_east: Flow = attrgetter("sun_east")
+_west: Flow = attrgetter("sun_west")
+kitchen: Flow = attrgetter("kitchen")
+"""Cooker, dishwasher and laundry."""
+rest: Flow = attrgetter("rest")
+"""Lights, electronics, fridge."""
+
+
+class Kind(NamedTuple):
+    """What the nodes of a kind have in common: their type, and what a measurement tells of them."""
+
+    node_type: str
+    measurement: str
+    parts: tuple[Part, ...]
+    policies: tuple[str, ...] = (SECOND, MINUTE)
+    polled: bool = True
+    """Whether the controller notes how long they take to answer."""
+    by_serial: bool = False
+    """Whether the series is known by a serial number in place of the node's id."""
+    circuit: Flow | None = None
+    """What is measured of the house, and so is none of the rest."""
+
+
+def _powered(flow: Flow, phases: m.Phases, *others: Part) -> tuple[Part, ...]:
+    return (m.power(flow, phases), m.electrical(phases), *others)
+
+
+GRID_METER = Kind(
+    "powerMeter",
+    "submeteringMetrics",
+    _powered(m.grid, m.grid_phases, m.energy(imported=_imported, exported=_exported)),
+)
+HYBRID_INVERTER = Kind(
+    "hybridInverter",
+    "hybridInverterMetrics",
+    _powered(
+        m.hybrid,
+        m.balanced(m.hybrid),
+        m.energy(imported=m.hybrid_import, exported=m.hybrid_export),
+        m.inverter_setpoints(),
+        m.inverter_state(),
+    ),
+)
+SOLAR_INVERTER = Kind(
+    "solarInverter",
+    "solarInverterMetrics",
+    _powered(m.sun, m.balanced(m.sun), m.energy(produced=m.sun), m.inverter_state()),
+)
+BATTERY = Kind(
+    "battery",
+    "batteryMetrics",
+    (
+        m.power(m.battery),
+        m.battery_state(),
+        m.energy(charged=_charge, discharged=_discharge),
+        m.battery_health(),
+    ),
+    polled=False,
+)
+EV_CHARGER = Kind(
+    "evCharger",
+    "evChargerMetrics",
+    _powered(
+        _car,
+        m.balanced(_car),
+        m.energy(imported=_car, exported=m.nothing),
+        m.car_state(),
+    ),
+    by_serial=True,
+)
+HEAT_PUMP = Kind(
+    "heatPump",
+    "heatPumpMetrics",
+    (m.power(_heat, m.balanced(_heat)), m.energy(consumed=_heat), m.heat_state()),
+    # It is slow to read
+    policies=(MINUTE,),
+)
+EXTERNAL_SIGNAL = Kind(
+    "externalSignal",
+    "externalSignalMetrics",
+    (m.signal(),),
+    policies=(MINUTE,),
+    polled=False,
+)
+
+
+def submeter(flow: Flow) -> Kind:
+    """Return the kind of the meter of one circuit."""
+    return Kind(
+        "powerMeter",
+        "submeteringMetrics",
+        (
+            m.power(flow),
+            m.single_phase(flow),
+            m.energy(imported=flow, exported=m.nothing),
+        ),
+        circuit=flow,
+    )
+
+
+def switched_load(node_type: str, flow: Flow) -> Kind:
+    """Return the kind of a boiler or another load that the controller switches."""
+    return Kind(
+        node_type,
+        f"{node_type}Metrics",
+        (m.power(flow), m.energy(consumed=flow), m.switched_state(flow)),
+        polled=False,
+        circuit=flow,
+    )
 
 
 class SiteBuilder:
@@ -299,92 +411,30 @@ class SiteBuilder:
         metered = sum(flow(flows) for flow in self._other)
         return m.consumption(flows) - flows.car - flows.heat - metered
 
-    def grid_meter(
+    def device(
         self,
+        kind: Kind,
         node_id: str,
         name: str,
         parent: str,
-        plate: Plate,
+        plate: Plate | None = None,
         *,
         ten_minutes: Mapping[str, Iterable[Part]] | None = None,
     ) -> str:
-        """Add the meter of the grid connection."""
+        """Add a node of some kind; return its id."""
+        if kind.circuit is not None:
+            self._other.append(kind.circuit)
         return self.add(
-            "powerMeter",
+            kind.node_type,
             node_id,
             name,
             parent,
             plate,
-            polled=True,
-            series={
-                "submeteringMetrics": (
-                    m.power(m.grid, m.grid_phases),
-                    m.electrical(m.grid_phases),
-                    m.energy(imported=_imported, exported=_exported),
-                )
-            },
+            series={kind.measurement: kind.parts},
+            policies=kind.policies,
             ten_minutes=ten_minutes,
-        )
-
-    def hybrid_inverter(
-        self, node_id: str, name: str, parent: str, plate: Plate
-    ) -> str:
-        """Add an inverter that has both strings and battery."""
-        phases = m.balanced(m.hybrid)
-        return self.add(
-            "hybridInverter",
-            node_id,
-            name,
-            parent,
-            plate,
-            polled=True,
-            series={
-                "hybridInverterMetrics": (
-                    m.power(m.hybrid, phases),
-                    m.electrical(phases),
-                    m.energy(imported=m.hybrid_import, exported=m.hybrid_export),
-                    m.inverter_setpoints(),
-                    m.inverter_state(),
-                )
-            },
-        )
-
-    def solar_inverter(self, node_id: str, name: str, parent: str, plate: Plate) -> str:
-        """Add an inverter that has only strings."""
-        phases = m.balanced(m.sun)
-        return self.add(
-            "solarInverter",
-            node_id,
-            name,
-            parent,
-            plate,
-            polled=True,
-            series={
-                "solarInverterMetrics": (
-                    m.power(m.sun, phases),
-                    m.electrical(phases),
-                    m.energy(produced=m.sun),
-                    m.inverter_state(),
-                )
-            },
-        )
-
-    def battery(self, node_id: str, name: str, parent: str, plate: Plate) -> str:
-        """Add the battery."""
-        return self.add(
-            "battery",
-            node_id,
-            name,
-            parent,
-            plate._replace(power_w=BATTERY_POWER_W, capacity_wh=BATTERY_CAPACITY_WH),
-            series={
-                "batteryMetrics": (
-                    m.power(m.battery),
-                    m.battery_state(),
-                    m.energy(charged=_charge, discharged=_discharge),
-                    m.battery_health(),
-                )
-            },
+            tags={"serialNr": plate.serial} if plate and kind.by_serial else None,
+            polled=kind.polled,
         )
 
     def strings(
@@ -421,119 +471,6 @@ class SiteBuilder:
             )
         return nodes
 
-    def ev_charger(self, node_id: str, name: str, parent: str, plate: Plate) -> str:
-        """Add the charge point."""
-        phases = m.balanced(_car)
-        return self.add(
-            "evCharger",
-            node_id,
-            name,
-            parent,
-            plate,
-            polled=True,
-            series={
-                "evChargerMetrics": (
-                    m.power(_car, phases),
-                    m.electrical(phases),
-                    m.energy(imported=_car, exported=m.nothing),
-                    m.car_state(),
-                )
-            },
-            tags={"serialNr": plate.serial},
-        )
-
-    def heat_pump(self, node_id: str, name: str, parent: str, plate: Plate) -> str:
-        """Add the heat pump, which is slow to read: there is a row a minute only."""
-        return self.add(
-            "heatPump",
-            node_id,
-            name,
-            parent,
-            plate,
-            polled=True,
-            series={
-                "heatPumpMetrics": (
-                    m.power(_heat, m.balanced(_heat)),
-                    m.energy(consumed=_heat),
-                    m.heat_state(),
-                )
-            },
-            policies=(MINUTE,),
-        )
-
-    def submeter(
-        self,
-        node_id: str,
-        name: str,
-        parent: str,
-        plate: Plate,
-        *,
-        flow: Flow,
-    ) -> str:
-        """Add the meter of one circuit."""
-        self._other.append(flow)
-        return self.add(
-            "powerMeter",
-            node_id,
-            name,
-            parent,
-            plate,
-            polled=True,
-            series={
-                "submeteringMetrics": (
-                    m.power(flow),
-                    m.single_phase(flow),
-                    m.energy(imported=flow, exported=m.nothing),
-                )
-            },
-        )
-
-    def switched_load(
-        self,
-        node_type: str,
-        node_id: str,
-        name: str,
-        parent: str,
-        plate: Plate,
-        *,
-        flow: Flow,
-    ) -> str:
-        """Add a boiler or another load that the controller switches."""
-        self._other.append(flow)
-        return self.add(
-            node_type,
-            node_id,
-            name,
-            parent,
-            plate,
-            series={
-                f"{node_type}Metrics": (
-                    m.power(flow),
-                    m.energy(consumed=flow),
-                    m.switched_state(flow),
-                )
-            },
-        )
-
-    def external_signal(self, node_id: str, name: str, parent: str) -> str:
-        """Add the grid operator's relay."""
-        return self.add(
-            "externalSignal",
-            node_id,
-            name,
-            parent,
-            series={"externalSignalMetrics": (m.signal(),)},
-            policies=(MINUTE,),
-        )
-
-
-def _imported(flows: Flows) -> float:
-    return flows.imported
-
-
-def _exported(flows: Flows) -> float:
-    return flows.exported
-
 
 def ten_minute_sums() -> Part:
     """Energy of ten minutes at the grid meter, of the house behind it included."""
@@ -545,40 +482,6 @@ def ten_minute_sums() -> Part:
         sum_childrenConsumed=m.consumption,
         sum_autoconsumed=m.self_consumption,
     )
-
-
-def _charge(flows: Flows) -> float:
-    return flows.charge
-
-
-def _discharge(flows: Flows) -> float:
-    return flows.discharge
-
-
-def _car(flows: Flows) -> float:
-    return flows.car
-
-
-def _heat(flows: Flows) -> float:
-    return flows.heat
-
-
-def _east(flows: Flows) -> float:
-    return flows.sun_east
-
-
-def _west(flows: Flows) -> float:
-    return flows.sun_west
-
-
-def kitchen(flows: Flows) -> float:
-    """Cooker, dishwasher and laundry."""
-    return flows.kitchen
-
-
-def rest(flows: Flows) -> float:
-    """Lights, electronics, fridge."""
-    return flows.rest
 
 
 _STRINGS: dict[int, tuple[tuple[str, Flow, float], ...]] = {
