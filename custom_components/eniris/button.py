@@ -3,13 +3,11 @@
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
 from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .account_entity import EnirisAccountEntity
-from .const import DOMAIN
 from .data import EnirisConfigEntry
-from .export_entity import EnirisExportEntity
+from .entity import EnirisAccountEntity, EnirisExportEntity
+from .errors import failed
 
 PARALLEL_UPDATES = 1
 
@@ -42,23 +40,13 @@ async def async_setup_entry(
 class EnirisRefresh(EnirisAccountEntity, ButtonEntity):
     """Reads the account's nodes and their values at once."""
 
-    def __init__(
-        self, entry: EnirisConfigEntry, description: ButtonEntityDescription
-    ) -> None:
-        """Read the account of `entry`."""
-        super().__init__(entry, description)
-        self._nodes = entry.runtime_data.nodes
-
     async def async_press(self) -> None:
         """Read, and tell what stands in the way if anything does."""
-        for coordinator in (self._nodes, self.coordinator):
+        for coordinator in (self.data.nodes, self.data.telemetry):
             await coordinator.async_refresh()
             if not coordinator.last_update_success:
-                raise HomeAssistantError(
-                    translation_domain=DOMAIN,
-                    translation_key="refresh_failed",
-                    translation_placeholders={"error": str(coordinator.last_exception)},
-                ) from coordinator.last_exception
+                error = coordinator.last_exception
+                raise failed("refresh_failed", error=str(error)) from error
 
 
 class EnirisUploadNow(EnirisExportEntity, ButtonEntity):
@@ -67,10 +55,6 @@ class EnirisUploadNow(EnirisExportEntity, ButtonEntity):
     async def async_press(self) -> None:
         """Upload, and tell what stands in the way if anything does."""
         problem = await self.exporter.async_upload_now(self.export.series.target)
-        problem = problem or self.exporter.blocked_problem(self.export)
+        problem = problem or self.exporter.blocked_problem(self.export.id)
         if problem is not None:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="upload_failed",
-                translation_placeholders={"error": problem},
-            )
+            raise failed("upload_failed", error=problem)

@@ -20,20 +20,19 @@ from homeassistant.helpers.device_registry import DeviceEntry
 from .account import stored_token
 from .api import Failure, Hosts
 from .api.calls import known_words
-from .const import CONF_SITES, DOMAIN
+from .const import CONF_SITES
 from .data import EnirisConfigEntry, EnirisData
-from .export_entity import export_identifier
+from .devices import Identity, identity
 from .exporting.config import Export, async_entity_id, read_exports
 from .exporting.exporter import ACTION
 from .exporting.fields.kinds import decide_kind, is_known
-from .exporting.fields.names import MEASUREMENTS, RETENTION_POLICIES
 from .exporting.outbox.limits import used_bytes
 from .exporting.outbox.live import load_rejects
 from .exporting.outbox.outbox import Outbox
 from .exporting.outbox.store import OutboxError
+from .flows.export_forms import MEASUREMENTS, RETENTION_POLICIES
 from .http import account_hosts
 from .importing.catalogue import CATALOGUE, describe
-from .importing.devices import account_identifier
 from .importing.nodes import Node
 from .importing.plan import FieldKey
 
@@ -73,16 +72,17 @@ async def async_get_device_diagnostics(
     hass: HomeAssistant, entry: EnirisConfigEntry, device: DeviceEntry
 ) -> Told:
     """Return the part that is about a node, an export or the account itself."""
-    if account_identifier(entry) in device.identifiers:
+    found = identity(entry, device)
+    if found is not None and found.kind == "account":
         return await async_get_config_entry_diagnostics(hass, entry)
     report = {"account": _account(hass, entry)}
     for export in read_exports(entry)[0]:
-        if export_identifier(entry, export.id) in device.identifiers:
+        if found == Identity("export", export.id):
             report["export"] = _export(hass, entry, export)
     if entry.state is ConfigEntryState.LOADED:
         data = entry.runtime_data
         for node in data.nodes.data.by_id.values():
-            if (DOMAIN, node.id) in device.identifiers:
+            if found == Identity("node", node.id):
                 report["node"] = _node(data, node)
                 report["fields"] = _fields(data, [node])
     return report

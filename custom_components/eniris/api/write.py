@@ -22,8 +22,7 @@ _AS_GZIP: Final = 31
 _INTEGERS: Final = range(-(2**63), 2**63)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class WriteTarget:
+class WriteTarget(NamedTuple):
     """Where points are stored: the collector (`u`), and the namespace that it writes to."""
 
     collector: str

@@ -1,5 +1,6 @@
 """`Exporter`: the export of one account, started and stopped as a whole."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +17,8 @@ from .config import Export, InvalidExport
 from .history.backfill import Backfill, BackfillStatus
 from .history.jobs import Job
 from .issues import Issues, of_field
+from .outbox.batches import FieldKey
+from .outbox.corrections import count_blocked
 from .outbox.figures import Figures
 from .outbox.limits import Limits, enforce
 from .outbox.outbox import Outbox
@@ -56,6 +59,8 @@ class Exporter:
     limits: Limits
     issues: Issues
     _status: dict[str, ExportStatus] = field(default_factory=dict)
+    _blocked: dict[FieldKey, Counter[str]] = field(default_factory=dict)
+    """How many values of blocked fields wait, by export."""
     _listeners: list[Callable[[], None]] = field(default_factory=list)
     _unsubscribe: list[CALLBACK_TYPE] = field(default_factory=list)
     _is_open: bool = False
@@ -194,6 +199,10 @@ class Exporter:
             figures = await self.outbox.refresh_figures()
             damaged = await self.outbox.store.damaged_files()
             history = await self.backfill.status()
+            self._blocked = {
+                key: await count_blocked(self.outbox, [key])
+                for key in self.outbox.blocked
+            }
         except OutboxError as err:
             _LOGGER.debug("The figures of the outbox are not to be had: %s", err)
             return
@@ -218,22 +227,17 @@ class Exporter:
 
     def _problem(self, export: Export) -> str | None:
         problem = self._upload_problem(self.uploader.problem(export.series.target))
-        problem = problem or self.blocked_problem(export)
+        problem = problem or self.blocked_problem(export.id)
         if problem is None and self._at_limit:
             return f"outbox limit reached, {self._at_limit} values dropped"
         return problem
 
-    def blocked_problem(self, export: Export | None = None) -> str | None:
-        """Tell which fields of an export, or of all, are blocked; None where none is."""
+    def blocked_problem(self, export_id: str | None = None) -> str | None:
+        """Tell which fields are blocked of which values of an export, or any, wait; None where none is."""
+        # An export may have another name for the field by now
+        counts = self._blocked.items()
         names = [
-            key.field
-            for key in self.outbox.blocked
-            if export is None
-            or (
-                (key.target, key.measurement)
-                == (export.series.target, export.series.measurement)
-                and key.field in {exported.field for exported in export.fields}
-            )
+            key.field for key, its in counts if export_id is None or its[export_id]
         ]
         return f"Eniris refuses every value of {', '.join(names)}" if names else None
 

@@ -1,7 +1,6 @@
 """Repair issues of the export. Each goes away when its cause does, or with the account."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from hashlib import blake2b
 from typing import Final
 
@@ -38,7 +37,7 @@ _OUTBOX: Final[Subject] = {}
 
 def of_target(target: WriteTarget) -> Subject:
     """Return the subject that a target is."""
-    return asdict(target)
+    return target._asdict()
 
 
 def of_field(key: FieldKey) -> Subject:

@@ -18,10 +18,11 @@ from homeassistant.helpers.event import (
     async_track_time_interval,
 )
 from homeassistant.util import dt as dt_util
+from homeassistant.util.hass_dict import HassKey
 
 from ..api import FieldValue, WriteTarget
-from ..const import CONF_ENTITY, CONF_FIELD, CONF_FIELDS, CONF_KIND
-from .config import Export, ExportedField, Mode, async_entity_id, read_exports
+from ..const import CONF_ENTITY, CONF_FIELD, CONF_FIELDS, CONF_KIND, DOMAIN
+from .config import EPOCH, Export, ExportedField, Mode, async_entity_id, read_exports
 from .fields.kinds import FieldKind, decide_kind, is_counter
 from .fields.values import is_changed, to_value
 from .issues import ATTR_EXPORT_ID, Issues
@@ -36,6 +37,11 @@ INTERVAL: Final = timedelta(seconds=1)
 
 _CLOCK_SET: Final = 1.0
 """Seconds by which the clock has to jump until it counts as set; a machine that slept is like one whose clock was set."""
+
+_COLLECTED_SINCE: Final[HassKey[dict[str, datetime]]] = HassKey(
+    f"{DOMAIN}_collected_since"
+)
+"""By export, when it was made or switched on in this run of Home Assistant, whatever was reloaded since."""
 
 _LONG_AGO: Final = timedelta(hours=1)
 """After which a state that has held since is sent with the present time: its own may be older than Eniris takes."""
@@ -191,6 +197,8 @@ class Sampler:
     _unsubscribe_states: CALLBACK_TYPE | None = None
     _unsubscribe: list[CALLBACK_TYPE] = field(default_factory=list)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _decided: dict[tuple[str, str, str], dict[str, str]] | None = None
+    """What was decided of fields when that was stored the last time."""
 
     def __post_init__(self) -> None:
         """Know the fields of the exports."""
@@ -266,6 +274,9 @@ class Sampler:
             for its in self._entities
             for reference in (its.exported.entity, its.reference)
         }
+        if decided == self._decided:
+            return
+        self._decided = decided
         for export in read_exports(entry)[0]:
             # What the user has changed meanwhile is nothing of ours
             subentry = entry.subentries[export.id]
@@ -303,6 +314,7 @@ class Sampler:
     def _async_follow(self, *, from_now: bool = False) -> None:
         """Subscribe to the present ids of the entities; what is new counts `from_now` on, or since it holds."""
         now, registry = dt_util.utcnow(), er.async_get(self.hass)
+        begun = self.hass.data.setdefault(_COLLECTED_SINCE, {})
         before, self._followed = self._followed, {}
         by_id: defaultdict[str, list[ExportedEntity]] = defaultdict(list)
         self._ids = set()
@@ -325,6 +337,7 @@ class Sampler:
                 # From now on it is followed when it is renamed
                 entity.reference = registered.id
             if not entity.enabled:
+                begun.pop(entity.export.id, None)
                 continue
             self._followed[entity] = entity_id
             by_id[entity_id].append(entity)
@@ -333,7 +346,14 @@ class Sampler:
                 # What changed while nobody listened is caught up; a state that was sampled
                 # before keeps its time, and the service overwrites equal points
                 is_old = from_now or _is_change_before(entity, state, now - _LONG_AGO)
-                found.append((entity, state, now if is_old else state.last_updated))
+                since = now if is_old else state.last_updated
+                first = begun.setdefault(
+                    entity.export.id, now if self.hass.is_running else EPOCH
+                )
+                if entity.export.policy.mode is Mode.INTERVAL:
+                    # Of time in which the export was not there or paused there are no intervals
+                    since = max(since, first)
+                found.append((entity, state, since))
         self._by_id = dict(by_id)
         # In this order, or a change of state that is yet to be handed over would find nobody
         unsubscribe = self._unsubscribe_states

@@ -300,12 +300,15 @@ class TargetUploader:
         if self.size < batches.BATCH_BYTES and time.monotonic() >= self.larger_from:
             self.size = min(2 * self.size, batches.BATCH_BYTES)
             self.larger_from = time.monotonic() + _HOUR
+        for key in self.refused_once.keys() & batch.newest:
+            del self.refused_once[key]
+        # From the oldest to the newest
         for key, entry in batch.newest.items():
-            self.refused_once.pop(key, None)
-            if entry.time_us >= self.newest.get(key, entry.time_us):
-                self.newest[key] = entry.time_us
-                if self.witness is None or entry.time_us >= self.witness.time_us:
-                    self.witness = entry
+            time_us = entry.block.times[entry.number]
+            if time_us >= self.newest.get(key, time_us):
+                self.newest[key] = time_us
+        if self.witness is None or entry.time_us >= self.witness.time_us:
+            self.witness = entry
 
     def _want_present(self, until: datetime) -> None:
         """Ask for values that have held since `until`; what was just taken is not too old, its time is refused since our clock is wrong."""

@@ -134,7 +134,9 @@ class Uploader:
         await self.async_finish()
         for target in self._waiting():
             if only in (None, target):
-                self._of(target).not_before = 0.0
+                tried = self._of(target)
+                # Nor do tries by hand make the wait for the next one by itself longer
+                tried.not_before, tried.failures = 0.0, min(tried.failures, 1)
                 self._start(target, probe_all=True)
         await self.async_finish()
         return self.problem(only)

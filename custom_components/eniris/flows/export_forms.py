@@ -22,7 +22,7 @@ from homeassistant.helpers.selector import (
     TextSelectorConfig,
 )
 
-from ..api import SeriesInfo
+from ..api import SeriesInfo, WriteTarget
 from ..const import (
     CONF_AGGREGATE,
     CONF_ATTRIBUTES,
@@ -38,13 +38,7 @@ from ..const import (
     CONF_TAGS,
 )
 from ..exporting.config import DEFAULT_INTERVAL, Aggregate, BackfillRange
-from ..exporting.fields.names import (
-    MEASUREMENTS,
-    RETENTION_POLICIES,
-    name_problem,
-    namespace_problem,
-    parse_tags,
-)
+from ..exporting.fields.names import name_problem, parse_tags, target_problems
 from .export_draft import ChosenEntity
 
 DOMAINS: Final = [
@@ -79,6 +73,28 @@ DOMAINS: Final = [
     "weather",
 ]
 """The domains of entities that can be exported."""
+
+RETENTION_POLICIES: Final = ["rp_one_m", "rp_one_s"]
+
+MEASUREMENTS: Final = [
+    "submeteringMetrics",
+    "gridMetrics",
+    "batteryMetrics",
+    "hybridInverterMetrics",
+    "solarInverterMetrics",
+    "solarInstallationMetrics",
+    "solarPlantMetrics",
+    "solarStringMetrics",
+    "solarOptimizerMetrics",
+    "evChargerMetrics",
+    "heatPumpMetrics",
+    "boilerMetrics",
+    "switchedLoadMetrics",
+    "externalSignalMetrics",
+    "installationMetrics",
+    "planning",
+]
+"""What the API page lists; others can be typed."""
 
 STATE: Final = "state"
 """The choice that stands for the state itself; no attribute has this name."""
@@ -155,9 +171,13 @@ def read_where(
     tags, tag_problem = parse_tags(rows)
     problems = {
         CONF_NAME: None if typed[CONF_NAME] else "empty",
-        CONF_COLLECTOR: namespace_problem(typed[CONF_COLLECTOR]),
-        CONF_DATABASE: namespace_problem(typed[CONF_DATABASE]),
-        CONF_RETENTION_POLICY: namespace_problem(typed[CONF_RETENTION_POLICY]),
+        **target_problems(
+            WriteTarget(
+                typed[CONF_COLLECTOR],
+                typed[CONF_DATABASE],
+                typed[CONF_RETENTION_POLICY],
+            )
+        ),
         CONF_MEASUREMENT: name_problem(typed[CONF_MEASUREMENT]),
         CONF_TAGS: tag_problem,
     }

@@ -27,7 +27,7 @@ def taken_fields(
 
 def _identity(series: Series) -> Series:
     """Return what identifies a series to the service: the collector is no part of it."""
-    return replace(series, target=replace(series.target, collector=""))
+    return replace(series, target=series.target._replace(collector=""))
 
 
 def field_problem(

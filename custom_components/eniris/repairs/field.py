@@ -1,6 +1,7 @@
 """The dialog of a field that Eniris refuses in every value, so that its values wait."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import voluptuous as vol
@@ -35,7 +36,8 @@ class FieldFix(Fix):
 
     async def _begin(self, entry: EnirisConfigEntry) -> FlowResult:
         waiting = await self._async_waiting(entry)
-        titles = [export.title for export in self._affected(entry)]
+        senders = [*self._affected(entry), *self._renamed_since(entry, waiting)]
+        titles = [export.title for export in senders]
         if not titles and not waiting:
             return self.async_abort(reason="solved")
         if not titles and not waiting.keys() - {ACTION}:
@@ -103,12 +105,12 @@ class FieldFix(Fix):
         """Ask for another name, and what becomes of what waits."""
         entry = self._entry
         errors: dict[str, str] = {}
-        name = _another_name(self._field)
+        waiting = await self._async_waiting(entry)
+        name = self._suggested(entry, waiting)
         if user_input is not None:
             self._name = name = user_input[CONF_FIELD].strip()
-            problem = self._problem(entry, name)
+            problem = self._problem(entry, name, waiting)
             if problem is None:
-                waiting = await self._async_waiting(entry)
                 del waiting[ACTION]
                 self._placeholders |= {
                     "waiting": str(waiting.total()),
@@ -121,7 +123,23 @@ class FieldFix(Fix):
         key = vol.Required(CONF_FIELD, default=name)
         return self._form("rename", {key: TextSelector()}, errors)
 
-    def _problem(self, entry: EnirisConfigEntry, name: str) -> str | None:
+    def _suggested(self, entry: EnirisConfigEntry, waiting: Mapping[str, int]) -> str:
+        """Return the name that an export has for the field by now, where that can be told, or a new one."""
+        if not self._affected(entry):
+            unit = field_unit(self._field)
+            names = {
+                its.field
+                for export in self._renamed_since(entry, waiting)
+                for its in export.fields
+                if field_unit(its.field) is unit
+            }
+            if len(names) == 1:
+                return names.pop()
+        return _another_name(self._field)
+
+    def _problem(
+        self, entry: EnirisConfigEntry, name: str, waiting: Mapping[str, int]
+    ) -> str | None:
         """Return what is wrong with a name, as the dialog of an export would say it."""
         if name == self._field:
             return "unchanged"
@@ -133,6 +151,9 @@ class FieldFix(Fix):
                     state = self.hass.states.get(entity_id) if entity_id else None
                     if problem := field_problem(name, state, exported.attribute, taken):
                         return problem
+        for export in self._renamed_since(entry, waiting):
+            if name in taken_fields(self.hass, export.series, without={export.id}):
+                return "field_taken"
         return name_problem(name)
 
     async def async_step_waiting(
@@ -178,6 +199,17 @@ class FieldFix(Fix):
             for export in read_exports(entry)[0]
             if (export.series.target, export.series.measurement) == place
             and any(exported.field == self._field for exported in export.fields)
+        ]
+
+    def _renamed_since(
+        self, entry: EnirisConfigEntry, waiting: Mapping[str, int]
+    ) -> list[Export]:
+        """Return the exports of which values wait, and that send the field no more."""
+        affected = {export.id for export in self._affected(entry)}
+        return [
+            export
+            for export in read_exports(entry)[0]
+            if waiting.get(export.id) and export.id not in affected
         ]
 
     def _renamed(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The dialog of a target that takes nothing."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import voluptuous as vol
@@ -11,7 +11,7 @@ from homeassistant.helpers.selector import BooleanSelector, TextSelector
 from ..api import WriteTarget
 from ..data import EnirisConfigEntry
 from ..exporting.config import Export, read_exports
-from ..exporting.fields.names import namespace_problem
+from ..exporting.fields.names import target_problems
 from ..exporting.outbox import corrections
 from ..flows.taken_fields import taken_fields
 from .base import Fix, outbox_errors
@@ -67,7 +67,7 @@ class TargetFix(Fix):
         target = self._target
         if user_input is not None:
             target = WriteTarget(
-                **{key: user_input[key].strip() for key in asdict(target)}
+                **{key: user_input[key].strip() for key in target._asdict()}
             )
             errors = self._problems(entry, target)
             if not errors:
@@ -76,7 +76,7 @@ class TargetFix(Fix):
         waiting = await self._async_count(entry)
         fields: dict[vol.Marker, Any] = {
             vol.Required(key, default=value): TextSelector()
-            for key, value in asdict(target).items()
+            for key, value in target._asdict().items()
         }
         if waiting:
             fields[vol.Required(_CONF_MOVE, default=True)] = BooleanSelector()
@@ -85,12 +85,7 @@ class TargetFix(Fix):
     def _problems(
         self, entry: EnirisConfigEntry, target: WriteTarget
     ) -> dict[str, str]:
-        errors = {
-            key: problem
-            for key, value in asdict(target).items()
-            if (problem := namespace_problem(value))
-        }
-        if errors:
+        if errors := target_problems(target):
             return errors
         if target == self._target:
             return {"base": "unchanged"}
@@ -114,7 +109,7 @@ class TargetFix(Fix):
     async def _async_correct(
         self, entry: EnirisConfigEntry, target: WriteTarget, move: bool
     ) -> FlowResult:
-        named = asdict(target)
+        named = target._asdict()
         # In this order: once the account runs with that, nothing is taken for the old target any more
         entry = await self._async_change_exports(
             entry, {export.id: named for export in self._affected(entry)}

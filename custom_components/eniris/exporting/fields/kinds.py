@@ -44,6 +44,8 @@ _GROUP_DOMAIN: Final = "group"
 _CHOICE_DOMAINS: Final = {"input_select", "select"}
 """Their states are words, also where some of them look like numbers."""
 
+_UNKNOWN: Final = (const.STATE_UNKNOWN, const.STATE_UNAVAILABLE)
+
 _NUMBER_DOMAINS: Final = {"counter", "input_number", "number"}
 
 COUNTER_CLASSES: Final = {SensorStateClass.TOTAL, SensorStateClass.TOTAL_INCREASING}
@@ -51,8 +53,7 @@ COUNTER_CLASSES: Final = {SensorStateClass.TOTAL, SensorStateClass.TOTAL_INCREAS
 
 def is_known(state: State | None) -> bool:
     """Tell whether an entity has a state that says something."""
-    unknown = (const.STATE_UNKNOWN, const.STATE_UNAVAILABLE)
-    return state is not None and state.state not in unknown
+    return state is not None and state.state not in _UNKNOWN
 
 
 def decide_kind(
@@ -127,4 +128,4 @@ def is_counter(state: State | None) -> bool:
 
 def _is_one_of(value: Any, choices: Any) -> bool:
     """Tell whether an attribute, which can be anything, is one of some words."""
-    return isinstance(value, str) and value in set(choices)
+    return isinstance(value, str) and value in choices

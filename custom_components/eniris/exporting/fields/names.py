@@ -1,31 +1,10 @@
-"""Names on the way to Eniris, from the API page: which there are, and which are valid."""
+"""Names on the way to Eniris: which are valid, by the API page."""
 
 from collections.abc import Sequence
-from typing import Final
 
+from ...api import WriteTarget
 from ...api.telemetry import is_name, is_tag_value
 from ...api.write import name_problem as api_name_problem
-
-RETENTION_POLICIES: Final = ["rp_one_m", "rp_one_s"]
-
-MEASUREMENTS: Final = [
-    "submeteringMetrics",
-    "gridMetrics",
-    "batteryMetrics",
-    "hybridInverterMetrics",
-    "solarInverterMetrics",
-    "solarInstallationMetrics",
-    "solarPlantMetrics",
-    "solarStringMetrics",
-    "solarOptimizerMetrics",
-    "evChargerMetrics",
-    "heatPumpMetrics",
-    "boilerMetrics",
-    "switchedLoadMetrics",
-    "externalSignalMetrics",
-    "installationMetrics",
-    "planning",
-]
 
 
 def name_problem(name: str) -> str | None:
@@ -34,11 +13,13 @@ def name_problem(name: str) -> str | None:
     return None if problem is None else f"name_{problem}"
 
 
-def namespace_problem(name: str) -> str | None:
-    """Return a translation key for what is wrong with a collector, database or policy."""
-    if not name:
-        return "name_empty"
-    return None if is_name(name) else "name_characters"
+def target_problems(target: WriteTarget) -> dict[str, str]:
+    """Return a translation key for what is wrong with each part of a target; empty if it is valid."""
+    return {
+        key: "name_characters" if value else "name_empty"
+        for key, value in target._asdict().items()
+        if not is_name(value)
+    }
 
 
 def parse_tags(rows: Sequence[str]) -> tuple[dict[str, str], str | None]:

@@ -1,7 +1,7 @@
 """From a state to a value of a field's kind, in the unit that the field's name ends in. Numbers are always floats."""
 
 import math
-from typing import Any, Final
+from typing import Any
 
 from homeassistant import const
 from homeassistant.core import State
@@ -9,8 +9,6 @@ from homeassistant.core import State
 from ...api import FieldValue
 from .kinds import FieldKind, is_known
 from .units import convert_to_field
-
-_MAY_BE_NUMBER: Final = (str, int, float)
 
 
 def is_changed(old: State | None, new: State | None, attribute: str | None) -> bool:
@@ -64,7 +62,7 @@ def to_value(
 
 def to_number(raw: Any) -> float | None:
     """Return a finite number, also of a text that is one; None for anything else."""
-    if isinstance(raw, bool) or not isinstance(raw, _MAY_BE_NUMBER):
+    if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
         return None
     if isinstance(raw, str) and "_" in raw:
         # Python alone takes 1_000 for a number

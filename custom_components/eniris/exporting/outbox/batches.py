@@ -4,14 +4,15 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field as dataclass_field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import orjson
 
 from ...api import Body, EnirisQueryError, FieldValue, Point, WriteTarget, encode_points
-from ..config import Series
+from ..config import EPOCH, Series
 
 BATCH_POINTS: Final = 5000
 BATCH_BYTES: Final = 1024 * 1024
@@ -21,7 +22,6 @@ BLOCK_SAMPLES: Final = 1000
 _AT_ONCE: Final = 100
 """Samples below which a thread costs more than the work."""
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _POINT_BYTES: Final = len(
     '{"measurement":"","time":"2026-07-01T12:00:00.000000Z","tags":{},"fields":{}},'
@@ -281,7 +281,7 @@ def make_batch(target: WriteTarget, blocks: list[Block]) -> Batch:
 
 def _newest(blocks: Iterable[Block]) -> dict[FieldKey, Entry]:
     # By what is compared quickly; only in the end by what it stands for
-    found: dict[tuple[int, str, type], Entry] = {}
+    found: dict[tuple[int, str, type], tuple[int, Entry]] = {}
     for block in blocks:
         times, fields, values = block.times, block.fields, block.values
         # Samples stand in the order of time, those of the past in the reverse
@@ -293,13 +293,10 @@ def _newest(blocks: Iterable[Block]) -> dict[FieldKey, Entry]:
         ).items():
             key = (id(block.series), field, type(values[index]))
             other = found.get(key)
-            if other is None or other.block.times[other.number] <= times[index]:
-                found[key] = Entry(block, index)
+            if other is None or other[0] <= times[index]:
+                found[key] = times[index], Entry(block, index)
     # Several series can have the same field
-    return {
-        entry.key: entry
-        for entry in sorted(found.values(), key=lambda entry: entry.time_us)
-    }
+    return {entry.key: entry for _, entry in sorted(found.values(), key=itemgetter(0))}
 
 
 def _points(blocks: Iterable[Block]) -> Iterator[Point]:

@@ -1,7 +1,6 @@
 """The file of an outbox: its tables, how it is opened, and keys. The upper bits of a row's id name the queue of a block."""
 
 from contextlib import suppress
-from dataclasses import asdict
 import json
 import os
 from pathlib import Path
@@ -123,7 +122,7 @@ def first_id(queue_id: int) -> int:
 
 def target_id(db: sqlite3.Connection, target: WriteTarget) -> int:
     """Return the id of a target, made where it is missing."""
-    return key_of(db, "target", **asdict(target))
+    return key_of(db, "target", **target._asdict())
 
 
 def key_of(db: sqlite3.Connection, table: str, **columns: str | float) -> int:
