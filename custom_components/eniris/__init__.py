@@ -26,11 +26,8 @@ from .account import (
 from .api import EnirisError, RefreshToken, Session
 from .const import DOMAIN, LOGGER
 from .data import EnirisConfigEntry, EnirisData
-from .export_entity import (
-    async_fire_history_exported,
-    async_register_exports,
-    export_identifier,
-)
+from .devices import NodeDevices, async_register_exports, identity
+from .events import async_fire_history_exported
 from .exporting.config import read_exports
 from .exporting.exporter import Exporter
 from .exporting.history.jobs import Job
@@ -46,7 +43,6 @@ from .importing.coordinator import (
     TelemetryCoordinator,
     async_forget_account,
 )
-from .importing.devices import NodeDevices, account_identifier
 from .importing.forecast import PriceCoordinator
 from .importing.history import History, history_store
 from .importing.totals import async_remove_totals
@@ -143,8 +139,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         async_fire_history_exported(hass, entry, job)
 
     entry.async_on_unload(exporter.backfill.async_add_listener(history_finished))
-    others = [export_identifier(entry, subentry_id) for subentry_id in entry.subentries]
-    devices = NodeDevices(hass, entry, nodes, others)
+    devices = NodeDevices(hass, entry, nodes)
     await devices.async_start()
     await telemetry.async_start()
 
@@ -154,15 +149,14 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         await devices.async_sync()
         await telemetry.async_refresh()
 
-    reader = TelemetryReader(session, telemetry.pace)
     entry.runtime_data = EnirisData(
         session,
         nodes,
         devices,
         telemetry,
         history,
-        reader,
-        PriceCoordinator(hass, entry, reader, nodes, telemetry),
+        TelemetryReader(session, telemetry.pace),
+        PriceCoordinator(hass, entry, nodes, telemetry),
         exporter,
         entry.async_create_background_task(
             hass, first_refresh(), "eniris first refresh", eager_start=False
@@ -170,7 +164,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     )
     _async_stop_with_home_assistant(hass, entry)
     _async_reload_on_change(entry)
-    async_register_exports(hass, entry)
+    async_register_exports(hass, entry, exports)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     await history.async_start(first_history(entry))
     async_forget_newer(hass, entry)
@@ -232,10 +226,10 @@ async def async_remove_config_entry_device(
     ):
         # Nobody knows now what the account lists
         return False
-    kept = {(DOMAIN, node_id) for node_id in entry.runtime_data.nodes.data.by_id}
-    kept.add(account_identifier(entry))
-    kept |= {export_identifier(entry, export_id) for export_id in entry.subentries}
-    return not kept & device.identifiers
+    found = identity(entry, device)
+    return found is None or (
+        found.kind == "node" and found.id not in entry.runtime_data.nodes.data.by_id
+    )
 
 
 async def _async_issues(hass: HomeAssistant, entry: EnirisConfigEntry) -> Issues:

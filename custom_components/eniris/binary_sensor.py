@@ -12,13 +12,17 @@ from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .account_entity import EnirisAccountEntity
 from .data import EnirisConfigEntry
-from .entity import Distinguished, EnirisFieldEntity, async_add_field_entities
-from .export_entity import EnirisExportEntity
+from .entity import (
+    Distinguished,
+    EnirisAccountEntity,
+    EnirisExportEntity,
+    EnirisFieldEntity,
+    async_add_field_entities,
+)
 from .importing.catalogue import FieldDescription, Kind
 from .importing.plan import FieldKey
-from .importing.unique_ids import UniqueIds
+from .unique_ids import UniqueIds
 
 PARALLEL_UPDATES = 0
 
@@ -59,23 +63,6 @@ async def async_setup_entry(
 class EnirisBinarySensor(EnirisFieldEntity, BinarySensorEntity):
     """A field that is true or false."""
 
-    def __init__(
-        self,
-        entry: EnirisConfigEntry,
-        key: FieldKey,
-        description: FieldDescription,
-        unique_ids: UniqueIds,
-    ) -> None:
-        """Show the readings of `key` as `description` says."""
-        super().__init__(entry, key, description, unique_ids)
-        self.entity_description = BinarySensorEntityDescription(
-            key=description.key,
-            name=description.name,
-            translation_key=description.translation_key,
-            entity_category=description.entity_category,
-            entity_registry_enabled_default=description.entity_registry_enabled_default,
-        )
-
     @property
     def is_on(self) -> bool | None:
         """What the service says."""
@@ -102,17 +89,12 @@ def _field_binary_sensors(
 class EnirisConnected(EnirisAccountEntity, BinarySensorEntity):
     """On while Eniris answers the polls of the account."""
 
-    def __init__(
-        self, entry: EnirisConfigEntry, description: BinarySensorEntityDescription
-    ) -> None:
-        """Follow both kinds of polls."""
-        super().__init__(entry, description)
-        self._nodes = entry.runtime_data.nodes
-
     async def async_added_to_hass(self) -> None:
         """Begin to listen."""
         await super().async_added_to_hass()
-        self.async_on_remove(self._nodes.async_add_listener(self.async_write_ha_state))
+        self.async_on_remove(
+            self.data.nodes.async_add_listener(self.async_write_ha_state)
+        )
 
     @property
     def is_on(self) -> bool | None:
@@ -122,6 +104,8 @@ class EnirisConnected(EnirisAccountEntity, BinarySensorEntity):
 
 class EnirisExportProblem(EnirisExportEntity, BinarySensorEntity):
     """On while an export's values cannot be stored, with the reason."""
+
+    _unrecorded_attributes = frozenset({"reason"})
 
     @property
     def is_on(self) -> bool:

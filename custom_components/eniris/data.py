@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from homeassistant.config_entries import ConfigEntry
 
 from .api import Session
+from .devices import NodeDevices
 from .exporting.exporter import Exporter
 from .importing.budget.reader import TelemetryReader
 from .importing.coordinator import NodeCoordinator, TelemetryCoordinator
-from .importing.devices import NodeDevices
 from .importing.forecast import PriceCoordinator
 from .importing.history.importer import History
 

@@ -1,23 +1,80 @@
-"""What all entities of a node have in common."""
+"""The bases of all entities: of an account, of an export, and of a node."""
 
 from collections.abc import Callable, Iterable
 
 from homeassistant.core import callback
 from homeassistant.helpers.device_registry import DeviceInfo
-from homeassistant.helpers.entity import Entity
+from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import UndefinedType
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
 from .data import EnirisConfigEntry
+from .devices import account_identifier, export_identifier
+from .exporting.config import Export
+from .exporting.exporter import ExportStatus
 from .importing.catalogue import FieldDescription
+from .importing.coordinator import TelemetryCoordinator
+from .importing.key_notifier import KeyNotifier
 from .importing.plan import FieldKey
-from .importing.unique_ids import UniqueIds
+from .unique_ids import UniqueIds
 
 
-class EnirisFieldEntity(Entity):
-    """An entity that shows one field of one node, or a direction of it.
+class EnirisAccountEntity(CoordinatorEntity[TelemetryCoordinator]):
+    """An entity of the account as a whole."""
+
+    _attr_has_entity_name = True
+
+    def __init__(
+        self, entry: EnirisConfigEntry, description: EntityDescription
+    ) -> None:
+        """Show the account of `entry` as `description` says."""
+        self.data = entry.runtime_data
+        super().__init__(self.data.telemetry)
+        self.entity_description = description
+        self._attr_unique_id = f"{entry.unique_id}_{description.key}"
+        self._attr_device_info = DeviceInfo(identifiers={account_identifier(entry)})
+
+    @property
+    def available(self) -> bool:
+        """What it shows is this integration's own, whatever the service does."""
+        return True
+
+
+class EnirisExportEntity(Entity):
+    """An entity of an export. It is available whatever the service does: it tells of that."""
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+
+    def __init__(
+        self, entry: EnirisConfigEntry, export: Export, description: EntityDescription
+    ) -> None:
+        """Show `export` as `description` says."""
+        self.entity_description = description
+        self.export = export
+        self.exporter = entry.runtime_data.exporter
+        self._attr_unique_id = f"{entry.unique_id}_{export.id}_{description.key}"
+        self._attr_device_info = DeviceInfo(
+            identifiers={export_identifier(entry, export.id)}
+        )
+
+    @property
+    def status(self) -> ExportStatus:
+        """How the export is doing."""
+        return self.exporter.status(self.export.id)
+
+    async def async_added_to_hass(self) -> None:
+        """Write the state when the status changed."""
+        self.async_on_remove(
+            self.exporter.async_add_listener(self.async_write_ha_state)
+        )
+
+
+class EnirisNodeEntity(Entity):
+    """An entity of a node.
 
     It listens to its own key alone: of thousands of entities few change at a poll.
     """
@@ -28,23 +85,57 @@ class EnirisFieldEntity(Entity):
     def __init__(
         self,
         entry: EnirisConfigEntry,
+        notifier: KeyNotifier,
+        key: FieldKey,
+        unique_ids: UniqueIds,
+        part: str | None = None,
+    ) -> None:
+        """Show `key`, or a direction of it, under one of `unique_ids`."""
+        self.data = entry.runtime_data
+        self.key = key
+        self._notifier = notifier
+        self._unique_ids = unique_ids
+        self.id = unique_ids.async_claim(*key, part)
+        self._attr_unique_id = self.id
+        # The device is registered already, with all that is known of it
+        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, key.node_id)})
+
+    async def async_added_to_hass(self) -> None:
+        """Begin to listen."""
+        self._unique_ids.added.add(self.id)
+        self.async_on_remove(
+            self._notifier.async_add_listener(self.key, self._async_changed)
+        )
+
+    async def async_will_remove_from_hass(self) -> None:
+        """Let the entity be added again."""
+        self._unique_ids.added.discard(self.id)
+
+    @callback
+    def _async_changed(self) -> None:
+        """Write the state after what is known of the key changed."""
+        self.async_write_ha_state()
+
+
+class EnirisFieldEntity(EnirisNodeEntity):
+    """An entity that shows one field of one node, or a direction of it."""
+
+    def __init__(
+        self,
+        entry: EnirisConfigEntry,
         key: FieldKey,
         description: FieldDescription,
         unique_ids: UniqueIds,
     ) -> None:
-        """Show the readings of `key` as `description` says, under one of `unique_ids`."""
+        """Show the readings of `key` as `description` says."""
         self.coordinator = entry.runtime_data.telemetry
-        self.key = key
-        self.description = description
+        notifier = self.coordinator.notifier
+        super().__init__(entry, notifier, key, unique_ids, description.part)
+        self.entity_description = self.description = description
         self.value: float | int | str | bool | None = None
         self._shown = self._async_adopt()
-        self._unique_ids = unique_ids
-        self.id = unique_ids.async_claim(*key, description.part)
-        self._attr_unique_id = self.id
         if description.placeholders:
             self._attr_translation_placeholders = dict(description.placeholders)
-        # The node coordinator has registered the device with all that is known of it
-        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, key.node_id)})
 
     @property
     def available(self) -> bool:
@@ -57,13 +148,8 @@ class EnirisFieldEntity(Entity):
         )
 
     async def async_added_to_hass(self) -> None:
-        """Begin to listen."""
-        self._unique_ids.added.add(self.id)
-        self.async_on_remove(
-            self.coordinator.notifier.async_add_listener(
-                self.key, self._async_value_changed
-            )
-        )
+        """Begin to listen, and to count what is a total."""
+        await super().async_added_to_hass()
         if self.description.accumulates:
             await self.coordinator.totals.async_want(
                 self.key, self.entity_id, dt_util.utcnow()
@@ -73,7 +159,7 @@ class EnirisFieldEntity(Entity):
 
     async def async_will_remove_from_hass(self) -> None:
         """Let go of the total."""
-        self._unique_ids.added.discard(self.id)
+        await super().async_will_remove_from_hass()
         if self.description.accumulates:
             self.coordinator.totals.unwant(self.key)
 
@@ -84,8 +170,8 @@ class EnirisFieldEntity(Entity):
         return self.available, self.value
 
     @callback
-    def _async_value_changed(self) -> None:
-        """Write the state only where it changed."""
+    def _async_changed(self) -> None:
+        """Write the state only where a change of the field is one of this direction."""
         shown = self._async_adopt()
         if shown != self._shown:
             self._shown = shown
@@ -95,10 +181,38 @@ class EnirisFieldEntity(Entity):
 class Distinguished(EnirisFieldEntity):
     """An entity the name of which another one of the same device has, too."""
 
+    # Of the others Home Assistant makes the ids in its own language, which an own name prevents
     @property
     def name(self) -> str | UndefinedType | None:
         """The name, and what tells it apart."""
         return f"{super().name} ({self.description.distinction})"
+
+
+@callback
+def async_add_node_entities(
+    entry: EnirisConfigEntry,
+    notifier: KeyNotifier,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    unique_ids: UniqueIds,
+    make: Callable[[FieldKey], Iterable[EnirisNodeEntity]],
+) -> None:
+    """Add what `make` makes of each key, as `notifier` tells of keys.
+
+    A key that went and came again is told of again, whether or not its entities went, too.
+    """
+
+    @callback
+    def add(keys: list[FieldKey]) -> None:
+        async_add_entities(
+            [
+                entity
+                for key in keys
+                for entity in make(key)
+                if entity.id not in unique_ids.added
+            ]
+        )
+
+    entry.async_on_unload(notifier.async_add_new_keys_listener(add))
 
 
 @callback
@@ -111,28 +225,15 @@ def async_add_field_entities(
         Iterable[EnirisFieldEntity],
     ],
 ) -> None:
-    """Add what `make` makes of each field, as fields get their first values.
-
-    A field that went and came again is told of again, whether or not its entities went, too.
-    """
+    """Add what `make` makes of each field, as fields get their first values."""
     telemetry = entry.runtime_data.telemetry
 
-    @callback
-    def add_fields(keys: list[FieldKey]) -> None:
-        async_add_entities(
-            [
-                entity
-                for key in keys
-                # The metadata may have changed since the reading was asked for
-                if (description := telemetry.poll.descriptions.get(key))
-                for entity in make(
-                    entry,
-                    key,
-                    description.decided(telemetry.value(key)),
-                    unique_ids,
-                )
-                if entity.id not in unique_ids.added
-            ]
-        )
+    def make_of(key: FieldKey) -> Iterable[EnirisFieldEntity]:
+        # The metadata may have changed since the reading was asked for
+        if (description := telemetry.poll.descriptions.get(key)) is None:
+            return ()
+        return make(entry, key, description.decided(telemetry.value(key)), unique_ids)
 
-    entry.async_on_unload(telemetry.notifier.async_add_new_keys_listener(add_fields))
+    async_add_node_entities(
+        entry, telemetry.notifier, async_add_entities, unique_ids, make_of
+    )

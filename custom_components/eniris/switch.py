@@ -9,7 +9,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import CONF_ENABLED
 from .data import EnirisConfigEntry
-from .export_entity import EnirisExportEntity
+from .entity import EnirisExportEntity
 from .exporting.config import Export
 
 PARALLEL_UPDATES = 0

@@ -152,13 +152,10 @@ _LONG_FORMS: Final = {"tot": "total", "abs": "absolute"}
 
 def readable(name: str) -> str:
     """Return the words of a camelCase name; abbreviations keep their capital letters."""
-    words = []
-    for word in _WORD_BOUNDARY.sub(" ", name[:_LONGEST_NAME]).split():
-        if not word.isupper():
-            word = word.lower()
-            word = _LONG_FORMS.get(word, word)
-        words.append(word)
-    text = " ".join(words)
+    text = " ".join(
+        word if word.isupper() else _LONG_FORMS.get(word.lower(), word.lower())
+        for word in _WORD_BOUNDARY.sub(" ", name[:_LONGEST_NAME]).split()
+    )
     return text[:1].upper() + text[1:]
 
 
@@ -242,23 +239,10 @@ _UNITS: Final[Mapping[str, _Unit]] = {
 }
 
 
-def _unit_of(field: str) -> _Unit | None:
-    _, separator, suffix = field.rpartition("_")
-    return _UNITS.get(suffix) if separator else None
-
-
-def own_unit(field: str) -> str | None:
-    """Return the unit in which the service keeps a field, None where its name tells none."""
-    unit = _unit_of(field)
-    if unit is None:
-        return None
-    return unit.unit if unit.factor is None else field.rpartition("_")[2]
-
-
 def _of_name(field: str) -> FieldDescription:
     """Describe a field by its name alone; nobody may want it, so it is disabled by default."""
-    stem = field.rpartition("_")[0]
-    unit = _unit_of(field)
+    stem, separator, suffix = field.rpartition("_")
+    unit = _UNITS.get(suffix) if separator else None
     if unit is None:
         return FieldDescription(
             key=field,
@@ -522,16 +506,17 @@ def describe_node(series: Iterable[SeriesInfo]) -> NodeFields:
     same, and so is disabled by default.
     """
     found = [(info.measurement, name) for info in series for name in info.fields]
-    names = {name for _, name in found}
+    there, names = set(found), {name for _, name in found}
     fields: NodeFields = {}
     for measurement, name in found:
         match = _FUNCTION.fullmatch(name)
-        if match is None or match[2] not in names:
-            fields[measurement, name] = describe(measurement, name)
-    for (measurement, name), description in fields.items():
+        if match is not None and match[2] in names:
+            continue
+        description = describe(measurement, name)
         counter = name.removeprefix("sum_").replace("EnergyDelta", "AbsEnergy")
-        if description.accumulates and (measurement, counter) in fields:
-            fields[measurement, name] = beside_counter(description)
+        if description.accumulates and (measurement, counter) in there:
+            description = beside_counter(description)
+        fields[measurement, name] = description
     return disambiguate(fields)
 
 
@@ -565,8 +550,6 @@ def disambiguate(fields: NodeFields) -> NodeFields:
             if all(texts) and len(set(texts)) == len(texts):
                 break
         for key, text in zip(clashing, texts, strict=True):
-            texts_of_key = filter(None, (fields[key].distinction, text))
-            disambiguated[key] = replace(
-                fields[key], distinction=", ".join(texts_of_key)
-            )
+            distinction = ", ".join(filter(None, (fields[key].distinction, text)))
+            disambiguated[key] = replace(fields[key], distinction=distinction)
     return disambiguated

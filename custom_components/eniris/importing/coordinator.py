@@ -1,8 +1,6 @@
 """The coordinators: metadata seldom, telemetry often."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import time
@@ -10,7 +8,7 @@ from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.exceptions import ConfigEntryAuthFailed
+from homeassistant.exceptions import ConfigEntryAuthFailed, HomeAssistantError
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
@@ -30,14 +28,14 @@ from ..const import DEVICE_INTERVAL, DOMAIN, LOGGER
 from .budget.poll_rate import PollRate
 from .key_notifier import KeyNotifier
 from .nodes import Nodes, build_nodes
-from .plan import FieldKey, Preference
-from .poll import Learned, Poll, Reading
+from .plan import FieldKey, Learned, Preference
+from .poll import Poll, Reading
 from .totals import async_totals
 
 _RETRY_INTERVAL: Final = timedelta(minutes=1)
 _LONGEST_WAIT: Final = 24 * 3600
-_TRY_AGAIN_AFTER: Final = 5
-"""Polls between two that try retention policies again that brought nothing."""
+_DOUBT_INTERVAL: Final = timedelta(seconds=10)
+"""Between polls that have to tell which clock is wrong."""
 
 _ISSUES: Final = ("budget", "clock", "sites")
 """The repair issues of an account that is read. Each goes away by itself."""
@@ -59,7 +57,7 @@ class Kept:
 
     nodes: Nodes = field(default_factory=Nodes)
     readings: dict[FieldKey, Reading] = field(default_factory=dict)
-    learned: Learned = field(default_factory=Learned)
+    learned: dict[FieldKey, Learned] = field(default_factory=dict)
 
 
 KEPT: HassKey[dict[str, Kept]] = HassKey(f"{DOMAIN}_kept")
@@ -75,7 +73,10 @@ def async_forget_account(hass: HomeAssistant, entry_id: str) -> None:
 
 
 class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
-    """Maps the client's exceptions to Home Assistant's, and waits as long as the server says."""
+    """Maps the client's exceptions to Home Assistant's, and waits as long as the server says.
+
+    Of the two of an account, the one that meets an outage first lets Home Assistant log it.
+    """
 
     config_entry: ConfigEntry[Any]
 
@@ -97,49 +98,63 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
         )
         self.session = session
         self.normal_interval = interval
+        self.other: _EnirisCoordinator[Any] = self
+        """The one that polls something else of the same account."""
+        self._is_untold = False
+        """Whether the last poll failed while the other one's failure was logged already."""
         self._not_before = 0.0
+        self._polling = asyncio.Lock()
 
-    @asynccontextmanager
-    async def _errors_mapped(self) -> AsyncIterator[None]:
-        """Raise what a coordinator may raise, with words that the user can read."""
-        # Until this has gone well
-        self.update_interval = min(self.normal_interval, _RETRY_INTERVAL)
-        try:
-            if (left := self.seconds_to_wait) > 0:
-                # Whoever wants to ask, the button for one
-                raise RateLimitedError(  # noqa: TRY301
-                    429, "still to be waited for", retry_after=left
-                )
-            yield
-        except ReauthenticationRequiredError as err:
-            raise ConfigEntryAuthFailed(
-                translation_domain=DOMAIN, translation_key="authentication_failed"
-            ) from err
-        except RateLimitedError as err:
-            retry_after = self.wait(err.retry_after)
-            # Home Assistant's timers may fire within the second before
-            wait = timedelta(seconds=1 + retry_after)
-            self.update_interval = max(self.update_interval, wait)
-            raise UpdateFailed(
-                translation_domain=DOMAIN,
-                translation_key="rate_limited",
-                translation_placeholders={
-                    "seconds": f"{self.update_interval.total_seconds():.0f}"
-                },
-            ) from err
-        except EnirisError as err:
-            is_unreachable = isinstance(err, EnirisConnectionError)
-            raise UpdateFailed(
-                translation_domain=DOMAIN,
-                translation_key="cannot_connect"
-                if is_unreachable
-                else "unexpected_answer",
-                translation_placeholders={"error": str(err)},
-            ) from err
-        self.update_interval = self.normal_interval
+    async def _async_read(self) -> DataT:
+        """Return what is new, and set the time until the next poll; raises `EnirisError`."""
+        raise NotImplementedError
+
+    async def _async_update_data(self) -> DataT:
+        # A refresh by hand may come in the middle of a scheduled one
+        async with self._polling:
+            # Until this has gone well
+            self.update_interval = min(self.normal_interval, _RETRY_INTERVAL)
+            try:
+                if (left := self.seconds_to_wait) > 0:
+                    # Whoever wants to ask, the button for one
+                    raise RateLimitedError(
+                        429, "still to be waited for", retry_after=left
+                    )
+                data = await self._async_read()
+            except EnirisError as err:
+                # Home Assistant logs that a poll fails where the one before has succeeded
+                if self.last_update_success or self._is_untold:
+                    self._is_untold = not self.other.last_update_success
+                    self.last_update_success = not self._is_untold
+                raise self._failure(err) from err
+        # And that it succeeds where the one before has failed
+        self.last_update_success |= self._is_untold
+        self._is_untold = False
         if self.last_exception is not None:
             # Home Assistant keeps it for good
             without_frames(self.last_exception)
+        return data
+
+    def _failure(self, err: EnirisError) -> HomeAssistantError:
+        """Return what a coordinator may raise, with words that the user can read."""
+        key, placeholders = "unexpected_answer", {"error": str(err)}
+        if isinstance(err, ReauthenticationRequiredError):
+            return ConfigEntryAuthFailed(
+                translation_domain=DOMAIN, translation_key="authentication_failed"
+            )
+        if isinstance(err, RateLimitedError):
+            # Home Assistant's timers may fire within the second before
+            wait = timedelta(seconds=1 + self.wait(err.retry_after))
+            self.update_interval = max(self.update_interval or wait, wait)
+            seconds = f"{self.update_interval.total_seconds():.0f}"
+            key, placeholders = "rate_limited", {"seconds": seconds}
+        elif isinstance(err, EnirisConnectionError):
+            key = "cannot_connect"
+        return UpdateFailed(
+            translation_domain=DOMAIN,
+            translation_key=key,
+            translation_placeholders=placeholders,
+        )
 
     @property
     def seconds_to_wait(self) -> float:
@@ -193,9 +208,9 @@ class NodeCoordinator(_EnirisCoordinator[Nodes]):
         """How often the service has told what there is, changed or not."""
         self._skip_hash: str | None = None
 
-    async def _async_update_data(self) -> Nodes:
-        async with self._errors_mapped():
-            answer = await self.session.query_devices(skip_hash=self._skip_hash)
+    async def _async_read(self) -> Nodes:
+        answer = await self.session.query_devices(skip_hash=self._skip_hash)
+        self.update_interval = self.normal_interval
         self.answers += 1
         if answer is None:
             return self.data
@@ -225,16 +240,15 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         super().__init__(hass, entry, session, "telemetry", options.interval)
         self.data = kept.readings
         self.pace = PollRate(options.interval)
-        self.poll = Poll(hass, session, self.pace, options.preference, kept.learned)
+        self.poll = Poll(session, self.pace, options.preference, kept.learned)
         self.totals = async_totals(hass, entry.entry_id)
         self.clock = self.totals.clock
         self.notifier = KeyNotifier(hass)
         self.last_read: datetime | None = None
         """When a poll has succeeded for the last time, by the service's clock."""
         self._nodes = nodes
-        self._answers = 0
-        self._expiry: CALLBACK_TYPE | None = None
-        self._polling = asyncio.Lock()
+        self.other, nodes.other = nodes, self
+        self._forget_expiry: CALLBACK_TYPE = lambda: None
 
     async def async_start(self) -> None:
         """Show what was kept, and poll until the account is unloaded, entities or not."""
@@ -242,7 +256,6 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
             self.async_add_listener(lambda: None),
             self.totals.async_save,
             self._async_keep,
-            self._async_forget_expiry,
         ):
             self.config_entry.async_on_unload(on_unload)
         await self.poll.async_plan(self._nodes.data)
@@ -252,6 +265,7 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
 
     @callback
     def _async_keep(self) -> None:
+        self._forget_expiry()
         if self.config_entry.disabled_by is not None:
             return
         kept = Kept(self._nodes.data, self.data, self.poll.learned)
@@ -271,7 +285,9 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
             "queries": len(self.poll.queries),
             "refused_queries": len(self.poll.refused),
             "fields_asked_for": len(self.poll.descriptions),
-            "fields_seldom_written": len(self.poll.learned.rare),
+            "fields_seldom_written": sum(
+                its.is_rare for its in self.poll.learned.values()
+            ),
             "totals": len(self.totals.wanted),
         }
 
@@ -289,31 +305,31 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         reading = self.data.get(key)
         return None if reading is None else reading.value
 
+    async def async_refresh(self) -> None:
+        """Read everything now."""
+        self.poll.ask_all()
+        await super().async_refresh()
+
     async def _async_update_data(self) -> dict[FieldKey, Reading]:
         try:
-            # A refresh by hand may come in the middle of a scheduled one
-            async with self._polling:
-                return await self._async_poll()
+            return await super()._async_update_data()
         finally:
             # After the coordinator has adopted the data; also when it has not, since
             # readings grow old
             self.hass.loop.call_soon(self._async_look_for_changes)
 
-    async def _async_poll(self) -> dict[FieldKey, Reading]:
-        if self._answers != self._nodes.answers:
-            self._answers = self._nodes.answers
-            self.poll.try_again(_TRY_AGAIN_AFTER)
+    async def _async_read(self) -> dict[FieldKey, Reading]:
         await self.poll.async_plan(self._nodes.data)
         now, was_right = self.clock.now(), not self.clock.offset
         counting = self.totals.queries(self._nodes.data.by_id, dt_util.utcnow())
         if not self.poll.queries and not counting:
-            # It costs nothing to look whether there are nodes now
-            self.update_interval = min(self.normal_interval, _RETRY_INTERVAL)
+            # It costs nothing to look soon whether there are nodes now
             return {}
-        async with self._errors_mapped():
-            answer = await self.poll.async_ask(counting, now)
+        # An entity that is disabled has had its value, and listens no more
+        unwanted = self.data.keys() - self.notifier.listened
+        answer = await self.poll.async_ask(counting, unwanted, now)
         self.update_interval = self.pace.between_polls
-        self.totals.take(answer.counting, answer.sums, dt_util.utcnow(), answer.time)
+        self.totals.take(answer.sums, dt_util.utcnow(), answer.time)
         if was_right == bool(self.clock.offset):
             # What was asked for by a wrong clock says nothing of the retention policies
             self.poll.try_again()
@@ -321,13 +337,19 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
         self._tell("budget", wanted=wanted if self.pace.is_slowed else "")
         offset = abs(self.clock.offset)
         self._tell("clock", seconds=str(offset) if offset else "")
+        if self.clock.may_be_behind:
+            # The newest row before a time that has passed long ago says nothing of the present
+            self.update_interval = min(self.update_interval, _DOUBT_INTERVAL)
+            self.poll.ask_all()
+            return self.poll.planned(self.data)
         readings = await self.poll.async_read(answer, self.data, now)
-        await self.poll.async_plan(self._nodes.data)
         self.last_read = now
+        # The nodes may have changed meanwhile
+        await self.poll.async_plan(self._nodes.data)
         return self.poll.planned(readings)
 
     @callback
-    def _async_look_for_changes(self) -> None:
+    def _async_look_for_changes(self, _now: datetime | None = None) -> None:
         """Find what has changed for whoever looks at it, and begin to tell."""
         now = self.clock.now()
         shown = {}
@@ -338,19 +360,10 @@ class TelemetryCoordinator(_EnirisCoordinator[dict[FieldKey, Reading]]):
                 ends.append(end)
             shown[key] = (is_available, self.value(key))
         self.notifier.async_update(shown)
-        self._async_forget_expiry()
+        self._forget_expiry()
         if ends and not self._shutdown_requested:
             # No poll may come until then: none does after a log-in has ended, nor while the service asks to wait
             delay = (min(ends) - now).total_seconds()
-            self._expiry = async_call_later(self.hass, delay + 1, self._async_expired)
-
-    @callback
-    def _async_expired(self, _now: datetime) -> None:
-        self._expiry = None
-        self._async_look_for_changes()
-
-    @callback
-    def _async_forget_expiry(self) -> None:
-        if self._expiry is not None:
-            self._expiry()
-            self._expiry = None
+            self._forget_expiry = async_call_later(
+                self.hass, delay + 1, self._async_look_for_changes
+            )

@@ -1,10 +1,13 @@
 """What is known of the time ahead: rows as periods, and the prices of today and tomorrow."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from random import uniform
+from statistics import multimode
 from typing import Any, Final, NamedTuple
 
 from homeassistant.config_entries import ConfigEntry
@@ -13,10 +16,11 @@ from homeassistant.helpers.event import async_track_time_change
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from ..api import EnirisError, RateLimitedError
+from ..api import EnirisError, FieldValue, RateLimitedError, SeriesInfo
 from ..const import LOGGER
 from .budget.reader import (
     Column,
+    Rows,
     TelemetryReader,
     TelemetryReaderError,
     TelemetryRequest,
@@ -26,11 +30,9 @@ from .coordinator import NodeCoordinator, TelemetryCoordinator
 from .plan import FieldKey, counting_candidates
 
 _HOUR: Final = timedelta(hours=1)
-LOOK_BACK: Final = timedelta(days=1)
-"""So long before the start the row is looked for that holds then."""
-
-_MOST_ROWS: Final = 74 * 60
-"""Of three days, one of which may have 25 hours, by the minute."""
+_LOOK_BACK: Final = timedelta(days=1)
+_ROWS_BEFORE: Final = 5
+"""How far before the start the row is looked for that holds then, and among how many."""
 
 _PUBLISHED: Final = 13
 _SURELY_PUBLISHED: Final = 15
@@ -53,34 +55,75 @@ def as_periods[ValueT](
 ) -> list[ForecastPeriod[ValueT]]:
     """Return rows, the oldest first, as periods: each holds until the next row.
 
-    How long the last one holds is not known. It is taken for as short as the shortest of the
-    others, and for an hour where there is no other.
+    How long the last one holds is not known. It is taken for as long as most of the others, for
+    the shortest of several such lengths, and for an hour where there is no other.
     """
     times = [dt_util.as_local(time) for time, _ in rows]
     if not times:
         return []
     # Between times of one zone Python counts what the clock shows, not what has passed
-    shortest = min(
-        (dt_util.as_utc(end) - dt_util.as_utc(start) for start, end in pairwise(times)),
-        default=_HOUR,
-    )
-    ends = [*times[1:], dt_util.as_local(dt_util.as_utc(times[-1]) + shortest)]
+    lengths = [
+        dt_util.as_utc(end) - dt_util.as_utc(start) for start, end in pairwise(times)
+    ]
+    usual = min(multimode(lengths), default=_HOUR)
+    ends = [*times[1:], dt_util.as_local(dt_util.as_utc(times[-1]) + usual)]
     return [
         ForecastPeriod(start, end, value)
         for start, end, (_, value) in zip(times, ends, rows, strict=True)
     ]
 
 
-def periods_of_day[ValueT](
-    periods: Iterable[ForecastPeriod[ValueT]], day: date
-) -> list[ForecastPeriod[ValueT]]:
-    """Return what of the periods is on a local day."""
-    first = dt_util.start_of_local_day(day)
-    last = dt_util.start_of_local_day(day + timedelta(days=1))
+async def async_read_ahead[KeyT](
+    ask: Callable[[TelemetryRequest], Awaitable[tuple[Rows, bool]]],
+    fields: Mapping[KeyT, Sequence[Column]],
+    start: datetime,
+    end: datetime,
+    limit: int,
+) -> dict[KeyT, list[ForecastPeriod[FieldValue]]]:
+    """Return the periods of each field that begin before `end`; the first holds at `start`.
+
+    Of the columns of a field, the first is taken that has such rows, as metadata may list series
+    that are never written. Of those at or after `start` there are `limit` at most. Raises what `ask` does.
+    """
+    found: dict[KeyT, list[ForecastPeriod[FieldValue]]] = {key: [] for key in fields}
+    place = 0
+    while left := {
+        key: columns[place]
+        for key, columns in fields.items()
+        if not found[key] and place < len(columns)
+    }:
+        ahead, _ = await ask(
+            TelemetryRequest(list(left.values()), [(start, end)], limit=limit)
+        )
+        rows = {key: _values(ahead, column) for key, column in left.items()}
+        began_before: defaultdict[SeriesInfo, list[KeyT]] = defaultdict(list)
+        for key, column in left.items():
+            if not rows[key] or rows[key][0][0] > start:
+                began_before[column.series].append(key)
+        # Apart, as rows are many, and of those before a few say what holds at the start
+        for keys in began_before.values():
+            before, _ = await ask(
+                TelemetryRequest(
+                    [left[key] for key in keys],
+                    [(start - _LOOK_BACK, start)],
+                    limit=_ROWS_BEFORE,
+                    descending=True,
+                )
+            )
+            for key in keys:
+                rows[key] = [*reversed(_values(before, left[key])), *rows[key]]
+        for key in left:
+            found[key] = [each for each in as_periods(rows[key]) if each.end > start]
+        place += 1
+    return found
+
+
+def _values(rows: Rows, column: Column) -> list[tuple[datetime, FieldValue]]:
+    """Return time and value of the rows that have one."""
     return [
-        ForecastPeriod(max(start, first), min(end, last), value)
-        for start, end, value in periods
-        if start < last and end > first
+        (time, value)
+        for time, values in rows
+        if (value := values[column.name]) is not None
     ]
 
 
@@ -95,8 +138,8 @@ type Prices = dict[FieldKey, list[ForecastPeriod[float | int]]]
 class PriceCoordinator(DataUpdateCoordinator[Prices]):
     """Keeps today's and tomorrow's prices of all nodes, while anybody listens.
 
-    They are read seldom, in one request: what was published does not change. An outage is told of by
-    the telemetry's coordinator, so this one keeps what it has and tries again.
+    They are read seldom: what was published does not change. An outage is told of by the telemetry's
+    coordinator, so this one keeps what it has and tries again.
     """
 
     config_entry: ConfigEntry[Any]
@@ -105,28 +148,21 @@ class PriceCoordinator(DataUpdateCoordinator[Prices]):
         self,
         hass: HomeAssistant,
         entry: ConfigEntry[Any],
-        reader: TelemetryReader,
         nodes: NodeCoordinator,
         telemetry: TelemetryCoordinator,
     ) -> None:
-        """Read with `reader`, once there is a listener."""
-        super().__init__(
-            hass,
-            LOGGER,
-            config_entry=entry,
-            name=f"{entry.title} prices",
-        )
+        """Read once there is a listener."""
+        super().__init__(hass, LOGGER, config_entry=entry, name="Eniris prices")
         self.data = {}
-        self._reader = reader
+        # Its own: while it waits for the budget, an action must not wait for it
+        self._reader = TelemetryReader(telemetry.session, telemetry.pace)
         self._nodes = nodes
         self._telemetry = telemetry
         self._first_read: asyncio.Task[None] | None = None
         # Not all homes of a country in the same second
         self._delay = timedelta(seconds=uniform(0, _LONGEST_DELAY_S))  # noqa: S311
         entry.async_on_unload(
-            async_track_time_change(
-                hass, self._async_new_day, hour=0, minute=0, second=0
-            )
+            async_track_time_change(hass, self._new_day, hour=0, minute=0, second=0)
         )
 
     @callback
@@ -146,7 +182,7 @@ class PriceCoordinator(DataUpdateCoordinator[Prices]):
         return self.async_add_listener(listener)
 
     @callback
-    def _async_new_day(self, _now: datetime) -> None:
+    def _new_day(self, _now: datetime) -> None:
         """Tell that tomorrow has become today."""
         self.async_update_listeners()
 
@@ -156,7 +192,7 @@ class PriceCoordinator(DataUpdateCoordinator[Prices]):
         except (EnirisError, TelemetryReaderError) as err:
             if isinstance(err, RateLimitedError):
                 self._telemetry.wait(err.retry_after)
-            LOGGER.debug("The prices of %s are not read: %s", self.name, err)
+            LOGGER.debug("Prices are not read: %s", err)
             self.update_interval = _RETRY
             return self.data
         self.update_interval = self._until_next(prices)
@@ -165,46 +201,33 @@ class PriceCoordinator(DataUpdateCoordinator[Prices]):
     async def _read(self) -> Prices:
         if (seconds := self._telemetry.seconds_to_wait) > 0:
             raise RateLimitedError(429, "still to be waited for", retry_after=seconds)
-        keys = {
-            FieldKey(node.id, series.measurement, field): node
+        columns = {
+            FieldKey(node.id, series.measurement, field): [
+                Column(f"{node.id} {series.measurement} {field}", each, field)
+                for each in counting_candidates(node, series.measurement, field)
+            ]
             for node in self._nodes.data.by_id.values()
             for series in node.device.series
             for field in PRICES.intersection(series.fields)
         }
+        start, end = (dt_util.as_utc(start_of_day(days)) for days in (0, 2))
+        found = await async_read_ahead(
+            partial(self._reader.ask, skip_refused=True),
+            columns,
+            start,
+            end,
+            limit=(end - start) // timedelta(minutes=1),
+        )
         # What is refused stays as it was read before
-        prices = {key: self.data.get(key, []) for key in keys}
-        place = 0
-        # Metadata may list series that are never written
-        while keys:
-            columns = {
-                key: Column(str(number), series[place], key.field)
-                for number, (key, node) in enumerate(keys.items())
-                if place
-                < len(series := counting_candidates(node, key.measurement, key.field))
-            }
-            if not columns:
-                break
-            rows, _ = await self._reader.ask(
-                TelemetryRequest(
-                    list(columns.values()),
-                    [(start_of_day(0) - LOOK_BACK, start_of_day(2))],
-                    limit=_MOST_ROWS,
-                ),
-                skip_refused=True,
-            )
-            for key, column in columns.items():
-                periods = as_periods(
-                    [
-                        (time, price)
-                        for time, values in rows
-                        if (price := usable_number(values[column.name])) is not None
-                    ]
-                )
-                if periods and periods[-1].end > start_of_day(0):
-                    prices[key] = periods
-                    del keys[key]
-            place += 1
-        return prices
+        return {
+            key: [
+                ForecastPeriod(each.start, each.end, price)
+                for each in periods
+                if (price := usable_number(each.value)) is not None
+            ]
+            or self.data.get(key, [])
+            for key, periods in found.items()
+        }
 
     def _until_next(self, prices: Prices) -> timedelta:
         """Return the time until something new can be there.

@@ -4,8 +4,8 @@ Of thousands of entities few change at a poll, and all of them together must not
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from itertools import batched, islice
+from collections.abc import Callable, Mapping, Set as AbstractSet
+from itertools import islice
 from typing import Final
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -29,10 +29,15 @@ class KeyNotifier:
         self._hass = hass
         self._shown: Mapping[FieldKey, Shown] = {}
         self._changed: dict[FieldKey, None] = {}
-        self._new: set[FieldKey] = set()
         self._task: asyncio.Task[None] | None = None
         self._listeners: dict[FieldKey, list[CALLBACK_TYPE]] = {}
-        self._new_keys_listeners: list[Callable[[list[FieldKey]], None]] = []
+        self._untold: dict[Callable[[list[FieldKey]], None], dict[FieldKey, None]] = {}
+        """By listener, the new keys that it was not told of yet."""
+
+    @property
+    def listened(self) -> AbstractSet[FieldKey]:
+        """The keys that somebody listens to."""
+        return self._listeners.keys()
 
     @callback
     def async_add_listener(
@@ -54,19 +59,13 @@ class KeyNotifier:
         self, listener: Callable[[list[FieldKey]], None]
     ) -> CALLBACK_TYPE:
         """Call `listener` with the keys that are shown, now and whenever there are new ones."""
-        self._new_keys_listeners.append(listener)
-        # Of the others everybody is going to be told
-        known = [key for key in self._shown if key not in self._new]
+        self._untold[listener] = dict.fromkeys(self._shown)
+        self._async_begin()
 
-        async def tell_known() -> None:
-            for keys in batched(known, _AT_ONCE, strict=False):
-                if listener in self._new_keys_listeners:
-                    listener(list(keys))
-                await asyncio.sleep(0)
+        def remove() -> None:
+            del self._untold[listener]
 
-        if known:
-            self._hass.async_create_task(tell_known(), "eniris new fields")
-        return lambda: self._new_keys_listeners.remove(listener)
+        return remove
 
     @callback
     def async_update(self, shown: Mapping[FieldKey, Shown]) -> None:
@@ -76,17 +75,22 @@ class KeyNotifier:
             if before.get(key) != seen:
                 self._changed[key] = None
         self._changed.update(dict.fromkeys(before.keys() - shown.keys()))
-        self._new.update(shown.keys() - before.keys())
+        new = dict.fromkeys(key for key in shown if key not in before)
+        for untold in self._untold.values():
+            untold.update(new)
         self._shown = shown
-        if self._changed and self._task is None:
+        self._async_begin()
+
+    @callback
+    def _async_begin(self) -> None:
+        if self._task is None and (self._changed or any(self._untold.values())):
             self._task = self._hass.async_create_task(self._tell(), "eniris new values")
 
     async def _tell(self) -> None:
         """Tell of new keys and of changes, a slice at a time."""
         try:
-            while self._changed:
-                slice_ = list(islice(self._changed, _AT_ONCE))
-                for key in slice_:
+            while self._changed or any(self._untold.values()):
+                for key in list(islice(self._changed, _AT_ONCE)):
                     del self._changed[key]
                     for listener in list(self._listeners.get(key, ())):
                         try:
@@ -94,10 +98,10 @@ class KeyNotifier:
                         except Exception:  # noqa: BLE001
                             # One entity that fails must not keep the others from their values
                             LOGGER.exception("The entity of %s failed", key)
-                new = [key for key in slice_ if key in self._new]
-                if new:
-                    self._new.difference_update(new)
-                    for new_keys_listener in list(self._new_keys_listeners):
+                for new_keys_listener, untold in list(self._untold.items()):
+                    if new := list(islice(untold, _AT_ONCE)):
+                        for key in new:
+                            del untold[key]
                         new_keys_listener(new)
                 await asyncio.sleep(0)
         finally:

@@ -1,17 +1,17 @@
 """Which telemetry to ask for: one query per series, each field from one series alone."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from itertools import batched
+from itertools import batched, compress
 import re
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ..api import DatabaseNamespace, SeriesInfo, TelemetryQuery
+from ..api import Aggregate, DatabaseNamespace, SeriesInfo, TelemetryQuery
 from ..api.telemetry import FIELDS_PER_QUERY
 from .catalogue import FieldDescription, describe_node
 from .nodes import Node
@@ -40,13 +40,22 @@ _POLICY: Final = re.compile(
 _UNKNOWN_INTERVAL: Final = timedelta(minutes=5)
 _LIGHT: Final = timedelta(minutes=1)
 
-_ROWS: Final = 5
-"""Intervals of a series that a query reaches back at least, and the rows that it asks for."""
+_INTERVALS: Final = 5
+"""Of a series that a query reaches back at least."""
+
+_ROWS: Final = 10
+"""What a query asks for: many fields of a series by the second are written every ten seconds."""
+
+_MOST_ROWS: Final = 300
+"""Of fields that few rows show; those without any of them are none of the answer's."""
 
 _SHORTEST_WINDOW: Final = timedelta(minutes=1)
 _PLANNING: Final = "planning"
 _PLANNING_HOLDS: Final = timedelta(days=1)
 """A price holds until the next, a day at least: tariffs have blocks of many hours."""
+
+SLOW: Final = timedelta(minutes=5)
+"""Points further apart than this are asked for once in so long; theirs are whole five minutes of the clock."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -70,6 +79,43 @@ class Preference(StrEnum):
     FRESHEST = "freshest"
     LIGHTEST = "lightest"
 
+    def rank(self, series: SeriesInfo) -> tuple[bool, timedelta]:
+        """Return what sorts series: the finest first, or the one a minute, then coarser, then finer ones."""
+        distance = interval(series.retention_policy)
+        return self is Preference.LIGHTEST and distance < _LIGHT, distance
+
+
+class Learned(NamedTuple):
+    """What answers have shown of a field, which the plan heeds."""
+
+    skipped: int = 0
+    """How many of its retention policies have brought nothing, in the order of preference."""
+    is_rare: bool = False
+    """Whether a few rows of the one that is read do not show it."""
+
+
+NOTHING_LEARNED: Final = Learned()
+
+
+def series_query(
+    series: SeriesInfo,
+    select: Sequence[str | Aggregate],
+    start: datetime,
+    end: datetime,
+    newest: int | None = None,
+) -> TelemetryQuery:
+    """Return the query for a range of a series, the end not included, or for its `newest` rows."""
+    return TelemetryQuery(
+        DatabaseNamespace(series.database, series.retention_policy),
+        series.measurement,
+        dict(series.tags),
+        select,
+        start,
+        end,
+        descending=newest is not None,
+        limit=newest,
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedQuery:
@@ -78,30 +124,23 @@ class PlannedQuery:
     node_id: str
     series: SeriesInfo
     fields: tuple[str, ...]
-    is_rare: bool = False
+    is_rare: bool
     """Whether all rows of the window are asked for, as a few do not show these fields."""
-    descriptions: tuple[FieldDescription, ...] = field(
-        default=(), repr=False, compare=False
-    )
+    keys: tuple[FieldKey, ...] = field(repr=False, compare=False)
+    """The identities of the values that the query brings, in the order of the fields."""
+    descriptions: tuple[FieldDescription, ...] = field(repr=False, compare=False)
     """What the fields are, in their order."""
-    replaceable: frozenset[FieldKey] = field(
-        default=frozenset(), repr=False, compare=False
-    )
+    replaceable: frozenset[FieldKey] = field(repr=False, compare=False)
     """The values that another retention policy may bring if this one does not."""
-    keys: tuple[FieldKey, ...] = field(init=False, repr=False, compare=False)
-    """The identities of the values that the query brings."""
 
-    def __post_init__(self) -> None:
-        """Name the values once, as they are asked for at each poll."""
-        keys = tuple(
-            FieldKey(self.node_id, self.series.measurement, name)
-            for name in self.fields
-        )
-        object.__setattr__(self, "keys", keys)
+    @property
+    def is_slow(self) -> bool:
+        """Whether its points are too far apart to be asked for at each poll."""
+        return interval(self.series.retention_policy) > SLOW
 
     def valid_for(self, poll: timedelta) -> timedelta:
         """Return how old a value may become: five intervals of its series or two polls."""
-        holds = max(_ROWS * interval(self.series.retention_policy), 2 * poll)
+        holds = max(_INTERVALS * interval(self.series.retention_policy), 2 * poll)
         if self.series.measurement == _PLANNING:
             return max(holds, _PLANNING_HOLDS + 2 * poll)
         return holds
@@ -116,20 +155,20 @@ class PlannedQuery:
         """Return how many rows are asked for at most."""
         if not self.is_rare:
             return _ROWS
-        return max(_ROWS, self.window(poll) // interval(self.series.retention_policy))
+        rows = self.window(poll) // interval(self.series.retention_policy)
+        return min(max(_ROWS, rows), _MOST_ROWS)
 
-    def query(self, now: datetime, poll: timedelta) -> TelemetryQuery:
+    def query(
+        self, now: datetime, poll: timedelta, unwanted: Collection[FieldKey] = ()
+    ) -> TelemetryQuery:
         """Return the query for the newest rows that are not after `now`."""
-        return TelemetryQuery(
-            DatabaseNamespace(self.series.database, self.series.retention_policy),
-            self.series.measurement,
-            dict(self.series.tags),
-            self.fields,
-            start=now - self.window(poll),
+        return series_query(
+            self.series,
+            [key.field for key in self.keys if key not in unwanted],
+            now - self.window(poll),
             # The end is not included
-            end=now + _MILLISECOND,
-            descending=True,
-            limit=self.limit(poll),
+            now + _MILLISECOND,
+            self.limit(poll),
         )
 
 
@@ -145,30 +184,23 @@ def interval(retention_policy: str) -> timedelta:
 
 def plan_queries(
     nodes: Iterable[Node],
-    rare: Container[tuple[FieldKey, str]] = (),
-    tried: Mapping[FieldKey, int] = MappingProxyType({}),
+    learned: Mapping[FieldKey, Learned] = MappingProxyType({}),
     preference: Preference = Preference.FRESHEST,
 ) -> list[PlannedQuery]:
     """Return the queries that bring every field of every node exactly once.
 
     A few rows are asked for rather than one: fields that are written at other instants are null
-    in the newest. Those of which even these rows have shown no value are `rare`, by retention
-    policy: they are asked for apart, over the whole window. `tried` says how many of a field's retention policies have
-    brought nothing, in the order of preference. The one after these is read, and again the first
-    after all of them.
+    in the newest. Those of which even these rows have shown no value are asked for apart, over the
+    whole window. Where retention policies have brought nothing, the one after these is read, and
+    again the first after all of them.
     """
-    return [
-        query for node in nodes for query in _plan_node(node, rare, tried, preference)
-    ]
+    return [query for node in nodes for query in _plan_node(node, learned, preference)]
 
 
 def _plan_node(
-    node: Node,
-    rare: Container[tuple[FieldKey, str]],
-    tried: Mapping[FieldKey, int],
-    preference: Preference,
+    node: Node, learned: Mapping[FieldKey, Learned], preference: Preference
 ) -> Iterable[PlannedQuery]:
-    in_order = sorted(node.device.series, key=_ORDER[preference])
+    in_order = sorted(node.device.series, key=preference.rank)
     candidates: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for number, series in enumerate(in_order):
         for name in series.fields:
@@ -178,19 +210,21 @@ def _plan_node(
     ] = defaultdict(list)
     for (measurement, name), description in describe_node(node.device.series).items():
         key = FieldKey(node.id, measurement, name)
-        numbers, skipped = candidates[measurement, name], tried.get(key, 0)
+        numbers = candidates[measurement, name]
+        skipped, is_rare = learned.get(key, NOTHING_LEARNED)
         number = numbers[skipped % len(numbers)]
-        is_rare = (key, in_order[number].retention_policy) in rare
         groups[number, is_rare].append((key, description, 1 < len(numbers) > skipped))
     for (number, is_rare), all_members in sorted(groups.items()):
         for members in batched(all_members, FIELDS_PER_QUERY, strict=False):
+            keys, descriptions, are_replaceable = zip(*members, strict=True)
             yield PlannedQuery(
                 node.id,
                 in_order[number],
-                tuple(key.field for key, _, _ in members),
+                tuple(key.field for key in keys),
                 is_rare,
-                tuple(description for _, description, _ in members),
-                frozenset(key for key, _, is_replaceable in members if is_replaceable),
+                keys,
+                descriptions,
+                frozenset(compress(keys, are_replaceable)),
             )
 
 
@@ -205,26 +239,10 @@ def counting_candidates(node: Node, measurement: str, field: str) -> list[Series
             for series in node.device.series
             if series.measurement == measurement and field in series.fields
         ),
-        key=_ORDER[Preference.LIGHTEST],
+        key=Preference.LIGHTEST.rank,
     )
 
 
 def preferred(candidates: Iterable[SeriesInfo], preference: Preference) -> SeriesInfo:
     """Return the one of several series with the same field that it is to be read from."""
-    return min(candidates, key=_ORDER[preference])
-
-
-def _by_freshness(series: SeriesInfo) -> tuple[bool, timedelta]:
-    return False, interval(series.retention_policy)
-
-
-def _by_weight(series: SeriesInfo) -> tuple[bool, timedelta]:
-    """Sort the one a minute first, then what is coarser, then what is finer."""
-    distance = interval(series.retention_policy)
-    return distance < _LIGHT, distance
-
-
-_ORDER: Final = {
-    Preference.FRESHEST: _by_freshness,
-    Preference.LIGHTEST: _by_weight,
-}
+    return min(candidates, key=preference.rank)

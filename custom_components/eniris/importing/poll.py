@@ -1,14 +1,15 @@
 """One poll of an account: what is asked of the service, in how many parts, and what the answers say."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-import math
+from operator import attrgetter
 import time
 from typing import Final
 
-from homeassistant.core import HomeAssistant
+from homeassistant.components.sensor import SensorStateClass
 
 from ..api import (
     FieldValue,
@@ -27,13 +28,24 @@ from .budget.poll_rate import PollRate
 from .catalogue import FieldDescription
 from .energy import CountingQuery
 from .nodes import Nodes
-from .plan import FieldKey, PlannedQuery, Preference, plan_queries
+from .plan import (
+    NOTHING_LEARNED,
+    SLOW,
+    FieldKey,
+    Learned,
+    PlannedQuery,
+    Preference,
+    plan_queries,
+)
 
 _OFF_LOOP_FROM: Final = 50
 """Queries from which a thread does what would hold the event loop."""
 
 _LONGEST_GAP: Final = timedelta(hours=1)
 """Two values of a field further apart have an outage between them rather than a rhythm."""
+
+_TRY_AGAIN_EVERY: Final = 12
+"""Times that everything is read until the preferred retention policy is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,40 +56,22 @@ class Reading:
     value: FieldValue | None
     valid_for: timedelta
     """How old the reading may become before it says nothing of the present."""
-
-
-@dataclass(slots=True)
-class Learned:
-    """What earlier answers have shown of fields, which the plan heeds."""
-
-    rare: set[tuple[FieldKey, str]] = field(default_factory=set)
-    """Fields that a few rows under a retention policy do not show."""
-    tried: dict[FieldKey, int] = field(default_factory=dict)
-    """How many retention policies of a field have brought nothing."""
+    is_doubted: bool = False
+    """Whether the service has 0, which the next row has to confirm; the value is the one before."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollAnswer:
-    """Queries of one part of the plan, and sums for totals, each with its results."""
+    """Planned queries, and sums for totals, each with its result."""
 
-    part: Sequence[PlannedQuery]
-    results: Sequence[StatementResult]
-    counting: Sequence[CountingQuery]
-    sums: Sequence[StatementResult]
+    values: Sequence[tuple[PlannedQuery, StatementResult]]
+    sums: Sequence[tuple[CountingQuery, StatementResult]]
+    unwanted: Collection[FieldKey]
+    """What was not asked for."""
     time: datetime | None
     """The service's time, None where it does not say."""
     took: timedelta
     """How long the answer took, which the next one may take, too."""
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the results of a poll say."""
-
-    readings: dict[FieldKey, Reading] = field(default_factory=dict)
-    rare: list[tuple[FieldKey, str]] = field(default_factory=list)
-    tried: dict[FieldKey, int] = field(default_factory=dict)
-    refused: dict[PlannedQuery, str] = field(default_factory=dict)
 
 
 class Poll:
@@ -85,14 +79,12 @@ class Poll:
 
     def __init__(
         self,
-        hass: HomeAssistant,
         session: Session,
         rate: PollRate,
         preference: Preference,
-        learned: Learned,
+        learned: dict[FieldKey, Learned],
     ) -> None:
         """Ask over `session`, as often as `rate` allows."""
-        self._hass = hass
         self._session = session
         self._rate = rate
         self._preference = preference
@@ -100,29 +92,20 @@ class Poll:
         self.queries: list[PlannedQuery] = []
         self.descriptions: dict[FieldKey, FieldDescription] = {}
         """What the planned fields are."""
-        self.refused: set[PlannedQuery] = set()
+        self.refused: _Refused = {}
         self._planned_for: Nodes | None = None
         self._is_outdated = False
         self._parts = 1
         self._part = 0
-        self._dearest = 0.0
-        """Tokens of the dearest part since everything was read the last time."""
         self._rounds = 0
+        self._slow_asked_in: int | None = None
+        self._is_all_due = True
 
-    def try_again(self, after: int = 0) -> None:
-        """Read fields from the preferred retention policy again, where that has brought nothing.
-
-        Everything has to be read `after` times before, so that the others have their turn, if there
-        are others that have not brought nothing.
-        """
-        again = set(self.learned.tried)
-        if self._rounds < after:
-            again.difference_update(*(query.replaceable for query in self.queries))
-        else:
-            self._rounds = 0
-        for key in again:
-            del self.learned.tried[key]
-        self._is_outdated |= bool(again)
+    def try_again(self) -> None:
+        """Read fields from the preferred retention policy again, where that has brought nothing."""
+        kept = {key: its for key, its in self.learned.items() if not its.skipped}
+        self._is_outdated |= len(kept) < len(self.learned)
+        self.learned = kept
 
     async def async_plan(self, nodes: Nodes) -> None:
         """Plan for other nodes than before, or for what was learned of their fields.
@@ -130,26 +113,31 @@ class Poll:
         Between two parts of one plan a new one would make those wait that come last.
         """
         if nodes is not self._planned_for:
-            self._planned_for = nodes
-            self._parts, self._part, self._dearest = 1, 0, 0.0
-        elif not self._is_outdated or self._part:
+            self._planned_for, self._is_outdated = nodes, True
+            self._parts, self._part = 1, 0
+        elif self._part:
             return
-        self.queries = await self._off_loop(
+        elif self._rounds >= _TRY_AGAIN_EVERY:
+            self._rounds = 0
+            self.try_again()
+        if not self._is_outdated:
+            return
+        self.queries = await _off_loop(
             len(nodes.by_id),
-            lambda: plan_queries(
-                nodes.by_id.values(),
-                self.learned.rare,
-                self.learned.tried,
-                self._preference,
-            ),
+            lambda: plan_queries(nodes.by_id.values(), self.learned, self._preference),
         )
         self.descriptions = {
             key: description
             for query in self.queries
             for key, description in zip(query.keys, query.descriptions, strict=True)
         }
-        self.refused.intersection_update(self.queries)
         self._is_outdated = False
+        # What is read from a slow series from now on has not been asked for
+        self._slow_asked_in = None
+
+    def ask_all(self) -> None:
+        """Ask for everything at the next poll, also for what is asked for seldom or not at all."""
+        self._is_all_due = True
 
     def planned(self, readings: Mapping[FieldKey, Reading]) -> dict[FieldKey, Reading]:
         """Return the readings of fields that are in the plan, which may have changed since."""
@@ -160,78 +148,87 @@ class Poll:
         }
 
     async def async_ask(
-        self, counting: Sequence[CountingQuery], now: datetime
+        self,
+        counting: Sequence[CountingQuery],
+        unwanted: Collection[FieldKey],
+        now: datetime,
     ) -> PollAnswer:
         """Ask in one request; where that is dearer than the whole budget, for a part at a time.
 
-        Raises what `Session.query_telemetry` does, but for 422.
+        Nothing is asked of fields that are `unwanted`, and of slow series not at each poll. Raises what
+        `Session.query_telemetry` does, but for 422.
         """
+        time_slot = int(now.timestamp() // SLOW.total_seconds())
+        is_slow_due = self._is_all_due or time_slot != self._slow_asked_in
+        if self._is_all_due:
+            unwanted = ()
         while True:
-            part = self.queries[self._part :: self._parts]
-            sums = self._counting_part(counting)
-            queries = await self._off_loop(
-                len(part),
-                partial(self._encode, part, sums, now),
+            asked: list[PlannedQuery | CountingQuery] = [
+                query
+                for query in self.queries
+                if (is_slow_due or self._parts > 1 or not query.is_slow)
+                and not all(key in unwanted for key in query.keys)
+            ]
+            asked += counting
+            if not asked:
+                # Or nobody would know whether the service answers
+                asked, unwanted = [*self.queries[:1]], ()
+            self._parts = min(self._parts, len(asked))
+            self._part %= self._parts
+            part = asked[self._part :: self._parts]
+            queries = await _off_loop(
+                len(part), partial(self._encode, part, unwanted, now)
             )
             asked_at = time.monotonic()
+            may_merge = True
             try:
                 answer = await self._session.query_telemetry(queries)
             except UnprocessableError as err:
-                if self._parts < len(self.queries) + len(counting):
+                if len(part) > 1:
                     self._parts *= 2
                     continue
                 # What cannot be had at all must not keep the others from being asked for
-                refused = StatementResult([], str(err))
-                answer = TelemetryAnswer([refused] * len(queries), QueryCost())
-                self._dearest = math.inf
+                answer = TelemetryAnswer([StatementResult([], str(err))], QueryCost())
+                may_merge = False
             except RateLimitedError:
                 if len(queries) > QUERIES_PER_REQUEST:
                     # Together the requests are dearer than the budget; half of them may fit
                     self._parts *= 2
                 raise
-            self._next_part(answer.cost)
-            results = answer.results
-            return PollAnswer(
-                part,
-                results[: len(part)],
-                sums,
-                results[len(part) :],
-                answer.time,
-                timedelta(seconds=time.monotonic() - asked_at),
-            )
+            break
+        self._slow_asked_in, self._is_all_due = time_slot, False
+        self._rate.note(answer.cost, self._parts)
+        if (
+            may_merge
+            and self._parts > 1
+            and self._rate.fits(2 * (answer.cost.cost or 0))
+        ):
+            self._parts //= 2
+        self._part = (self._part + 1) % self._parts
+        self._rounds += self._part == 0
+        pairs = list(zip(part, answer.results, strict=True))
+        return PollAnswer(
+            [(its, result) for its, result in pairs if isinstance(its, PlannedQuery)],
+            [(its, result) for its, result in pairs if isinstance(its, CountingQuery)],
+            unwanted,
+            answer.time,
+            timedelta(seconds=time.monotonic() - asked_at),
+        )
 
     def _encode(
-        self, part: Sequence[PlannedQuery], sums: Sequence[CountingQuery], now: datetime
+        self,
+        part: Iterable[PlannedQuery | CountingQuery],
+        unwanted: Collection[FieldKey],
+        now: datetime,
     ) -> list[TelemetryQuery]:
         # As wanted: a poll that reached back further the slower it is would cost ever more
         wanted = self._rate.wanted
         return [
-            *(planned.query(now, wanted) for planned in part),
-            *(query.query() for query in sums),
+            query.query(now, wanted, unwanted)
+            if isinstance(query, PlannedQuery)
+            else query.query()
+            for query in part
         ]
-
-    def _counting_part(self, counting: Iterable[CountingQuery]) -> list[CountingQuery]:
-        """Return what is counted with the part that is asked for: a series always with the same."""
-        numbers: dict[tuple[str, SeriesInfo], int] = {}
-        return [
-            query
-            for query in counting
-            if numbers.setdefault((query.node_id, query.series), len(numbers))
-            % self._parts
-            == self._part
-        ]
-
-    def _next_part(self, cost: QueryCost) -> None:
-        """Go on to the next part, and merge parts two by two while they fit the budget."""
-        self._rate.note(cost, self._parts)
-        self._dearest = max(self._dearest, cost.cost or 0)
-        self._part = (self._part + 1) % self._parts
-        self._rounds += self._part == 0
-        is_unlimited = cost.cost is not None and self._rate.per_minute is None
-        if self._part == 0 or is_unlimited:
-            if self._parts > 1 and self._rate.fits(2 * self._dearest):
-                self._parts, self._part = self._parts // 2, 0
-            self._dearest = 0.0
 
     async def async_read(
         self, answer: PollAnswer, known: Mapping[FieldKey, Reading], now: datetime
@@ -240,127 +237,140 @@ class Poll:
 
         `now` is the time for which the answer was asked.
         """
-        found = await self._off_loop(
-            len(answer.part), lambda: self._find(answer, known, now)
+        readings, learned = await _off_loop(
+            len(answer.values), lambda: self._find(answer, known, now)
         )
-        self._note_refusals(answer.part, found.refused)
-        self.learned.rare.update(found.rare)
-        self.learned.tried.update(found.tried)
-        self._is_outdated |= bool(found.rare or found.tried)
-        return {**known, **found.readings}
+        self.refused = _note_refusals(
+            self.refused, answer, None if self._parts > 1 else self.queries
+        )
+        self._is_outdated |= bool(learned)
+        self.learned |= learned
+        return {**known, **readings}
 
     def _find(
         self, answer: PollAnswer, known: Mapping[FieldKey, Reading], now: datetime
-    ) -> _Found:
+    ) -> tuple[dict[FieldKey, Reading], dict[FieldKey, Learned]]:
         """Return what the results say. Changes nothing, since it may run in a thread."""
-        found = _Found()
-        tried = self.learned.tried
-        value: FieldValue | None
+        readings: dict[FieldKey, Reading] = {}
+        learned: dict[FieldKey, Learned] = {}
         poll = self._rate.interval + answer.took
         now += answer.took
         # Where our clock was set back, what was shown before is not of the future
         latest = max(now, answer.time or now)
-        for planned, result in zip(answer.part, answer.results, strict=True):
+        for planned, result in answer.values:
             if result.error is not None:
-                found.refused[planned] = result.error
+                # Where one retention policy is refused another may not be
+                learned |= {
+                    key: Learned(self.learned.get(key, NOTHING_LEARNED).skipped + 1)
+                    for key in planned.replaceable
+                    if key not in answer.unwanted
+                }
                 continue
-            newest = _newest(result)
-            rows = sum(len(series.rows) for series in result.series)
-            is_cut = not planned.is_rare and rows >= planned.limit(self._rate.wanted)
-            holds = planned.valid_for(poll)
+            rows = [row for series in result.series for row in series.rows]
+            rows.sort(key=attrgetter("time"), reverse=True)
+            is_cut = not planned.is_rare and len(rows) >= planned.limit(poll)
+            every = max(poll, SLOW) if planned.is_slow else poll
+            least = planned.valid_for(every)
+            if planned.is_rare:
+                least = max(least, planned.window(self._rate.wanted) + 1.5 * every)
             for key, description in zip(
                 planned.keys, planned.descriptions, strict=True
             ):
-                if key.field in newest:
-                    moment, value = newest[key.field]
-                    before = known.get(key)
-                    if before is not None and moment < before.time <= latest:
-                        # Another retention policy has brought what is newer
-                        moment, value = before.time, before.value
-                    found.readings[key] = Reading(
-                        moment,
-                        None if description.accumulates else value,
-                        self._holds(key, planned, moment, before, now, poll)
-                        if planned.is_rare or now - moment > poll / 2
-                        else holds,
+                if key in answer.unwanted:
+                    continue
+                before = known.get(key)
+                skipped = self.learned.get(key, NOTHING_LEARNED).skipped
+                written = (row for row in rows if key.field in row.values)
+                row = next(written, None)
+                if row is None:
+                    if is_cut:
+                        learned[key] = Learned(skipped, is_rare=True)
+                    elif key in planned.replaceable:
+                        learned[key] = Learned(skipped + 1)
+                    elif skipped and before is not None:
+                        # All in turn until it is back; what was never written is not worth it
+                        learned[key] = Learned(1)
+                    continue
+                moment, is_doubted = row.time, False
+                value: FieldValue | None = row.values[key.field]
+                if before is not None and moment < before.time <= latest:
+                    # Another retention policy has brought what is newer
+                    moment, value = before.time, before.value
+                    is_doubted = before.is_doubted
+                elif (
+                    value == 0
+                    and before is not None
+                    and description.state_class is SensorStateClass.TOTAL_INCREASING
+                    and not (before.is_doubted and moment > before.time)
+                    and (
+                        (older := next(written, None)) is None
+                        or older.values[key.field]
                     )
-                elif is_cut:
-                    found.rare.append((key, planned.series.retention_policy))
-                elif key in planned.replaceable:
-                    found.tried[key] = tried.get(key, 0) + 1
-                elif key in tried and key in known:
-                    # All in turn until it is back; what was never written is not worth it
-                    found.tried[key] = 1
-        return found
-
-    def _holds(
-        self,
-        key: FieldKey,
-        planned: PlannedQuery,
-        moment: datetime,
-        before: Reading | None,
-        now: datetime,
-        poll: timedelta,
-    ) -> timedelta:
-        """Return how old a value may become that is late or one of few.
-
-        `poll` is the time between two polls, and what the answer took.
-
-        It has to last until the next poll has brought a newer one. One that is the same as
-        before is not late: there is none that is newer.
-        """
-        is_same = before is not None and before.time == moment
-        holds = planned.valid_for(poll)
-        if not is_same:
-            holds = max(holds, now - moment + 1.5 * poll)
-        if planned.is_rare:
-            gap = moment - before.time if before is not None else timedelta()
-            window = planned.window(self._rate.wanted)
-            holds = max(holds, window + 1.5 * poll, 2 * min(gap, _LONGEST_GAP))
-        if key in self.learned.tried:
-            # At one poll now and then the policy that brings nothing is tried in place of this one
-            holds += poll
-        return max(holds, before.valid_for) if before and is_same else holds
-
-    def _note_refusals(
-        self, part: Iterable[PlannedQuery], refused: Mapping[PlannedQuery, str]
-    ) -> None:
-        """Log that the service refuses queries, a line when that starts and one when it ends.
-
-        However many there are at once: a whole database may go at a poll.
-        """
-        began = [query for query in refused if query not in self.refused]
-        ended = [
-            query for query in part if query in self.refused and query not in refused
-        ]
-        self.refused.update(began)
-        self.refused.difference_update(ended)
-        if began:
-            LOGGER.warning("Eniris refuses %s: %s", _summary(began), refused[began[0]])
-        if ended:
-            LOGGER.info("Eniris answers again for %s", _summary(ended))
-
-    async def _off_loop[R](self, size: int, function: Callable[[], R]) -> R:
-        """Call a function, in a thread if `size` says that it takes long."""
-        if size < _OFF_LOOP_FROM:
-            return function()
-        return await self._hass.async_add_executor_job(function)
+                ):
+                    # Statistics would take it for a new meter, and what the next row takes back for energy
+                    value, is_doubted = before.value, True
+                # At one poll now and then the policy that brings nothing is tried in place of this one
+                extra = every if skipped else timedelta()
+                if before is not None and before.time == moment:
+                    # It is not late: there is none that is newer
+                    holds = max(least + extra, before.valid_for)
+                else:
+                    # It has to last until the next poll has brought a newer one
+                    holds = max(least, now - moment + 1.5 * every)
+                    if planned.is_rare and before is not None:
+                        gap = min(moment - before.time, _LONGEST_GAP)
+                        holds = max(holds, 2 * gap)
+                    holds += extra
+                shown = None if description.accumulates else value
+                readings[key] = Reading(moment, shown, holds, is_doubted)
+        return readings, learned
 
 
-def _summary(queries: Sequence[PlannedQuery]) -> str:
-    """Return what is read by the first of some queries, and how many others there are."""
-    first, others = queries[0], len(queries) - 1
-    text = f"{first.series.measurement} of node {first.node_id}"
+type _Refused = dict[tuple[str, SeriesInfo], str]
+"""Why the service tells nothing, or nothing that is understood, by node and series."""
+
+
+def _note_refusals(
+    before: _Refused, answer: PollAnswer, others: Iterable[PlannedQuery] | None
+) -> _Refused:
+    """Return what is refused now. Log each reason when it comes up and when it is gone.
+
+    In one line for however much it is: a whole database may go at a poll. What was refused `before`
+    stays so if it is not asked for at this poll, but among `others`, the planned ones; None for all.
+    """
+    asked: list[tuple[PlannedQuery | CountingQuery, str | None]] = [
+        *((query, result.error) for query, result in answer.values),
+        *((query, query.problem(result)) for query, result in answer.sums),
+    ]
+    refused = {
+        (query.node_id, query.series): problem for query, problem in asked if problem
+    }
+    if not refused and not before:
+        return refused
+    answered = {(query.node_id, query.series) for query, _ in asked}
+    planned = {(query.node_id, query.series) for query in others or ()}
+    refused |= {
+        source: problem
+        for source, problem in before.items()
+        if source not in answered and (others is None or source in planned)
+    }
+    for reason in set(refused.values()) - set(before.values()):
+        LOGGER.warning("Eniris refuses %s: %s", _summary(refused, reason), reason)
+    for reason in set(before.values()) - set(refused.values()):
+        LOGGER.info("Eniris answers again for %s", _summary(before, reason))
+    return refused
+
+
+async def _off_loop[R](size: int, function: Callable[[], R]) -> R:
+    """Call a function, in a thread if `size` says that it takes long."""
+    if size < _OFF_LOOP_FROM:
+        return function()
+    return await asyncio.to_thread(function)
+
+
+def _summary(problems: _Refused, reason: str) -> str:
+    """Return one of the sources with the same problem, and how many others there are."""
+    sources = [source for source, problem in problems.items() if problem == reason]
+    (node_id, series), others = sources[0], len(sources) - 1
+    text = f"{series.measurement} of node {node_id}"
     return f"{text} and {others} more" if others else text
-
-
-def _newest(result: StatementResult) -> dict[str, tuple[datetime, FieldValue]]:
-    """Return time and value of the newest value of each field of an answer."""
-    if len(result.series) == 1:
-        return result.series[0].newest()
-    newest: dict[str, tuple[datetime, FieldValue]] = {}
-    for series in result.series:
-        for name, (moment, value) in series.newest().items():
-            if name not in newest or moment > newest[name][0]:
-                newest[name] = (moment, value)
-    return newest

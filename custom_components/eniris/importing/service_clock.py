@@ -1,6 +1,7 @@
 """The service's clock, as far as the dates of its answers can be believed."""
 
 from datetime import datetime, timedelta
+import time
 from typing import Final
 
 from homeassistant.util import dt as dt_util
@@ -27,6 +28,16 @@ class ServiceClock:
         self.offset = 0
         """By how much the service's clock is ahead of ours, zero while they are in step."""
         self._odd: list[int] = []
+        self._set_at: float | None = None
+        self._late = 0
+
+    @property
+    def may_be_behind(self) -> bool:
+        """Whether the last answers were dated later than expected, since our clock was set, or from the beginning.
+
+        Dates that go on being odd, each in its way, are believed no more than one odd date.
+        """
+        return 0 < self._late <= _ODD_DATES
 
     def time(self, now: datetime) -> int:
         """Return the service's time when it is `now` by our clock."""
@@ -42,6 +53,12 @@ class ServiceClock:
             self.is_sure = self.is_sure or not self._odd
             return self.time(now)
         offset = int(told.timestamp()) - int(now.timestamp())
+        set_at = now.timestamp() - time.monotonic()
+        if abs(offset - self.offset) <= _IN_STEP:
+            self._set_at = set_at
+        was_set = self._set_at is None or abs(set_at - self._set_at) > _STEADY
+        is_late = was_set and offset - self.offset > _IN_STEP
+        self._late = self._late + 1 if is_late else 0
         is_in_step = abs(offset) <= _IN_STEP
         if abs(offset - self.offset) <= (_STEADY if self.offset else _IN_STEP):
             self._odd = []

@@ -36,8 +36,9 @@ from ..api import SeriesInfo, StatementResult
 from ..api.telemetry import FIELDS_PER_QUERY
 from ..const import DOMAIN, LOGGER
 from ..recorder_access import async_read_recorder, has_recorder
+from ..unique_ids import async_unique_id
 from .energy import (
-    DAY,
+    HOUR,
     Counted,
     CountingQuery,
     Hour,
@@ -50,15 +51,11 @@ from .energy import (
 from .nodes import Node
 from .plan import FieldKey, counting_candidates
 from .service_clock import ServiceClock
-from .unique_ids import async_unique_id
 
 _STORE_VERSION: Final = 1
 _STORE_EVERY: Final = 15 * 60
 _STORE_NEW: Final = 10
 """Seconds after which a new total is stored, with the hour in which it began."""
-
-_YOUNG: Final = 3
-"""Answers until a total is old enough to count the time by which a clock jumps ahead."""
 
 
 class _Shown(NamedTuple):
@@ -101,15 +98,9 @@ class Totals:
         self._store = store
         self._save_by: float | None = None
         self.clock = ServiceClock()
-        self._asked_at = 0
-        self._has_jumped = False
         self._totals: dict[FieldKey, Total] = {}
         self._beginnings: dict[FieldKey, _Shown] = {}
         """What the entities of totals that have not begun have shown before."""
-        self._unread: set[FieldKey] = set()
-        """Those that were begun or loaded and are unknown until their hours are read."""
-        self._young: dict[FieldKey, int] = {}
-        """How many answers there were for those that began a short while ago."""
         self._sources: dict[FieldKey, SeriesInfo] = {}
         """The series that were found to have values."""
 
@@ -121,19 +112,19 @@ class Totals:
         # Anew: one that has met the file of another version does not look again
         self._store = totals_store(self._hass, entry.entry_id)
         stored = await self._store.async_load() or ()
-        self._young.clear()
         if self._totals:
             return
         registry = er.async_get(self._hass)
-        for node_id, measurement, name, base, until, hours in stored:
+        for node_id, measurement, name, base, until, hours, *source in stored:
             key = FieldKey(node_id, measurement, name)
             total = Total(base, until, {hour: Hour(*known) for hour, *known in hours})
             for hour, known in total.hours.items():
                 if not total.is_complete(hour):
                     # More of it may have been shown
                     total.hours[hour] = known._replace(read_at=0)
+                if source:
+                    total.sources[hour] = (source[0], source[1])
             self._totals[key] = total
-            self._unread.add(key)
             unique_id = async_unique_id(self._hass, entry, Platform.SENSOR, *key)
             id_ = registry.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
             if id_ and not registry.entities[id_].disabled:
@@ -160,6 +151,7 @@ class Totals:
                 total.base,
                 total.until,
                 [[at, *hour] for at, hour in total.hours.items()],
+                *(total.sources.get(max(total.hours, default=0)) or ()),
             ]
             for key, total in self._totals.items()
         ]
@@ -197,56 +189,42 @@ class Totals:
         self._beginnings.pop(key, None)
 
     def _begin(self, now: int) -> None:
-        """Begin new totals with the present hour of the service, once its clock is known.
+        """Begin new totals once the service's clock is known.
 
-        One that was shown within the last day waits for an answer, since it goes on from there:
-        see `_spans`.
+        One that was shown within the last day goes on from there, others begin with the present hour.
         """
-        for key, shown in list(self._beginnings.items()):
-            if self.clock.is_sure and shown.at < oldest(now):
-                self._add(key, shown.energy, hour_of(now))
-
-    def _add(self, key: FieldKey, base: float, until: int) -> None:
-        del self._beginnings[key]
-        self._totals[key] = Total(base, until)
-        self._unread.add(key)
-        self._young[key] = 0
+        if not (self._beginnings and self.clock.is_sure):
+            return
+        for key, (energy, at) in self._beginnings.items():
+            is_new = at < oldest(now)
+            until = hour_of(now) if is_new else min(at, now)
+            self._totals[key] = Total(energy, until, is_new=is_new)
+        self._beginnings.clear()
         self._async_save_within(_STORE_NEW)
-
-    def _spans(self, key: FieldKey, now: int) -> list[Span]:
-        """Return what to ask for: of one that has to go on, what it had counted of its hour already."""
-        if key in self._totals:
-            return self._totals[key].spans(now)
-        if not self.clock.is_sure:
-            return []
-        at = min(self._beginnings[key].at, now)
-        return [Span(hour_of(at), max(at, hour_of(at) + 1))]
 
     def value(self, key: FieldKey) -> float | None:
         """Return a total in Wh, None while it is not known."""
-        if key not in self._wanted or key not in self._totals or key in self._unread:
-            return None
-        return self._totals[key].value
+        total = self._totals.get(key) if key in self._wanted else None
+        return total.value if total is not None and total.is_known else None
 
     def counted(self, key: FieldKey) -> Counted | None:
-        """Return what a total is made of, None while it is not known."""
+        """Return what a total is made of, by whole hours, None while it is not known."""
         value = self.value(key)
         if value is None:
             return None
         total = self._totals[key]
-        hours = {start: hour.energy for start, hour in total.hours.items()}
-        return Counted(total.until, value, hours)
+        since = -(-total.until // HOUR) * HOUR
+        hours = {at: hour.energy for at, hour in total.hours.items() if at >= since}
+        return Counted(since, value, hours)
 
     def queries(
         self, nodes: Mapping[str, Node], now: datetime
     ) -> Sequence[CountingQuery]:
         """Return what to ask at a poll; fields of one series and span share a query."""
         seconds = self.clock.time(now)
-        self._has_jumped = 0 < self._asked_at < seconds - DAY
-        self._asked_at = seconds
         self._begin(seconds)
         fields: defaultdict[tuple[str, SeriesInfo, Span], list[str]] = defaultdict(list)
-        for key in sorted(self._wanted):
+        for key in sorted(self._wanted & self._totals.keys()):
             if key.node_id not in nodes:
                 continue
             candidates = counting_candidates(
@@ -254,7 +232,7 @@ class Totals:
             )
             source = self._sources.get(key)
             for series in [source] if source in candidates else candidates:
-                for span in self._spans(key, seconds):
+                for span in self._totals[key].spans(seconds):
                     fields[key.node_id, series, span].append(key.field)
         return [
             CountingQuery(node_id, series, names, span)
@@ -264,12 +242,11 @@ class Totals:
 
     def take(
         self,
-        queries: Sequence[CountingQuery],
-        results: Iterable[StatementResult],
+        sums: Iterable[tuple[CountingQuery, StatementResult]],
         now: datetime,
         told: datetime | None,
     ) -> None:
-        """Adopt the answers to `queries`, which came at `now` by our clock and are dated as `told`.
+        """Adopt the answers to queries, which came at `now` by our clock and are dated as `told`.
 
         One that failed is asked for again.
         """
@@ -277,7 +254,7 @@ class Totals:
         answers: defaultdict[
             FieldKey, defaultdict[SeriesInfo, dict[Span, float | None]]
         ] = defaultdict(lambda: defaultdict(dict))
-        for query, result in zip(queries, results, strict=True):
+        for query, result in sums:
             for name, energy in query.read(result).items():
                 key = FieldKey(query.node_id, query.series.measurement, name)
                 answers[key][query.series][query.span] = energy
@@ -287,34 +264,24 @@ class Totals:
                 self._sources[key] = source
             else:
                 self._sources.pop(key, None)
-            if key in self._beginnings:
-                [(span, energy)] = by_series[source].items()
-                before = self._beginnings[key].energy - (energy or 0)
-                self._add(key, before, span.start)
-            elif key in self._totals:
-                self._take(key, by_series[source], seconds)
+            total = self._totals[key]
+            if total.is_new and not self.clock.is_sure:
+                # Nobody knows which hour it began in
+                continue
+            if self.clock.is_sure and (
+                (total.until > seconds and not total.value)
+                or (total.is_new and total.until < hour_of(seconds) - HOUR)
+            ):
+                # A clock that was wrong has begun it
+                self._totals[key] = total = Total(total.value, hour_of(seconds))
+            total.is_new = False
+            for span, energy in by_series[source].items():
+                told_by = (source.database, source.retention_policy)
+                if total.take(span, energy, seconds, told_by):
+                    # It would be shown before it is read after a start
+                    self._async_save_within(0)
         if answers:
             self._async_save_within(_STORE_EVERY)
-
-    def _take(
-        self, key: FieldKey, spans: Mapping[Span, float | None], now: int
-    ) -> None:
-        total = self._totals[key]
-        is_young = key in self._young
-        is_ahead = total.until > hour_of(now) and not total.value
-        if self.clock.is_sure and (is_ahead or (is_young and self._has_jumped)):
-            # A clock that was wrong has begun it
-            self._totals[key] = total = Total(total.value, hour_of(now))
-        for span, energy in spans.items():
-            if total.take(span, energy, now):
-                # It would be shown before it is read after a start
-                self._async_save_within(0)
-        if total.is_read(now):
-            self._unread.discard(key)
-        if is_young:
-            self._young[key] += 1
-            if self._young[key] == _YOUNG:
-                del self._young[key]
 
 
 def _last_shown(hass: HomeAssistant, entity_id: str, now: datetime) -> _Shown | None:
@@ -331,14 +298,9 @@ def _last_shown(hass: HomeAssistant, entity_id: str, now: datetime) -> _Shown | 
     states = state_changes_during_period(
         hass, min(since, now), None, entity_id, include_start_time_state=False
     )
-    found += [
-        (
-            state.state,
-            state.attributes.get(ATTR_UNIT_OF_MEASUREMENT),
-            state.last_changed_timestamp,
-        )
-        for state in states.get(entity_id, ())
-    ]
+    for state in states.get(entity_id, ()):
+        unit = state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+        found.append((state.state, unit, state.last_changed_timestamp))
     for value, unit, moment in reversed(found):
         # There are states that are no number, and entities that were something else
         with suppress(TypeError, ValueError, HomeAssistantError):

@@ -1,8 +1,11 @@
 """Actions: the account's metadata and telemetry, exports, and the past in both directions."""
 
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from homeassistant.core import HomeAssistant, SupportsResponse, callback
+import voluptuous as vol
+
+from homeassistant.core import HomeAssistant, ServiceCall, SupportsResponse, callback
 
 from ..const import DOMAIN
 from .exports import (
@@ -36,39 +39,32 @@ SERVICE_SET_DEVICE_PROPERTIES: Final = "set_device_properties"
 SERVICE_QUERY_TELEMETRY: Final = "query_telemetry"
 SERVICE_GET_FORECAST: Final = "get_forecast"
 
-SCHEMAS: Final = {
-    SERVICE_PUSH: PUSH_SCHEMA,
-    SERVICE_UPLOAD_NOW: ACCOUNT_SCHEMA,
-    SERVICE_EXPORT_HISTORY: EXPORT_HISTORY_SCHEMA,
-    SERVICE_LIST_REJECTS: ACCOUNT_SCHEMA,
-    SERVICE_DISCARD_REJECTS: ACCOUNT_SCHEMA,
-    SERVICE_IMPORT_HISTORY: IMPORT_HISTORY_SCHEMA,
-    SERVICE_GET_DEVICE: GET_DEVICE_SCHEMA,
-    SERVICE_SET_DEVICE_PROPERTIES: SET_DEVICE_PROPERTIES_SCHEMA,
-    SERVICE_QUERY_TELEMETRY: QUERY_TELEMETRY_SCHEMA,
-    SERVICE_GET_FORECAST: GET_FORECAST_SCHEMA,
+type _Handler = Callable[[ServiceCall], Coroutine[Any, Any, Any]]
+
+_NONE, _OPTIONAL, _ONLY = (
+    *(SupportsResponse.NONE, SupportsResponse.OPTIONAL, SupportsResponse.ONLY),
+)
+
+ACTIONS: Final[dict[str, tuple[_Handler, vol.Schema, SupportsResponse]]] = {
+    SERVICE_PUSH: (push, PUSH_SCHEMA, _NONE),
+    SERVICE_UPLOAD_NOW: (upload_now, ACCOUNT_SCHEMA, _NONE),
+    SERVICE_EXPORT_HISTORY: (export_history, EXPORT_HISTORY_SCHEMA, _OPTIONAL),
+    SERVICE_LIST_REJECTS: (list_rejects, ACCOUNT_SCHEMA, _ONLY),
+    SERVICE_DISCARD_REJECTS: (discard_rejects, ACCOUNT_SCHEMA, _OPTIONAL),
+    SERVICE_IMPORT_HISTORY: (import_history, IMPORT_HISTORY_SCHEMA, _OPTIONAL),
+    SERVICE_GET_DEVICE: (get_device, GET_DEVICE_SCHEMA, _ONLY),
+    SERVICE_SET_DEVICE_PROPERTIES: (
+        *(set_device_properties, SET_DEVICE_PROPERTIES_SCHEMA, _OPTIONAL),
+    ),
+    SERVICE_QUERY_TELEMETRY: (query_telemetry, QUERY_TELEMETRY_SCHEMA, _ONLY),
+    SERVICE_GET_FORECAST: (get_forecast, GET_FORECAST_SCHEMA, _ONLY),
 }
 
 
 @callback
 def async_setup_services(hass: HomeAssistant) -> None:
     """Register the actions; they are there whether or not an account is loaded."""
-    for name, handler, supports_response in (
-        (SERVICE_PUSH, push, SupportsResponse.NONE),
-        (SERVICE_UPLOAD_NOW, upload_now, SupportsResponse.NONE),
-        (SERVICE_EXPORT_HISTORY, export_history, SupportsResponse.OPTIONAL),
-        (SERVICE_LIST_REJECTS, list_rejects, SupportsResponse.ONLY),
-        (SERVICE_DISCARD_REJECTS, discard_rejects, SupportsResponse.OPTIONAL),
-        (SERVICE_IMPORT_HISTORY, import_history, SupportsResponse.OPTIONAL),
-        (SERVICE_GET_DEVICE, get_device, SupportsResponse.ONLY),
-        (
-            SERVICE_SET_DEVICE_PROPERTIES,
-            set_device_properties,
-            SupportsResponse.OPTIONAL,
-        ),
-        (SERVICE_QUERY_TELEMETRY, query_telemetry, SupportsResponse.ONLY),
-        (SERVICE_GET_FORECAST, get_forecast, SupportsResponse.ONLY),
-    ):
+    for name, (handler, schema, supports_response) in ACTIONS.items():
         hass.services.async_register(
-            DOMAIN, name, handler, SCHEMAS[name], supports_response=supports_response
+            DOMAIN, name, handler, schema, supports_response=supports_response
         )

@@ -1,6 +1,7 @@
 """The actions of exports: push points, upload now, send the past, list and discard what was refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -8,8 +9,7 @@ import voluptuous as vol
 
 from homeassistant.const import ATTR_DEVICE_ID, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import ServiceCall, ServiceResponse
-from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers import config_validation as cv
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonObjectType
 
@@ -26,13 +26,12 @@ from ..const import (
     CONF_MEASUREMENT,
     CONF_RETENTION_POLICY,
     CONF_TAGS,
-    DOMAIN,
 )
-from ..data import EnirisConfigEntry
-from ..export_entity import export_identifier
+from ..devices import async_find
+from ..errors import failed, invalid
 from ..exporting.config import Export, Series
 from ..exporting.exporter import ACTION, Exporter
-from ..exporting.fields.names import name_problem, namespace_problem, tag_problem
+from ..exporting.fields.names import name_problem, tag_problem, target_problems
 from ..exporting.fields.units import field_unit
 from ..exporting.fields.values import to_number, to_text
 from ..exporting.history.recorder import async_recorded_entities
@@ -40,15 +39,7 @@ from ..exporting.outbox import live
 from ..exporting.outbox.batches import Sample, to_blocks
 from ..exporting.outbox.store import OutboxError
 from ..recorder_access import has_recorder
-from .shared import (
-    ENTRY_SCHEMA,
-    RANGE_SCHEMA,
-    account,
-    failed,
-    invalid,
-    loaded,
-    time_range,
-)
+from .shared import ENTRY_SCHEMA, RANGE_SCHEMA, account, loaded, time_range
 
 _NOTHING: Final = ("", STATE_UNAVAILABLE, STATE_UNKNOWN)
 """Words that stand for no value."""
@@ -85,14 +76,13 @@ def _exporter(call: ServiceCall) -> Exporter:
 async def push(call: ServiceCall) -> None:
     """Put points into the outbox, from where they go up as the values of exports do."""
     exporter = _exporter(call)
-    for key in (CONF_COLLECTOR, CONF_DATABASE, CONF_RETENTION_POLICY):
-        if namespace_problem(call.data[key]) is not None:
-            raise invalid("invalid_namespace", key=key, value=call.data[key])
     target = WriteTarget(
         call.data[CONF_COLLECTOR],
         call.data[CONF_DATABASE],
         call.data[CONF_RETENTION_POLICY],
     )
+    for key in target_problems(target):
+        raise invalid("invalid_namespace", key=key, value=call.data[key])
     if not call.data[ATTR_POINTS]:
         raise invalid("no_points")
     now = dt_util.utcnow()
@@ -187,33 +177,32 @@ async def export_history(call: ServiceCall) -> ServiceResponse:
 
 def _export(call: ServiceCall) -> tuple[Exporter, Export]:
     """Return the export whose device a call names, with its exporter."""
-    device = dr.async_get(call.hass).async_get(call.data[ATTR_DEVICE_ID])
-    if device is not None:
-        entry: EnirisConfigEntry
-        for entry in call.hass.config_entries.async_entries(DOMAIN):
-            for export_id in entry.subentries:
-                if export_identifier(entry, export_id) in device.identifiers:
-                    exporter = loaded(entry).runtime_data.exporter
-                    if export_id in exporter.exports:
-                        return exporter, exporter.exports[export_id]
+    for entry, id_ in async_find(call.hass, call.data[ATTR_DEVICE_ID], "export"):
+        exporter: Exporter = loaded(entry).runtime_data.exporter
+        if id_ in exporter.exports:
+            return exporter, exporter.exports[id_]
     raise invalid("no_such_export")
+
+
+@contextmanager
+def _outbox_read() -> Iterator[None]:
+    try:
+        yield
+    except OutboxError as err:
+        raise failed("outbox_unreadable", error=str(err)) from err
 
 
 async def list_rejects(call: ServiceCall) -> ServiceResponse:
     """Return what the service refused for good, the newest first."""
-    try:
+    with _outbox_read():
         found = await _exporter(call).outbox.store.read(live.load_rejects)
-    except OutboxError as err:
-        raise _unreadable(err) from err
     return {"rejects": [_shown(*reject) for reject in found]}
 
 
 def _shown(sample: Sample, reason: str) -> JsonObjectType:
     series = sample.series
     return {
-        CONF_COLLECTOR: series.target.collector,
-        CONF_DATABASE: series.target.database,
-        CONF_RETENTION_POLICY: series.target.retention_policy,
+        **series.target._asdict(),
         CONF_MEASUREMENT: series.measurement,
         CONF_TAGS: dict(series.tags),
         ATTR_TIME: sample.time.isoformat(),
@@ -225,12 +214,6 @@ def _shown(sample: Sample, reason: str) -> JsonObjectType:
 
 async def discard_rejects(call: ServiceCall) -> ServiceResponse:
     """Forget what the service refused, and return how many that were."""
-    try:
+    with _outbox_read():
         discarded = await _exporter(call).outbox.store.run(live.discard_rejects)
-    except OutboxError as err:
-        raise _unreadable(err) from err
     return {"discarded": discarded} if call.return_response else None
-
-
-def _unreadable(err: OutboxError) -> HomeAssistantError:
-    return failed("outbox_unreadable", error=str(err))

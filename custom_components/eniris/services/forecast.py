@@ -1,7 +1,7 @@
 """The action that tells what is known of the time ahead."""
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import voluptuous as vol
@@ -9,14 +9,13 @@ import voluptuous as vol
 from homeassistant.const import ATTR_ENTITY_ID
 from homeassistant.core import ServiceCall, ServiceResponse
 from homeassistant.helpers import config_validation as cv
-from homeassistant.util.json import JsonValueType
 
 from ..const import ATTR_END, ATTR_START
-from ..importing.budget.reader import Rows, TelemetryRequest
-from ..importing.forecast import LOOK_BACK, as_periods
+from ..importing.forecast import async_read_ahead
 from ..importing.plan import Preference
+from .fields import of_entities
 from .shared import time_range
-from .telemetry import MOST_ROWS, ShownColumn, answered, of_entities
+from .telemetry import MOST_ROWS, answered
 
 GET_FORECAST_SCHEMA: Final = vol.Schema(
     {
@@ -38,37 +37,23 @@ async def get_forecast(call: ServiceCall) -> ServiceResponse:
     """
     start, end = time_range(call, past=False, ahead=_HORIZON)
     entry, shown = of_entities(call, Preference.LIGHTEST, None)
-    found: dict[str, JsonValueType] = {}
-    place = 0
-    # Metadata may list series that are never written
-    while left := [each for each in shown if place < len(each.series)]:
-        shown = []
-        columns = [replace(each.column, series=each.series[place]) for each in left]
-        rows, _ = await answered(
-            entry,
-            TelemetryRequest(columns, [(start - LOOK_BACK, end)], limit=MOST_ROWS),
-        )
-        for each in left:
-            periods = as_periods(_values(rows, each))
-            found[each.column.name] = [
+    found = await async_read_ahead(
+        partial(answered, entry),
+        {each.name: each.columns for each in shown},
+        start,
+        end,
+        MOST_ROWS,
+    )
+    return {
+        "forecast": {
+            each.name: [
                 {
                     "start": period.start.isoformat(),
                     "end": period.end.isoformat(),
-                    "value": period.value,
+                    "value": each.convert(period.value),
                 }
-                for period in periods
-                if period.end > start
+                for period in found[each.name]
             ]
-            if not found[each.column.name]:
-                shown.append(each)
-        place += 1
-    return {"forecast": found}
-
-
-def _values(rows: Rows, shown: ShownColumn) -> list[tuple[datetime, JsonValueType]]:
-    """Return time and value of the rows that have one."""
-    return [
-        (time, shown.convert(value))
-        for time, values in rows
-        if (value := values[shown.column.name]) is not None
-    ]
+            for each in shown
+        }
+    }

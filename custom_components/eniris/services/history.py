@@ -1,24 +1,22 @@
 """The action that imports the past."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final
 
 import voluptuous as vol
 
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse
-from homeassistant.helpers import (
-    config_validation as cv,
-    device_registry as dr,
-    entity_registry as er,
-)
+from homeassistant.helpers import config_validation as cv, entity_registry as er
 from homeassistant.util.json import JsonValueType
 
 from ..const import DOMAIN
-from ..importing.devices import account_identifier
+from ..devices import async_find
+from ..errors import invalid
 from ..importing.history.hours import StatisticField
 from ..importing.history.importer import HistoryUnavailableError
-from .shared import RANGE_SCHEMA, account, invalid, time_range
+from .shared import RANGE_SCHEMA, account, time_range
 
 IMPORT_HISTORY_SCHEMA: Final = vol.Schema(
     {
@@ -60,17 +58,19 @@ def _entities(call: ServiceCall) -> Iterator[er.RegistryEntry]:
     an entity that has no past to be imported.
     """
     registry = er.async_get(call.hass)
-    subjects: dict[str, dict[str, StatisticField]] = {}
 
-    def subject(entity: er.RegistryEntry) -> StatisticField | None:
-        entry = account(call.hass, entity.config_entry_id)
-        if entry.entry_id not in subjects:
-            subjects[entry.entry_id] = entry.runtime_data.history.subjects()
-        return subjects[entry.entry_id].get(entity.unique_id)
+    @cache
+    def fields(entry_id: str | None) -> dict[str, StatisticField]:
+        return account(call.hass, entry_id).runtime_data.history.subjects()
+
+    def field(entity: er.RegistryEntry) -> StatisticField | None:
+        if entity.platform != DOMAIN:
+            return None
+        return fields(entity.config_entry_id).get(entity.unique_id)
 
     for entity_id in call.data[ATTR_ENTITY_ID]:
         entity = registry.async_get(entity_id)
-        if entity is None or entity.platform != DOMAIN or subject(entity) is None:
+        if entity is None or field(entity) is None:
             raise invalid("no_history_of", entity=entity_id)
         if entity.disabled_by is not None:
             raise invalid("entity_disabled", entity=entity_id)
@@ -79,9 +79,7 @@ def _entities(call: ServiceCall) -> Iterator[er.RegistryEntry]:
         entities = [
             entity
             for entity in _entities_of_device(call.hass, device_id)
-            if entity.platform == DOMAIN
-            and (found := subject(entity)) is not None
-            and found.is_energy_or_power
+            if (found := field(entity)) is not None and found.is_energy_or_power
         ]
         if not entities:
             raise invalid("no_history_of_device", device=device_id)
@@ -93,14 +91,10 @@ def _entities_of_device(
 ) -> Iterable[er.RegistryEntry]:
     """Return the enabled entities of a device, or of a whole account."""
     registry = er.async_get(hass)
-    device = dr.async_get(hass).async_get(device_id)
-    for entry in hass.config_entries.async_entries(DOMAIN):
-        if device is not None and account_identifier(entry) in device.identifiers:
-            return [
-                entity
-                for entity in er.async_entries_for_config_entry(
-                    registry, entry.entry_id
-                )
-                if entity.disabled_by is None
-            ]
+    for entry, _ in async_find(hass, device_id, "account"):
+        return [
+            entity
+            for entity in er.async_entries_for_config_entry(registry, entry.entry_id)
+            if entity.disabled_by is None
+        ]
     return er.async_entries_for_device(registry, device_id)

@@ -1,6 +1,6 @@
 """The actions of metadata: read a node, and edit its properties."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 import math
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import voluptuous as vol
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse
-from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers import config_validation as cv
 from homeassistant.util.json import JsonObjectType, JsonValueType
 
 from ..api import (
@@ -32,10 +32,10 @@ from ..const import (
     DOMAIN,
 )
 from ..data import EnirisConfigEntry, EnirisData
-from ..export_entity import export_identifier
-from ..importing.devices import account_identifier
+from ..devices import async_find
+from ..errors import failed, invalid
 from ..importing.nodes import newest_by_id
-from .shared import account, eniris_asked, failed, invalid, loaded
+from .shared import account, eniris_asked, loaded
 
 NODE_SCHEMA: Final[dict[Any, Any]] = {
     vol.Optional(ATTR_DEVICE_ID): cv.string,
@@ -86,6 +86,14 @@ _PROPERTIES: Final[dict[str, _Form]] = {
 }
 """The forms of the properties that every node may have; others are free."""
 
+_KINDS: Final[dict[type, tuple[Any, str]]] = {
+    str: (str, "property_not_text"),
+    float: (int | float, "property_not_number"),
+    list: (list | tuple, "property_not_list"),
+    dict: (Mapping, "property_not_mapping"),
+}
+"""By what a form is made of: what a value of it is, and the error of one that is not."""
+
 
 def addressed_node(call: ServiceCall) -> tuple[EnirisConfigEntry, str]:
     """Return account and node id of what a call names, by its device or its node id.
@@ -102,53 +110,30 @@ def addressed_node(call: ServiceCall) -> tuple[EnirisConfigEntry, str]:
         return wanted or _account_of(call.hass, node_id), node_id
     found = [
         (entry, node_id)
-        for entry, node_id in _nodes_of(call.hass, device_id or "")
+        for entry, node_id in async_find(call.hass, device_id or "", "node")
         if wanted in (None, entry)
     ]
     if not found:
         raise invalid("not_a_node")
-    # In older versions of Home Assistant a node that two accounts see is one device for both
-    found.sort(key=lambda each: each[0].state is not ConfigEntryState.LOADED)
-    entry, node_id = found[0]
+    entry, node_id = min(
+        found, key=lambda each: each[0].state is not ConfigEntryState.LOADED
+    )
     return loaded(entry), node_id
-
-
-def _nodes_of(
-    hass: HomeAssistant, device_id: str
-) -> Iterator[tuple[EnirisConfigEntry, str]]:
-    """Yield the node that a device shows, by account."""
-    registry = dr.async_get(hass)
-    entry: EnirisConfigEntry
-    for entry in hass.config_entries.async_entries(DOMAIN):
-        others = {
-            account_identifier(entry),
-            *(export_identifier(entry, export_id) for export_id in entry.subentries),
-        }
-        for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
-            if device.id == device_id:
-                for domain, identifier in device.identifiers - others:
-                    if domain == DOMAIN:
-                        yield entry, identifier
 
 
 def _account_of(hass: HomeAssistant, node_id: str) -> EnirisConfigEntry:
     """Return the account that lists a node; a single account may have it since lately."""
     entries: list[EnirisConfigEntry] = hass.config_entries.async_entries(DOMAIN)
-    if not entries:
-        raise invalid("no_such_account")
     running = [entry for entry in entries if entry.state is ConfigEntryState.LOADED]
-    if not running:
-        raise invalid("account_not_loaded", account=entries[0].title)
     listing = [
         entry for entry in running if node_id in entry.runtime_data.nodes.data.listed
     ]
     if len(listing) > 1:
         raise invalid("node_of_several_accounts", node=node_id)
-    if listing:
-        return listing[0]
-    if len(running) > 1:
+    if not listing and len(running) > 1:
         raise invalid("no_such_node", node=node_id)
-    return running[0]
+    found = listing or running or entries
+    return account(hass, found[0].entry_id if found else None)
 
 
 async def get_device(call: ServiceCall) -> ServiceResponse:
@@ -184,9 +169,7 @@ def _as_response(entry: EnirisConfigEntry, device: Device) -> JsonObjectType:
 
 async def set_device_properties(call: ServiceCall) -> ServiceResponse:
     """Edit properties that the account may edit, unless somebody else has edited the node meanwhile."""
-    properties = _as_json_object(
-        ATTR_PROPERTIES, call.data[ATTR_PROPERTIES], _PROPERTIES
-    )
+    properties: Any = _as_json(ATTR_PROPERTIES, call.data[ATTR_PROPERTIES], _PROPERTIES)
     if not properties:
         raise invalid("no_properties")
     last_update: str | None = call.data.get(ATTR_LAST_UPDATE)
@@ -260,7 +243,9 @@ def _as_json(path: str, value: Any, form: _Form | None = None) -> JsonValueType:
     Raises `ServiceValidationError`, which names the place, for what JSON lacks and what is not of the `form`.
     """
     if form is not None:
-        _check_form(path, value, form)
+        kinds, error = _KINDS[form if isinstance(form, type) else type(form)]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise invalid(error, path=path, value=f"{value!s:.100}")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -276,31 +261,14 @@ def _as_json(path: str, value: Any, form: _Form | None = None) -> JsonValueType:
             _as_json(f"{path}[{index}]", item, each) for index, item in enumerate(value)
         ]
     if isinstance(value, Mapping):
-        return _as_json_object(path, value, form if isinstance(form, dict) else {})
+        forms = form if isinstance(form, dict) else {}
+        wrong_keys = [key for key in value if not isinstance(key, str)]
+        if not wrong_keys:
+            return {
+                str(key): _as_json(
+                    f"{path}.{key}", item, forms.get(key, forms.get(_ANY))
+                )
+                for key, item in value.items()
+            }
+        value = wrong_keys[0]
     raise invalid("not_json", path=path, value=f"{value!s:.100}")
-
-
-def _as_json_object(
-    path: str, value: Mapping[Any, Any], forms: Mapping[str, _Form]
-) -> JsonObjectType:
-    for key in value:
-        if not isinstance(key, str):
-            raise invalid("not_json", path=path, value=f"{key!s:.100}")
-    return {
-        str(key): _as_json(f"{path}.{key}", item, forms.get(key, forms.get(_ANY)))
-        for key, item in value.items()
-    }
-
-
-def _check_form(path: str, value: Any, form: _Form) -> None:
-    """Raise `ServiceValidationError` for a value of another kind than the property has."""
-    kinds: Any = str
-    error = "property_not_text"
-    if form is float:
-        kinds, error = int | float, "property_not_number"
-    elif isinstance(form, list):
-        kinds, error = list | tuple, "property_not_list"
-    elif isinstance(form, dict):
-        kinds, error = Mapping, "property_not_mapping"
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise invalid(error, path=path, value=f"{value!s:.100}")

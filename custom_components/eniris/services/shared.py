@@ -1,4 +1,4 @@
-"""What the actions share: the account, the range of time, and how what fails is told."""
+"""What the actions share: the account, the range of time, and why Eniris could not be asked."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,6 @@ import voluptuous as vol
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, ServiceCall
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.selector import ConfigEntrySelector
 from homeassistant.util import dt as dt_util
@@ -22,6 +21,7 @@ from ..api import (
 )
 from ..const import ATTR_CONFIG_ENTRY_ID, ATTR_END, ATTR_START, DOMAIN
 from ..data import EnirisConfigEntry
+from ..errors import failed, invalid
 from ..importing.coordinator import NodeCoordinator, TelemetryCoordinator
 
 ENTRY_SCHEMA: Final[dict[Any, Any]] = {
@@ -38,32 +38,21 @@ RANGE_SCHEMA: Final[dict[Any, Any]] = {
 _FARTHEST_AHEAD: Final = timedelta(days=100 * 366)
 
 
-def invalid(error: str, /, **placeholders: str) -> ServiceValidationError:
-    """Return the error of a call that cannot be carried out as it was made."""
-    return ServiceValidationError(
-        translation_domain=DOMAIN,
-        translation_key=error,
-        translation_placeholders=placeholders,
-    )
-
-
-def failed(error: str, /, **placeholders: str) -> HomeAssistantError:
-    """Return the error of a call that was right, but could not be carried out."""
-    return HomeAssistantError(
-        translation_domain=DOMAIN,
-        translation_key=error,
-        translation_placeholders=placeholders,
-    )
-
-
 def account(hass: HomeAssistant, entry_id: str | None) -> EnirisConfigEntry:
-    """Return an account that is loaded; raises `ServiceValidationError` for anything else."""
-    entry: EnirisConfigEntry | None = (
-        None if entry_id is None else hass.config_entries.async_get_entry(entry_id)
-    )
-    if entry is None or entry.domain != DOMAIN:
+    """Return an account, the only one there is for None.
+
+    Raises `ServiceValidationError` where there is none, or it is not loaded.
+    """
+    entries: list[EnirisConfigEntry] = [
+        entry
+        for entry in hass.config_entries.async_entries(DOMAIN)
+        if entry_id in (None, entry.entry_id)
+    ]
+    if not entries:
         raise invalid("no_such_account")
-    return loaded(entry)
+    if len(entries) > 1:
+        raise invalid("which_account")
+    return loaded(entries[0])
 
 
 def loaded(entry: EnirisConfigEntry) -> EnirisConfigEntry:
@@ -71,16 +60,6 @@ def loaded(entry: EnirisConfigEntry) -> EnirisConfigEntry:
     if entry.state is not ConfigEntryState.LOADED:
         raise invalid("account_not_loaded", account=entry.title)
     return entry
-
-
-def only_account(hass: HomeAssistant) -> EnirisConfigEntry:
-    """Return the account where there is one alone; raises `ServiceValidationError` otherwise."""
-    entries: list[EnirisConfigEntry] = hass.config_entries.async_entries(DOMAIN)
-    if not entries:
-        raise invalid("no_such_account")
-    if len(entries) > 1:
-        raise invalid("which_account")
-    return loaded(entries[0])
 
 
 def time_range(

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import batched
@@ -31,6 +31,7 @@ from ...api import (
 )
 from ...api.telemetry import FIELDS_PER_QUERY
 from ...const import LOGGER
+from ..catalogue import usable_number
 from .poll_rate import SHARE, PollRate
 
 MOST_QUERIES: Final = 1000
@@ -354,8 +355,13 @@ def _aggregated(
 ) -> Rows:
     found: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
     for query, result in results:
-        for column, number in _cells(query, result):
-            found[query.number, column.name].append(number)
+        for row in (row for series in result.series for row in series.rows):
+            if len(row.cells) != len(query.columns):
+                raise EnirisResponseError("a row does not hold what was asked for")
+            # By place: how the service names the columns is not known
+            for column, cell in zip(query.columns, row.cells, strict=True):
+                if (number := usable_number(cell)) is not None:
+                    found[query.number, column.name].append(number)
     return [
         (
             start,
@@ -368,17 +374,11 @@ def _aggregated(
     ]
 
 
-def _cells(
-    query: _Query, result: StatementResult
-) -> Iterator[tuple[Column, float | int]]:
-    for series in result.series:
-        for row in series.rows:
-            if len(row.cells) != len(query.columns):
-                raise EnirisResponseError("a row does not hold what was asked for")
-            # By place: how the service names the columns is not known
-            for column, cell in zip(query.columns, row.cells, strict=True):
-                if isinstance(cell, int | float) and not isinstance(cell, bool):
-                    yield column, cell
+_TOGETHER: Final[Mapping[AggregateFunction | None, Callable[..., float]]] = {
+    AggregateFunction.SUM: math.fsum,
+    AggregateFunction.MIN: min,
+    AggregateFunction.MAX: max,
+}
 
 
 def _together(
@@ -387,12 +387,6 @@ def _together(
     """Return the aggregate over parts of a span, or over series that the same tags fit."""
     if len(numbers) <= 1:
         return numbers[0] if numbers else None
-    match function:
-        case AggregateFunction.SUM:
-            return math.fsum(numbers)
-        case AggregateFunction.MIN:
-            return min(numbers)
-        case AggregateFunction.MAX:
-            return max(numbers)
-        case _:
-            raise SeveralSeriesError
+    if function not in _TOGETHER:
+        raise SeveralSeriesError
+    return _TOGETHER[function](numbers)

@@ -5,19 +5,20 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Final
 
+from homeassistant.components.recorder import is_entity_recorded
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 
 from ...const import DOMAIN
+from ...unique_ids import async_unique_id
 from ..catalogue import describe_node, directions
 from ..coordinator import NodeCoordinator, TelemetryCoordinator
 from ..plan import FieldKey
-from ..unique_ids import async_unique_id
-from .day import async_read_statistics, recorded_entity_id
-from .hours import StatisticField
+from .hours import StatisticField, statistic_kind
 from .job import Job, LeftOut
+from .statistics import async_statistics
 
 _FIRST_ROW: Final = 15 * 60.0
 """Seconds for which is waited for a sum's first row of its own, which it is joined to."""
@@ -52,7 +53,7 @@ class HistoryFields:
         before: Collection[str] = ()
         while True:
             wanted, excluded = await self.async_wanted(job)
-            joinable = await async_read_statistics(self._hass, wanted)
+            joinable = await async_statistics(self._hass, wanted, job.end, job.end)
             # After a set-up, entities take a while to be all there
             is_complete = wanted.keys() == before and len(joinable) == len(wanted)
             if ((wanted or excluded) and is_complete) or waited >= _FIRST_ROW:
@@ -82,13 +83,12 @@ class HistoryFields:
             ):
                 continue
             entity_id = registry.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
-            entity = None if entity_id is None else registry.async_get(entity_id)
-            if entity is None or entity.disabled_by is not None:
+            if entity_id is None or registry.entities[entity_id].disabled:
                 continue
-            if recorded_entity_id(self._hass, unique_id) is None:
-                excluded[unique_id] = LeftOut.NOT_RECORDED
-            else:
+            if is_entity_recorded(self._hass, entity_id):
                 wanted[unique_id] = subject
+            else:
+                excluded[unique_id] = LeftOut.NOT_RECORDED
         return wanted, excluded
 
     @callback
@@ -104,13 +104,11 @@ class HistoryFields:
     def _fields(self) -> list[StatisticField]:
         """Return all that can have a past. It may run in a thread."""
         return [
-            field
+            StatisticField(FieldKey(node.id, measurement, name), shown, kind)
             for node in self._nodes.data.by_id.values()
             for (measurement, name), description in describe_node(
                 node.device.series
             ).items()
             for shown in (description, *directions(measurement, description))
-            if (
-                field := StatisticField(FieldKey(node.id, measurement, name), shown)
-            ).method
+            if (kind := statistic_kind(shown)) is not None
         ]

@@ -5,7 +5,7 @@ begins earlier. A day can be done again without harm, which is what happens afte
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,7 +25,6 @@ from .day import DayImporter
 from .fields import HistoryFields
 from .hours import HOUR, StatisticField
 from .job import Job, LeftOut, Progress, history_store
-from .search import DAY
 
 EVENT_IMPORTED: Final = f"{DOMAIN}_history_imported"
 
@@ -181,12 +180,7 @@ class History:
 
     async def async_wait_for_progress(self) -> None:
         """Return when it has come further, or when the account is unloaded."""
-        further = asyncio.Event()
-        remove = self.async_add_listener(further.set)
-        try:
-            await further.wait()
-        finally:
-            remove()
+        await _called(self.async_add_listener)
 
     @callback
     def _tell(self) -> None:
@@ -230,7 +224,8 @@ class History:
 
     async def _do(self, job: Job) -> None:
         """Do a job to its end; what is done of it stays done if that fails."""
-        await self._until_nodes_are_known()
+        while not self._nodes.answers:
+            await _called(self._nodes.async_add_listener)
         if job.cursor == job.end:
             # What cannot be joined to now would have a gap if it were joined to later
             job = await self._fields.async_joinable(job)
@@ -240,22 +235,8 @@ class History:
         while job.cursor > job.start:
             # Anew each day, since entities can be renamed, disabled or removed
             fields, excluded = await self._fields.async_wanted(job)
-            start = max(job.start, (job.cursor - 1) // DAY * DAY)
-            day = await importer.async_import(fields, start, job.cursor)
-            if start > job.start:
-                start = await importer.search.async_next_end(fields, job.start, start)
-            lacking = {
-                unique_id: LeftOut.NO_USABLE_ANSWER
-                for unique_id, field in fields.items()
-                if field in day.lacking
-            }
-            job = replace(
-                job,
-                cursor=start,
-                rows=job.rows + day.rows,
-                refused=job.refused + day.refused,
-                left_out={**job.left_out, **lacking, **excluded},
-            )
+            job = replace(job, left_out={**job.left_out, **excluded})
+            job = await importer.async_import(job, fields)
             self._jobs[0] = job
             await self._async_save()
             self._tell()
@@ -297,14 +278,15 @@ class History:
         self._hass.bus.async_fire(EVENT_IMPORTED, data)
         self._tell()
 
-    async def _until_nodes_are_known(self) -> None:
-        while not self._nodes.answers:
-            asked = asyncio.Event()
-            remove = self._nodes.async_add_listener(asked.set)
-            try:
-                await asked.wait()
-            finally:
-                remove()
+
+async def _called(add_listener: Callable[[CALLBACK_TYPE], CALLBACK_TYPE]) -> None:
+    """Return when a listener would be called the next time."""
+    event = asyncio.Event()
+    remove = add_listener(event.set)
+    try:
+        await event.wait()
+    finally:
+        remove()
 
 
 def _hour(seconds: float) -> int:

@@ -1,83 +1,131 @@
-"""Where there is data: what has none for a day may have had some years ago, or never before."""
+"""Where there is data: what has none for a day may have had some years ago, elsewhere, or never before."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
+from ...api import SeriesInfo
 from ..budget.reader import BudgetedReader
 from ..coordinator import NodeCoordinator
-from ..plan import FieldKey
-from .hours import HOUR, StatisticField, candidates_of, plan_spans
+from ..plan import FieldKey, counting_candidates
+from .hours import DAY, HOUR, HourQuery, StatisticField, plan
 
-DAY: Final = 24 * HOUR
 _FIRST_SEARCH: Final = 2 * DAY
 _LONGEST_SEARCH: Final = 10 * 366 * DAY
 
 
 class DataSearch:
-    """Looks for the newest data before days that have none."""
+    """Knows which series each field is read from, and up to when there is something to read."""
 
     def __init__(self, nodes: NodeCoordinator, reader: BudgetedReader) -> None:
-        """Know nothing yet."""
+        """Know nothing yet: fields are read from the series a minute, and have data all the time."""
         self._nodes = nodes
         self._reader = reader
-        self.tried: dict[FieldKey, int] = {}
-        """How many of a field's series have brought nothing: metadata may list one that is never written."""
-        self._newest: dict[FieldKey, int] = {}
-        """Where there is data again, going back, of fields that have had none for a day."""
-        self.silent: set[FieldKey] = set()
-        """Fields without data in the last day that was imported."""
+        self._found: dict[FieldKey, SeriesInfo] = {}
+        """The series with the newest data of fields that had none for a day."""
+        self._ends: dict[FieldKey, int] = {}
 
-    def may_have_data(self, field: StatisticField, start: int, end: int) -> bool:
-        """Tell whether a field may have data between two times, Unix seconds."""
-        return self._newest.get(field.key, end) >= start
+    def _candidates(self, field: StatisticField) -> list[SeriesInfo]:
+        """Return the series that may have a field, the one that it is read from first.
 
-    async def async_next_end(
-        self, fields: Mapping[str, StatisticField], since: int, end: int
-    ) -> int:
-        """Return up to when there is something to import before `end`, the beginning of the last day.
-
-        What had no data in that day is looked for back to `since`, over stretches of time that double in length.
+        Metadata may list one that is never written.
         """
-        before = {
-            item: (max(since, end - _FIRST_SEARCH), end)
-            for item in fields.values()
-            if item.key in self.silent
+        node = self._nodes.data.by_id.get(field.key.node_id)
+        if node is None:
+            return []
+        candidates = counting_candidates(node, field.key.measurement, field.key.field)
+        found = self._found.get(field.key)
+        return sorted(candidates, key=lambda series: series != found)
+
+    def plan(
+        self,
+        spans: Iterable[tuple[StatisticField, int, int]],
+        *,
+        raw: bool = False,
+        place: int = 0,
+    ) -> list[HourQuery]:
+        """Return what to ask for stretches of time, in their order: a field, start and end in Unix seconds.
+
+        With `place` 1 the series is asked that comes after the one that a field is read from, if there is one.
+        """
+        return plan(
+            (
+                (field, series, start, end)
+                for field, start, end in spans
+                for series in self._candidates(field)[place : place + 1]
+            ),
+            raw=raw,
+        )
+
+    def end(self, field: StatisticField, otherwise: int) -> int:
+        """Return up to when there may be something to import of a field, in Unix seconds."""
+        return self._ends.get(field.key, otherwise)
+
+    async def async_find(
+        self,
+        fields: Iterable[StatisticField],
+        silent: Collection[StatisticField],
+        since: int,
+        start: int,
+        end: int,
+    ) -> None:
+        """Find the newest data before `start` of fields, which were read from there to `end`.
+
+        Of those that were silent then, it is looked for back to `since`, over stretches of time that double in
+        length; in other series than the one that was read also from `start` to `end`.
+        """
+        candidates = {field: self._candidates(field) for field in silent}
+        left = {
+            (field, series): end if place else start
+            for field, all_series in candidates.items()
+            for place, series in enumerate(all_series)
+            if place or start > since
         }
-        nodes = self._nodes.data.by_id
-        left = {item: len(candidates_of(nodes, item)) for item in before}
+        self._ends.update((field.key, start) for field in fields)
+        self._ends.update((field.key, since) for field, _ in left)
         span = _FIRST_SEARCH
-        while queries := plan_spans(nodes, before, _LONGEST_SEARCH, self.tried):
+        while left:
+            queries = plan(
+                (
+                    (field, series, max(since, last - span), last)
+                    for (field, series), last in left.items()
+                ),
+                raw=True,
+            )
             is_refused = False
+            found: list[tuple[int, int, StatisticField]] = []
+            """When, and in which of the candidates; of two on one day, the preferred one."""
             async for query, result in self._reader.query(
-                replace(query, raw=True, limit=1) for query in queries
+                replace(query, limit=1) for query in queries
             ):
-                newest = query.newest(result)
-                if result.error is not None:
-                    is_refused = True
-                    newest = end - 1 if span <= DAY else None
-                is_nowhere = (
-                    result.error is None and newest is None and query.start <= since
-                )
-                for subject in query.subjects:
-                    left[subject] -= is_nowhere
-                    if is_nowhere and left[subject]:
-                        self.tried[subject.key] = self.tried.get(subject.key, 0) + 1
-                        before[subject] = (end, end)
-                    elif is_nowhere or newest is not None:
-                        self._newest[subject.key] = newest or since - 1
-                        del before[subject]
+                is_refused |= result.error is not None
+                times = {
+                    name: int(time.timestamp())
+                    for series in result.series
+                    for name, (time, _) in series.newest().items()
+                }
+                for field in query.fields:
+                    place = candidates[field].index(query.series)
+                    if field.key.field in times:
+                        found.append((times[field.key.field], place, field))
+                    elif times:
+                        # The newest row is another field's
+                        left[field, query.series] = max(times.values()) + 1
+                    elif result.error is None and query.start > since:
+                        left[field, query.series] = query.start
                     elif result.error is None:
-                        before[subject] = (query.start, query.start)
+                        del left[field, query.series]
+                    elif span <= DAY:
+                        # Each day has to be asked for
+                        found.append((start - 1, 0, field))
+            for time, place, field in sorted(
+                found, key=lambda each: (each[0] // DAY, -each[1])
+            ):
+                self._found[field.key] = candidates[field][place]
+                self._ends[field.key] = time // HOUR * HOUR + HOUR
+                for series in candidates[field]:
+                    left.pop((field, series), None)
             if is_refused:
                 span //= 2
             elif self._reader.can_cost_more:
                 span = min(2 * span, _LONGEST_SEARCH)
-            before = {
-                item: (max(since, last - span), last)
-                for item, (_, last) in before.items()
-            }
-        newest = max(
-            (self._newest.get(item.key, end) for item in fields.values()), default=end
-        )
-        return min(end, newest // HOUR * HOUR + HOUR)

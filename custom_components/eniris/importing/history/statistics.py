@@ -4,11 +4,12 @@ The statistic of an entity is the recorder's own: the rows that it makes every h
 states, and those that are put before them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
+from homeassistant.components.recorder import is_entity_recorded
 from homeassistant.components.recorder.models.statistics import (
     StatisticData,
     StatisticMeanType,
@@ -23,113 +24,121 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.components.sensor.const import UNIT_CONVERTERS
-from homeassistant.core import HomeAssistant, State, callback
+from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, Platform
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 
+from ...const import DOMAIN
 from ...recorder_access import async_read_recorder
-from .hours import StatisticField, StatisticKind
-from .sums import Hourly, Known, Recorded
+from .hours import StatisticField, StatisticKind, Values
+from .sums import HourlyRows, Recorded
 
 _RECORDER: Final = "recorder"
-_SUMS: Final = (StatisticKind.SUM, StatisticKind.COUNTER, StatisticKind.BALANCE)
 _DIGITS: Final = 9
-_NEGLIGIBLE: Final = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Statistic:
-    """The statistic of one entity; its numbers are in `unit`."""
+    """The statistic of one entity, and what the service says of some hours of it."""
 
-    id: str
     subject: StatisticField
-    method: StatisticKind
-    unit: str | None
     metadata: StatisticMetaData
-    is_kept: bool
-    """Whether the recorder has it already."""
+    recorded: list[Recorded] = field(default_factory=list)
+    """Of a sum, what the recorder has: the hours asked for, and the first row that follows."""
+    hours: dict[int, Values] = field(default_factory=dict)
+    unknown: set[int] = field(default_factory=set)
+    """Hours of which the service does not tell."""
+
+    @property
+    def id(self) -> str:
+        """The entity's id when it was read."""
+        return self.metadata["statistic_id"]
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of its rows, which stays as it is whatever unit the entity shows now."""
+        return self.metadata["unit_of_measurement"]
 
     @property
     def is_sum(self) -> bool:
         """Whether it counts, rather than being a mean."""
-        return self.method in _SUMS
+        return self.subject.kind is not StatisticKind.MEAN
+
+    def behind(self, end: int) -> Recorded | None:
+        """Return the first row from `end` on."""
+        last = self.recorded[-1] if self.recorded else None
+        return last if last is not None and last.start >= end else None
 
     @property
-    def can_be_joined(self) -> bool:
-        """Whether rows can be put into it. Before a sum of live states there has to be one."""
-        return self.is_kept or not self.is_sum
+    def kept_hours(self) -> dict[int, Values]:
+        """What the recorder has of the hours of which the service does not tell."""
+        is_energy = self.subject.kind is StatisticKind.SUM
+        return {
+            row.start: (row.change if is_energy else row.state,)
+            for row in self.recorded
+            if row.start in self.unknown
+        }
 
-    @property
-    def unit_class(self) -> str | None:
-        """The recorder's name for what the unit measures, None where it knows none."""
-        return _unit_class(self.subject, self.unit)
-
-    def from_native(self, value: float) -> float:
-        """Convert from the unit of the field."""
-        return self._convert(value, to_native=False)
-
-    def to_native(self, value: float) -> float:
-        """Convert to the unit of the field."""
-        return self._convert(value, to_native=True)
-
-    def _convert(self, value: float, *, to_native: bool) -> float:
+    def convert(
+        self, value: float, unit: str | None, *, to_native: bool, is_sum: bool = False
+    ) -> float:
+        """Convert a value from or to the unit of the field; a sum to the last digit, or some would go back."""
         native = self.subject.description.native_unit_of_measurement
-        if native == self.unit:
+        if unit == native:
             return value
-        units = (self.unit, native) if to_native else (native, self.unit)
+        units = (unit, native) if to_native else (native, unit)
         converter = UNIT_CONVERTERS[self.subject.description.device_class]
+        converted = converter.convert(value, *units)
         # Conversions leave noise behind: 0.07 kWh are 70.00000000000001 Wh
-        return round(converter.convert(value, *units), _DIGITS)
+        return converted if is_sum else round(converted, _DIGITS)
+
+
+@callback
+def recorded_entity_id(hass: HomeAssistant, unique_id: str) -> str | None:
+    """Return the present id of an entity of ours, None if there are no statistics of it."""
+    registry = er.async_get(hass)
+    entity_id = registry.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
+    if entity_id is None or not is_entity_recorded(hass, entity_id):
+        return None
+    return entity_id
 
 
 async def async_statistics(
-    hass: HomeAssistant, subjects: Mapping[str, StatisticField]
-) -> list[Statistic]:
-    """Return the statistics of entities, by their ids; not of those that can have none.
+    hass: HomeAssistant, fields: Mapping[str, StatisticField], start: int, end: int
+) -> dict[str, Statistic]:
+    """Return the statistics that rows can be put into, by unique ids, as `fields` are.
 
-    Where the recorder keeps one already, its unit stays, else it is that of the entity's state.
+    They are read under the ids that the entities have by then. Before a sum of live states there has to be
+    one. A mean may have none yet, which then gets the unit of the entity's state. Of sums, the rows of the
+    hours from `start` to `end` are read.
     """
-    kept = await async_read_recorder(
-        hass, get_metadata, hass, statistic_ids=set(subjects)
-    )
-    found = []
-    for entity_id, subject in subjects.items():
-        method = subject.method
-        if method is None:
-            continue
-        metadata = kept[entity_id][1] if entity_id in kept else None
-        if metadata is None:
-            unit = _shown_unit(hass.states.get(entity_id), subject)
-            metadata = _metadata(entity_id, method, unit, _unit_class(subject, unit))
-        elif not _is_convertible(subject, metadata["unit_of_measurement"]):
-            continue
-        found.append(
-            Statistic(
-                entity_id,
-                subject,
-                method,
-                metadata["unit_of_measurement"],
-                metadata,
-                entity_id in kept,
-            )
-        )
+    ids: dict[str, str | None] | None = None
+    found: dict[str, Statistic] = {}
+    # Until none has changed meanwhile
+    while ids != (ids := {each: recorded_entity_id(hass, each) for each in fields}):
+        # The recorder renames a statistic later than the registry its entity, in a thread of its own
+        await async_written(hass)
+        names = {entity_id for entity_id in ids.values() if entity_id is not None}
+        kept = await async_read_recorder(hass, get_metadata, hass, statistic_ids=names)
+        found = {}
+        for unique_id, entity_id in ids.items():
+            subject = fields[unique_id]
+            if entity_id in kept:
+                statistic = Statistic(subject, kept[entity_id][1])
+                native = subject.description.native_unit_of_measurement
+                if statistic.unit == native or _unit_class(subject, statistic.unit):
+                    found[unique_id] = statistic
+            elif entity_id is not None and subject.kind is StatisticKind.MEAN:
+                metadata = _metadata(hass, entity_id, subject)
+                found[unique_id] = Statistic(subject, metadata)
+        sums = [statistic for statistic in found.values() if statistic.is_sum]
+        await async_read_recorder(hass, _read_sums, hass, sums, start, end)
     return found
 
 
-def _shown_unit(state: State | None, subject: StatisticField) -> str | None:
-    native = subject.description.native_unit_of_measurement
-    if state is None:
-        return subject.description.suggested_unit_of_measurement or native
-    return state.attributes.get("unit_of_measurement", native)
-
-
-def _is_convertible(subject: StatisticField, unit: str | None) -> bool:
-    if unit == subject.description.native_unit_of_measurement:
-        return True
-    converter = UNIT_CONVERTERS.get(subject.description.device_class)
-    return converter is not None and unit in converter.VALID_UNITS
-
-
 def _unit_class(subject: StatisticField, unit: str | None) -> str | None:
+    """Return the recorder's name for what a unit measures, None where the field cannot be converted to it."""
     converter = UNIT_CONVERTERS.get(subject.description.device_class)
     if converter is None or unit not in converter.VALID_UNITS:
         return None
@@ -137,14 +146,16 @@ def _unit_class(subject: StatisticField, unit: str | None) -> str | None:
 
 
 def _metadata(
-    entity_id: str, method: StatisticKind, unit: str | None, unit_class: str | None
+    hass: HomeAssistant, entity_id: str, subject: StatisticField
 ) -> StatisticMetaData:
-    is_sum = method in _SUMS
+    description, state = subject.description, hass.states.get(entity_id)
+    native = description.native_unit_of_measurement
+    unit = description.suggested_unit_of_measurement or native
+    if state is not None:
+        unit = state.attributes.get(ATTR_UNIT_OF_MEASUREMENT, native)
     metadata: dict[str, Any] = {
-        "has_sum": is_sum,
-        "mean_type": (
-            StatisticMeanType.NONE if is_sum else StatisticMeanType.ARITHMETIC
-        ),
+        "has_sum": False,
+        "mean_type": StatisticMeanType.ARITHMETIC,
         "name": None,
         "source": _RECORDER,
         "statistic_id": entity_id,
@@ -152,100 +163,81 @@ def _metadata(
     }
     # The newer Home Assistant asks for what the older one does not take
     if "unit_class" in StatisticMetaData.__annotations__:
-        metadata["unit_class"] = unit_class
+        metadata["unit_class"] = _unit_class(subject, unit)
     return cast("StatisticMetaData", metadata)
 
 
-async def async_known(
-    hass: HomeAssistant, statistics: Iterable[Statistic], start: int, end: int
-) -> dict[str, Known]:
-    """Return what the recorder has of sums: the hours from `start` to `end`, and what follows."""
-    return await async_read_recorder(hass, _known, hass, list(statistics), start, end)
-
-
-def _known(
-    hass: HomeAssistant, statistics: list[Statistic], start: int, end: int
-) -> dict[str, Known]:
-    now = datetime.now(UTC)
-    rows: dict[str, list[Recorded]] = {statistic.id: [] for statistic in statistics}
-    first, step = datetime.fromtimestamp(start, UTC), timedelta(days=1)
-    missing = {statistic.id: statistic for statistic in statistics}
-    # Mostly there is a row right behind; of one that is further away, look further and further
-    while missing:
-        last = datetime.fromtimestamp(end, UTC) + step
-        for unit in {statistic.unit for statistic in missing.values()}:
-            of_unit = [item for item in missing.values() if item.unit == unit]
-            found = statistics_during_period(
-                hass,
-                first,
-                last,
-                {statistic.id for statistic in of_unit},
-                "hour",
-                {of_unit[0].unit_class: unit}  # type: ignore[dict-item]
-                if of_unit[0].unit_class is not None
-                else None,
-                {"state", "sum", "change"},
-            )
-            for statistic in of_unit:
-                rows[statistic.id] = [
-                    recorded
-                    for row in found.get(statistic.id, ())
-                    if (recorded := _recorded(statistic, row)) is not None
-                ]
-        missing = {
-            id_: statistic
-            for id_, statistic in missing.items()
-            if not any(row.start >= end for row in rows[id_])
-        }
-        if last > now:
-            break
-        step *= 8
-    return {
-        statistic.id: Known(
-            _up_to_first_after(rows[statistic.id], end),
-            _latest(hass, statistic) if statistic.id in missing else None,
-            0.0 if rows[statistic.id] else _newest_sum(hass, statistic),
-        )
-        for statistic in statistics
+def _read_sums(
+    hass: HomeAssistant, sums: list[Statistic], start: int, end: int
+) -> None:
+    """Read the rows from `start` to `end`, and the first one behind: one of five minutes if there is none by the hour."""
+    now, first = datetime.now(UTC), datetime.fromtimestamp(start, UTC)
+    last, step = datetime.fromtimestamp(end, UTC), timedelta(days=1)
+    # Of those that measure the same, all in one unit
+    units = {
+        unit_class: each.unit
+        for each in sums
+        if (unit_class := _unit_class(each.subject, each.unit))
     }
+    missing = {each.id: each for each in sums}
+    # Mostly there is a row right behind; of one that is further away, look further and further
+    while missing and last <= now:
+        last += step
+        step *= 8
+        found = statistics_during_period(
+            hass,
+            first,
+            last,
+            set(missing),
+            "hour",
+            cast("dict[str, str]", units),
+            {"state", "sum", "change"},
+        )
+        for id_, each in list(missing.items()):
+            unit_class = _unit_class(each.subject, each.unit)
+            unit = units[unit_class] if unit_class else each.unit
+            each.recorded = []
+            for row in _recorded(each, found.get(id_, ()), unit):
+                each.recorded.append(row)
+                if row.start >= end:
+                    del missing[id_]
+                    break
+    for each in missing.values():
+        # If all is older, the sum goes on from the newest row
+        newest = each.recorded[-1:] or _last(hass, each, get_last_statistics)
+        each.recorded = each.recorded or newest
+        for row in _last(hass, each, get_last_short_term_statistics):
+            if row.start >= end:
+                change = row.sum - (newest[-1].sum if newest else 0.0)
+                each.recorded.append(row._replace(change=change))
 
 
-def _up_to_first_after(rows: Iterable[Recorded], end: int) -> list[Recorded]:
-    kept = []
-    for row in rows:
-        kept.append(row)
-        if row.start >= end:
-            break
-    return kept
+def _last(
+    hass: HomeAssistant,
+    statistic: Statistic,
+    get: Callable[..., dict[str, list[StatisticsRow]]],
+) -> list[Recorded]:
+    # As it is stored: not in the unit that the entity shows at present
+    found = get(hass, 1, statistic.id, False, {"state", "sum"})
+    return _recorded(statistic, found.get(statistic.id, ()), statistic.unit)
 
 
-def _latest(hass: HomeAssistant, statistic: Statistic) -> Recorded | None:
-    # As they are stored: not in the unit that the entity shows at present
-    found = get_last_short_term_statistics(
-        hass, 1, statistic.id, False, {"state", "sum"}
-    )
-    rows = found.get(statistic.id)
-    return _recorded(statistic, rows[0]) if rows else None
-
-
-def _newest_sum(hass: HomeAssistant, statistic: Statistic) -> float:
-    """Return the sum of the newest row by the hour, in the field's native unit."""
-    found = get_last_statistics(hass, 1, statistic.id, False, {"sum"})
-    rows = found.get(statistic.id)
-    return statistic.to_native((rows[0].get("sum") if rows else None) or 0.0)
-
-
-def _recorded(statistic: Statistic, row: StatisticsRow) -> Recorded | None:
-    state, total = row.get("state"), row.get("sum")
-    if state is None or total is None:
-        return None
-    return Recorded(
-        int(row["start"]),
-        int(row["end"]),
-        statistic.to_native(state),
-        statistic.to_native(total),
-        statistic.to_native(total - (row.get("change") or 0.0)),
-    )
+def _recorded(
+    statistic: Statistic, rows: Iterable[StatisticsRow], unit: str | None
+) -> list[Recorded]:
+    return [
+        Recorded(
+            int(row["start"]),
+            int(row["end"]),
+            *(
+                statistic.convert(value, unit, to_native=True)
+                for value in (state, total, row.get("change") or 0.0)
+            ),
+        )
+        for row in rows
+        if (state := row.get("state")) is not None
+        and (total := row.get("sum")) is not None
+    ]
 
 
 @callback
@@ -253,7 +245,7 @@ def async_write(
     hass: HomeAssistant,
     entity_id: str,
     statistic: Statistic,
-    rows: Sequence[Hourly],
+    rows: HourlyRows,
     shift: float,
 ) -> None:
     """Put rows into the statistic of an entity by its present id, in place of those of the same hours.
@@ -264,30 +256,26 @@ def async_write(
     """
     if not rows:
         return
-    if abs(shift) > _NEGLIGIBLE and statistic.unit is not None:
+    if shift and statistic.unit is not None:
         get_instance(hass).async_adjust_statistics(
             entity_id,
-            datetime.fromtimestamp(rows[0].start, UTC),
-            statistic.from_native(shift),
+            datetime.fromtimestamp(min(rows), UTC),
+            statistic.convert(shift, statistic.unit, to_native=False),
             statistic.unit,
         )
     metadata = statistic.metadata.copy()
     metadata["statistic_id"] = entity_id
-    async_import_statistics(hass, metadata, [_data(statistic, row) for row in rows])
-
-
-def _data(statistic: Statistic, row: Hourly) -> StatisticData:
-    data: dict[str, Any] = {"start": datetime.fromtimestamp(row.start, UTC)}
-    for name, value in (
-        ("mean", row.mean),
-        ("min", row.lowest),
-        ("max", row.highest),
-        ("state", row.state),
-        ("sum", row.sum),
-    ):
-        if value is not None:
-            data[name] = statistic.from_native(value)
-    return cast("StatisticData", data)
+    data: list[dict[str, Any]] = [
+        {"start": datetime.fromtimestamp(hour, UTC)}
+        | {
+            name: statistic.convert(
+                value, statistic.unit, to_native=False, is_sum=name == "sum"
+            )
+            for name, value in row.items()
+        }
+        for hour, row in sorted(rows.items())
+    ]
+    async_import_statistics(hass, metadata, cast("list[StatisticData]", data))
 
 
 async def async_written(hass: HomeAssistant) -> None:

@@ -5,7 +5,6 @@ to all that follow.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .hours import HOUR, StatisticKind, Values
@@ -13,8 +12,20 @@ from .hours import HOUR, StatisticKind, Values
 _DIGITS: Final = 9
 _RESET_BELOW: Final = 0.9
 """Home Assistant takes a meter that shows less than this part of what it showed for a new one."""
-_ROWS_OF_RETURN: Final = 3
-"""Rows within which a meter that had shown too little is back where it was."""
+_FEW_ROWS: Final = 3
+"""Rows within which a meter that was misread is back where it was."""
+_BACK: Final = 0.99
+"""The part of a fall after which it is back: it may tell its energy less precisely by then."""
+_NEGLIGIBLE: Final = 1e-6
+"""A difference of sums that is none of energy, in Wh and the like."""
+_NOISE: Final = 1e-6
+"""The part of a value that conversions between units may change."""
+
+type Steps = Mapping[int, tuple[float, float]]
+"""By hour: what was counted in it, and what the entity shows at its end, or would have shown."""
+
+type HourlyRows = dict[int, dict[str, float]]
+"""What is to be written: values by their names, by hour, in the field's native unit."""
 
 
 class Recorded(NamedTuple):
@@ -24,200 +35,195 @@ class Recorded(NamedTuple):
     end: int
     state: float
     sum: float
-    before: float
-    """The sum of the row before it, 0 where there is none."""
+    change: float
+    """What it adds to the sum of the row before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the recorder has of one statistic."""
-
-    rows: Sequence[Recorded] = ()
-    """By the hour, those of a stretch of time and the first one after it."""
-    latest: Recorded | None = None
-    """The newest row of five minutes, where there is none of an hour behind."""
-    before: float = 0.0
-    """The sum before that time, where there is no row from its beginning on."""
-
-    def behind(self, end: int) -> Recorded | None:
-        """Return the first row from `end` on; the newest one of five minutes where there is none."""
-        return next((row for row in self.rows if row.start >= end), self.latest)
-
-
-@dataclass(frozen=True, slots=True)
-class Hourly:
-    """A row to be written. Numbers are in the field's native unit, the time in Unix seconds."""
-
-    start: int
-    mean: float | None = None
-    lowest: float | None = None
-    highest: float | None = None
-    state: float | None = None
-    sum: float | None = None
-
-
-class Step(NamedTuple):
-    """An hour of a sum: what was counted in it, and what the entity shows, or would have shown."""
-
-    start: int
-    energy: float
-    state: float
-
-
-class Anchor(NamedTuple):
-    """The row after those to be written: its sum, and the energy from their end to its own."""
-
-    sum: float
-    energy: float
-
-
-def counter_increase(method: StatisticKind, before: float, after: float) -> float:
+def counter_increase(kind: StatisticKind, before: float, after: float) -> float:
     """Return what a meter counted between two values, as Home Assistant does.
 
     One that only counts up began at 0 if it shows much less.
     """
-    is_new = method is StatisticKind.COUNTER and after < _RESET_BELOW * before
+    is_new = kind is StatisticKind.COUNTER and after < _RESET_BELOW * before
     return after if is_new else after - before
+
+
+def begins_low(hours: Mapping[int, Values], behind: Recorded | None) -> bool:
+    """Tell whether a counter may have fallen before its first hour: it begins far below what it shows later."""
+    highest = max(values[-1] for values in hours.values())
+    if behind is not None:
+        highest = max(highest, behind.state)
+    return hours[min(hours)][0] < _RESET_BELOW * highest
+
+
+def _is_back(value: float, level: float, low: float) -> bool:
+    """Tell whether a counter that fell from a level is back there, or nearly so."""
+    return value - low >= _BACK * (level - low)
 
 
 def doubtful_hours(
     hours: Mapping[int, Values], behind: Recorded | None, end: int
-) -> tuple[set[int], bool]:
-    """Return hours of which single values are needed to know what a counter counted.
+) -> set[int]:
+    """Return hours of which single values are needed to know what a counter counted before `end`.
 
-    They are those in which it fell or was back where it had been, and those on either side of the fall.
-    The second value tells whether it may have fallen before them all: it begins far below what it shows
-    later, `behind` included, the row from `end` on.
+    They are those around a fall, those in which it was back where it had been, and the first in which it
+    does not show 0 any more; of what follows, `behind` included, only the hour that begins with `end`. Of
+    each hour, `hours` tells lowest and highest.
     """
-    if not hours:
-        return set(), False
-    falls: set[int] = set()
-    climbs: set[int] = set()
-    levels: list[float] = []
-    last_hour, last = min(hours), hours[min(hours)][0]
-    first = highest = last
-    for hour, values in sorted(hours.items()):
-        low, top = values[0], values[-1]
-        if low < last:
-            falls |= {last_hour, hour}
-            levels.append(last)
-        while levels and top >= levels[-1]:
-            levels.pop()
-            falls.add(hour)
-        if min(last, low) < _RESET_BELOW * top:
-            climbs.add(hour)
-        highest = max(highest, top)
-        last_hour, last = hour, top
-    if levels:
-        falls.add(end)
+    told = dict(hours)
     if behind is not None:
-        highest = max(highest, behind.state)
-    may_have_fallen = first < _RESET_BELOW * highest
-    return falls | climbs if may_have_fallen else falls, may_have_fallen
+        told[behind.start] = (behind.state,)
+    doubtful: set[int] = set()
+    before: list[int] = []
+    falls: list[tuple[float, float]] = []
+    last = 0.0
+    for hour, values in sorted(told.items()):
+        low, top = values[0], values[-1]
+        if low < last - _NOISE * last:
+            # The rows that it falls from may be misread, from the hour before on
+            doubtful.update(before[-2:], (hour,))
+            falls.append((last, low))
+        while falls and _is_back(top, *falls[-1]):
+            falls.pop()
+            doubtful.update(before[-1:], (hour,))
+        if low <= 0 < top and not last:
+            doubtful.update(before[-1:], (hour,))
+        before.append(hour)
+        last = top
+    return {min(hour, end) for hour in doubtful} | ({end} if falls else set())
 
 
 def without_misreadings(
     readings: Iterable[tuple[int, float]],
-) -> dict[int, Values]:
-    """Return what a counter showed by the hour, without values that the next ones take back.
+) -> list[tuple[int, float]]:
+    """Return what a counter showed, with the hour of each value, without values that the next ones take back.
 
-    A meter that was exchanged begins low as well, but then counts up bit by bit. One that is back
-    within a few rows where it was had been read wrongly, as had a single value far above both its neighbours.
+    A meter that was exchanged begins low and then counts up bit by bit. One that is back within a few rows
+    where it was had been read wrongly, however long it showed less. So had a few rows that are above or below
+    both their neighbours, unless these show 0: a meter that begins anew every day does the same.
+
+    If the very first rows show 0, for an hour or so, and the next value is at least half of the highest that
+    follows, nothing tells a meter that was not read yet from a new one that has counted all this unseen. It
+    is taken for the former: nobody expects the energy of years in one hour, and of a new meter no more is
+    missing than what it had counted when it was read.
     """
     kept: list[tuple[int, float]] = []
     falls: list[int] = []
     """Places in `kept` after which less is shown."""
+
+    def drop_after(place: int) -> None:
+        del kept[place + 1 :]
+        while falls and falls[-1] >= place:
+            falls.pop()
+
     for hour, value in readings:
-        while falls and value >= kept[falls[-1]][1]:
-            place = falls.pop()
-            depth = kept[place][1] - kept[place + 1][1]
-            since = max(place + 1, len(kept) - _ROWS_OF_RETURN)
-            if value - kept[since][1] >= depth / 2:
-                del kept[place + 1 :]
+        for place in falls[::-1]:
+            level, low = kept[place][1], kept[place + 1][1]
+            # What is far above is no way back
+            if _is_back(value, level, low) and value <= 2 * level:
+                falls.remove(place)
+                since = max(place + 1, len(kept) - _FEW_ROWS)
+                if value - kept[since][1] >= (level - low) / 2:
+                    drop_after(place)
+        for place in range(len(kept) - 2, max(-1, len(kept) - 2 - _FEW_ROWS), -1):
+            base = kept[place][1]
+            low, top = _RESET_BELOW * base, (1 + _NOISE) * max(base, value)
+            if 0 < low <= value and not any(
+                low <= between <= top for _, between in kept[place + 1 :]
+            ):
+                drop_after(place)
+                break
         if kept and value < kept[-1][1]:
-            if len(kept) > 1 and 0 < kept[-2][1] <= value:
-                kept.pop()
-            else:
-                falls.append(len(kept) - 1)
+            falls.append(len(kept) - 1)
         kept.append((hour, value))
-    found: dict[int, Values] = {}
-    for hour, value in kept:
-        found[hour] = (*found.get(hour, ()), value)
-    return found
+    rise = next((place for place, (_, value) in enumerate(kept) if value), 0)
+    if (
+        rise
+        and kept[rise - 1][0] - kept[0][0] <= HOUR
+        and 2 * kept[rise][1] >= max(value for _, value in kept)
+    ):
+        return kept[rise:]
+    return kept
 
 
 def meter_steps(
-    method: StatisticKind,
+    kind: StatisticKind,
     hours: Mapping[int, Values],
     start: int,
-    end: int,
     behind: Recorded | None,
-) -> list[Step]:
-    """Return the steps of a meter from `start` to `end` by what it showed in each hour, in the order of time.
+) -> Steps:
+    """Return the steps of a meter from `start` on, by what it showed in each hour, in the order of time.
 
-    Hours around them and `behind`, the row from `end` on, tell what was misread, the hour before them
+    Hours before them and `behind`, the row that they lead to, tell what was misread, the hour before them
     also what it showed last; if that is not known, the first value stands for it.
     """
-    if method is StatisticKind.COUNTER:
-        readings = [
-            (hour, value) for hour, values in sorted(hours.items()) for value in values
-        ]
-        if behind is not None and behind.start >= end and behind.start not in hours:
-            readings.append((behind.start, behind.state))
-        hours = without_misreadings(readings)
-    steps = []
-    before = hours[start - HOUR][-1] if start - HOUR in hours else None
-    for hour, values in sorted(hours.items()):
-        if start <= hour < end:
-            energy = 0.0
-            for value in values:
-                if before is not None:
-                    energy += counter_increase(method, before, value)
-                before = value
-            steps.append(Step(hour, energy, values[-1]))
+    readings = [
+        (hour, value) for hour, values in sorted(hours.items()) for value in values
+    ]
+    if behind is not None:
+        readings.append((behind.start, behind.state))
+    if kind is StatisticKind.COUNTER:
+        readings = without_misreadings(readings)
+    steps: dict[int, tuple[float, float]] = {}
+    before: float | None = None
+    for hour, value in readings:
+        if hour >= start:
+            counted = steps[hour][0] if hour in steps else 0.0
+            if before is not None:
+                counted += counter_increase(kind, before, value)
+            steps[hour] = (counted, value)
+        if hour >= start - HOUR:
+            before = value
     return steps
 
 
-def sum_steps(hours: Mapping[int, Values], state_at_end: float) -> list[Step]:
+def sum_steps(energies: Mapping[int, float], state_at_end: float) -> Steps:
     """Return the steps of a sum of energies of which the entity shows `state_at_end` in the end."""
-    steps = []
-    state = state_at_end
-    for start, (energy,) in sorted(hours.items(), reverse=True):
-        steps.append(Step(start, energy, round(state, _DIGITS)))
-        state -= energy
-    return steps[::-1]
+    steps = {}
+    for hour, energy in sorted(energies.items(), reverse=True):
+        steps[hour] = (energy, round(state_at_end, _DIGITS))
+        state_at_end -= energy
+    return steps
 
 
 def sum_rows(
-    steps: Iterable[Step], known: Known, start: int, end: int, anchor: Anchor | None
-) -> tuple[list[Hourly], float]:
-    """Return the rows of a sum from `start` to `end`, and by how much what follows has to be shifted.
+    steps: Steps, recorded: Sequence[Recorded], end: int
+) -> tuple[HourlyRows, float]:
+    """Return the rows of a sum before `end`, and by how much what follows has to be shifted.
 
-    Hours of which the recorder has a row but the service has no data count nothing.
+    `recorded` is what there is, by the hour, with the first row from `end` on; steps from `end` on lead to
+    that one. Hours of which the recorder has a row but the service has no data count nothing.
     """
-    by_start = {step.start: step for step in steps}
-    if not by_start:
-        return [], 0.0
-    recorded = {row.start for row in known.rows if start <= row.start < end}
-    first = min(by_start)
-    total = _sum_before(known, first)
-    state = by_start[first].state - by_start[first].energy
-    rows = []
-    for hour in sorted(by_start.keys() | {hour for hour in recorded if hour > first}):
-        step = by_start.get(hour)
-        if step is not None:
-            total += step.energy
-            state = step.state
-        rows.append(Hourly(hour, state=state, sum=total))
-    shift = 0.0 if anchor is None else total + anchor.energy - anchor.sum
-    return rows, shift
+    first = min(steps, default=end)
+    if first >= end:
+        return {}, 0.0
+    total = _sum_before(recorded, first)
+    state = 0.0
+    rows: HourlyRows = {}
+    between = {row.start for row in recorded if first < row.start < end}
+    for hour in sorted(steps.keys() | between):
+        if hour in steps:
+            energy, state = steps[hour]
+            total += energy
+        if hour < end:
+            rows[hour] = {"state": state, "sum": total}
+    if not recorded or recorded[-1].start < end:
+        return rows, 0.0
+    shift = total - recorded[-1].sum
+    if abs(shift) > _NEGLIGIBLE:
+        return rows, shift
+    for row in rows.values():
+        # What follows is not touched for so little, and no hour is below zero for it
+        if 0 < row["sum"] - recorded[-1].sum <= _NEGLIGIBLE:
+            row["sum"] = recorded[-1].sum
+    return rows, 0.0
 
 
-def _sum_before(known: Known, start: int) -> float:
+def _sum_before(recorded: Iterable[Recorded], start: int) -> float:
     """Return the sum at `start`, 0 where nothing was counted before."""
-    before = known.before
-    for row in known.rows:
+    before = 0.0
+    for row in recorded:
         if row.start >= start:
-            return row.before
+            return row.sum - row.change
         before = row.sum
     return before

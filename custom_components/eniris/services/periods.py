@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-import math
 from typing import Final
 
 from homeassistant.util import dt as dt_util
@@ -24,20 +23,20 @@ _LENGTHS: Final = {
     Period.FIVE_MINUTES: timedelta(minutes=5),
     Period.QUARTER: timedelta(minutes=15),
     Period.HOUR: timedelta(hours=1),
-    Period.DAY: timedelta(days=1),
-    Period.WEEK: timedelta(weeks=1),
-    # As they come, so that no range has more of them than this says
-    Period.MONTH: timedelta(days=28),
 }
 
 
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
+_NEXT: Final[dict[Period, Callable[[date], date]]] = {
+    Period.DAY: lambda day: day + timedelta(days=1),
+    Period.WEEK: lambda day: day + timedelta(days=7 - day.weekday()),
+    Period.MONTH: _next_month,
+}
+
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
-
-
-def most_periods(period: Period, start: datetime, end: datetime) -> int:
-    """Return how many periods there are between two times, or a little more than that."""
-    # One that is begun at either end, and an hour that a day may lack
-    return math.ceil((end - start) / _LENGTHS[period]) + 1
 
 
 def periods(
@@ -74,17 +73,6 @@ def _clock_start(moment: datetime, length: timedelta) -> datetime:
     """Return when the period began in which a moment is, by the clock that holds then."""
     local = dt_util.as_local(moment).replace(tzinfo=UTC)
     return moment - (local - _EPOCH) % length
-
-
-def _next_month(day: date) -> date:
-    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
-
-
-_NEXT: Final[dict[Period, Callable[[date], date]]] = {
-    Period.DAY: lambda day: day + timedelta(days=1),
-    Period.WEEK: lambda day: day + timedelta(days=7 - day.weekday()),
-    Period.MONTH: _next_month,
-}
 
 
 def _calendar_ends(period: Period, start: datetime) -> Iterator[datetime]:
