@@ -1,11 +1,16 @@
 """What all tests share: a simulator on a loopback socket, and an account that is set up with it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 import logging
 from pathlib import Path
 import re
-from typing import Any, Literal
+import sys
+from typing import Any, Final, Literal
+from unittest.mock import patch
 
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 
 from custom_components.eniris.const import (
@@ -20,24 +25,66 @@ from homeassistant.components.recorder.core import Recorder
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import FlowManager, FlowResultType
+from homeassistant.helpers.issue_registry import IssueRegistry
 from homeassistant.helpers.storage import STORAGE_DIR
 from simulator.server import Simulator
 from simulator.world import HomeWorld
-from tests.common import settle
+from simulator.world.profile import Patterns
+from tests.kit.common import settle
+from tests.kit.exports import Home, home_with_account
+from tests.kit.history import NOW
+from tests.kit.shown import checked_issue, checked_step
 
 _ROOT = str(Path(__file__).parents[1])
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark of tests that provoke a warning of ours."""
-    config.addinivalue_line(
-        "markers",
-        "expected_log(regex): a warning or error of ours that the test provokes",
-    )
+    """Have less logged."""
     # The test kit logs every statement of the recorder's database, which takes longer than the statement
     for name in ("sqlalchemy.engine", "homeassistant.components.recorder"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+_MARKS: Final = {
+    "slow": (
+        # Chaos kills, too
+        "tests/chaos/test_chaos.py::test_short_run",
+        "tests/proof/test_kill.py",
+        "tests/simulator/",
+        "tests/test_postman.py",
+        "tests/test_soak.py",
+    ),
+    "browser": ("tests/e2e/test_story.py",),
+    "once": (
+        "tests/chaos/",
+        "tests/exporting/fields/",
+        "tests/fuzz/test_account.py",
+        "tests/fuzz/test_answers.py",
+        "tests/fuzz/test_states.py",
+        "tests/fuzz/test_stored.py",
+        "tests/proof/",
+        "tests/security/test_hostile_text.py",
+        "tests/simulator/",
+        "tests/test_bad_input.py",
+        "tests/test_benchmarks.py",
+        "tests/test_energy_begun_again.py",
+        "tests/test_energy_truth.py",
+        "tests/test_package.py",
+        "tests/test_postman.py",
+        "tests/test_scripts.py",
+        "tests/test_soak.py",
+    ),
+}
+"""By mark: tests that have it, see `pyproject.toml`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whole files and folders."""
+    for item in items:
+        for mark, begins in _MARKS.items():
+            if item.nodeid.startswith(begins):
+                item.add_marker(mark)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +114,12 @@ async def recorder_mock(
     for entry in hass.config_entries.async_loaded_entries(DOMAIN):
         await hass.config_entries.async_unload(entry.entry_id)
     await hass.async_block_till_done()
+
+
+@pytest.fixture(autouse=True)
+async def enable_event_loop_debug() -> None:
+    """Leave the loop's debug mode, which traces every call, to the oldest Python: it costs a third of the time."""
+    asyncio.get_running_loop().set_debug(sys.version_info < (3, 14))
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +175,27 @@ def is_ours(record: logging.LogRecord) -> bool:
     ) and "custom integration eniris which has not been tested" not in text
 
 
+@pytest.fixture(autouse=True, scope="session")
+def words() -> Iterator[None]:
+    """Fail where a dialog or an issue shows what has no words."""
+    with (
+        patch.object(FlowManager, "_async_handle_step", checked_step()),
+        patch.object(IssueRegistry, "async_get_or_create", checked_issue()),
+    ):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_weather() -> Iterator[None]:
+    """Compute the days of a simulated home once for all tests, not for each: they depend on the seed alone."""
+    shared = cache(Patterns)
+    with (
+        patch("simulator.world.home.Patterns", shared),
+        patch("simulator.world.fleet.Patterns", shared),
+    ):
+        yield
+
+
 @pytest.fixture
 def world() -> HomeWorld:
     """Return the world that the simulator shows."""
@@ -150,6 +224,17 @@ def user_input(simulator: Simulator) -> dict[str, Any]:
 
 
 @pytest.fixture
+async def home(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+) -> Home:
+    """Return a home with an account, at the start of time."""
+    return await home_with_account(hass, freezer, simulator, user_input)
+
+
+@pytest.fixture
 async def entry(hass: HomeAssistant, user_input: dict[str, Any]) -> EnirisConfigEntry:
     """Return an account that was set up through the form."""
     return await set_up_account(hass, user_input)
@@ -169,3 +254,10 @@ async def set_up_account(
     await settle(hass)
     entry: EnirisConfigEntry = result["result"]
     return entry
+
+
+@pytest.fixture
+async def place_and_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
+    """Be in Brussels on the summer's day of the tests of the past."""
+    freezer.move_to(NOW)
+    await hass.config.async_set_time_zone("Europe/Brussels")

@@ -14,7 +14,7 @@ from simulator.model import FieldValue
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .common import (
+from .kit.common import (
     METADATA_POLL,
     POLL,
     advance,
@@ -23,7 +23,7 @@ from .common import (
     set_up_frozen,
     state_of,
 )
-from .meter import METER, add_meter, write
+from .kit.meter import METER, add_meter, write
 
 
 @pytest.fixture

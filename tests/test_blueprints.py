@@ -25,8 +25,8 @@ from homeassistant.util.yaml import load_yaml_dict
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .common import advance, set_up_frozen
-from .export_kit import INGRESS, POWER, START, Home, MeterWorld, home_with_account
+from .kit.common import advance, set_up_frozen
+from .kit.exports import INGRESS, POWER, START, Home, MeterWorld
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "blueprints" / "automation" / "eniris"
@@ -47,17 +47,6 @@ OUTAGE = pytest.mark.expected_log("cannot be uploaded at present and wait:")
 def world() -> MeterWorld:
     """Return a small world."""
     return MeterWorld()
-
-
-@pytest.fixture
-async def home(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-) -> Home:
-    """Return a home with an account."""
-    return await home_with_account(hass, freezer, simulator, user_input)
 
 
 type Automate = Callable[[str, Mapping[str, Any]], Awaitable[None]]

@@ -31,9 +31,9 @@ from simulator.accounts import Account
 from simulator.faults import FaultKind
 from simulator.server import Simulator
 
-from .common import settle, start_flow, submit
-from .export_kit import suggested
-from .login_kit import (
+from .kit.common import settle, start_flow, submit
+from .kit.exports import suggested
+from .kit.log_in import (
     EMAIL_MENU,
     TOTP_MENU,
     as_user,
@@ -569,9 +569,11 @@ async def test_unreachable(
 @pytest.mark.parametrize(
     "path", ["/auth/login", "/auth/accesstoken", "/auth/refreshtoken/validate"]
 )
-@pytest.mark.parametrize(
-    ("kind", "options", "error"),
-    [
+async def test_answers_that_are_not_eniris(
+    hass: HomeAssistant, simulator: Simulator, user_input: dict[str, Any], path: str
+) -> None:
+    """Whatever answers in the service's place, the form stays usable."""
+    answers: list[tuple[FaultKind, dict[str, Any], str]] = [
         ("html", {"status": 200}, "unexpected_answer"),
         ("html", {"status": 502}, "cannot_connect"),
         ("html", {"status": 302}, "unexpected_answer"),
@@ -586,30 +588,21 @@ async def test_unreachable(
         ("json", {"body": None}, "unexpected_answer"),
         ("status", {"status": 418}, "refused"),
         ("status", {"status": 503}, "cannot_connect"),
-    ],
-)
-async def test_answers_that_are_not_eniris(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    path: str,
-    kind: FaultKind,
-    options: dict[str, Any],
-    error: str,
-) -> None:
-    """Whatever answers in the service's place, the form stays usable."""
-    simulator.faults.add(path, kind, times=1, **options)
+    ]
     flow_id = await start_flow(hass)
-    result = await submit(hass, flow_id, user_input)
-    assert result["type"] is FlowResultType.FORM
-    # What can be the address' fault is told there too
-    assert result["errors"] == (
-        {"base": error}
-        if error == "refused"
-        else {"base": error, CONF_AUTHENTICATION_URL: error}
-    )
-    assert result["description_placeholders"]
-    assert result["description_placeholders"]["error"]
+    for kind, options, error in answers:
+        simulator.faults.clear()
+        simulator.faults.add(path, kind, times=1, **options)
+        result = await submit(hass, flow_id, user_input)
+        assert result["type"] is FlowResultType.FORM, kind
+        # What can be the address' fault is told there too
+        assert result["errors"] == (
+            {"base": error}
+            if error == "refused"
+            else {"base": error, CONF_AUTHENTICATION_URL: error}
+        ), kind
+        assert result["description_placeholders"]
+        assert result["description_placeholders"]["error"]
     result = await submit(hass, flow_id, user_input)
     assert result["type"] is FlowResultType.CREATE_ENTRY
 

@@ -17,8 +17,10 @@ from custom_components.eniris.api import WriteTarget
 from custom_components.eniris.const import (
     CONF_API_URL,
     CONF_AUTHENTICATION_URL,
+    CONF_IMPORT,
     CONF_INGRESS_URL,
     CONF_REFRESH_TOKEN,
+    CONF_SITES,
     DOMAIN,
 )
 from custom_components.eniris.data import EnirisConfigEntry
@@ -39,7 +41,7 @@ from simulator.accounts import Account
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .export_kit import INGRESS, POWER, START, Home, MeterWorld, home_with_account
+from .kit.exports import INGRESS, POWER, START, Home, MeterWorld, home_with_account
 from .security.leaks import found_in
 
 UNSTABLE = props("bytes", "size")
@@ -116,17 +118,6 @@ def world(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-async def home(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-) -> Home:
-    """Return a home with an account."""
-    return await home_with_account(hass, freezer, simulator, user_input)
-
-
-@pytest.fixture
 async def client(home: Home, hass_client: ClientSessionGenerator) -> Any:
     """Return what downloads."""
     assert await async_setup_component(home.hass, "diagnostics", {})
@@ -197,6 +188,16 @@ async def test_devices(home: Home, client: Any) -> None:
     fields = whole["import"]["fields"]
     assert parts["Grid"] == {"account": account, "node": meter, "fields": fields}
     assert parts["Gone"] == {"account": account}
+
+
+async def test_chosen_sites(home: Home, client: Any) -> None:
+    """Which sites are read is not told: their ids are serial numbers."""
+    options = {CONF_IMPORT: {CONF_SITES: ["SGC2211-004187_site_0"]}}
+    home.hass.config_entries.async_update_entry(home.entry, options=options)
+    await home.settle()
+    data = await own_data(client, home.entry)
+    assert data["account"]["options"] == {CONF_IMPORT: {CONF_SITES: "**REDACTED**"}}
+    assert "SGC2211" not in json.dumps(data)
 
 
 async def test_name_of_the_file(home: Home, client: Any) -> None:

@@ -1,27 +1,21 @@
-"""The documents, held against the code: links, tables, and examples that Home Assistant takes."""
+"""The documents' examples and parameters: Home Assistant takes them, and the forms have them.
+
+What can be seen without running anything is in `scripts/checks`.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-import json
 from pathlib import Path
 import re
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 import voluptuous as vol
 
-from custom_components.eniris import binary_sensor, button, sensor, switch
 from custom_components.eniris.account import options_schema
 from custom_components.eniris.api import Hosts
-from custom_components.eniris.api.write import GZIP_FROM
 from custom_components.eniris.const import DOMAIN, EVENT_HISTORY_EXPORTED
-from custom_components.eniris.exporting.outbox.batches import BATCH_BYTES, BATCH_POINTS
-from custom_components.eniris.exporting.outbox.live import REJECTS_KEPT
-from custom_components.eniris.importing import catalogue
-from custom_components.eniris.importing.catalogue import Kind, describe, directions
 from custom_components.eniris.importing.history.importer import EVENT_IMPORTED
 from homeassistant.components.automation.config import (
     async_validate_config_item as async_validate_automation,
@@ -41,119 +35,12 @@ from homeassistant.helpers.selector import (
     SelectSelector,
 )
 from homeassistant.setup import async_setup_component
-from homeassistant.util.yaml import load_yaml_dict, parse_yaml
-from simulator.faults import KINDS
+from homeassistant.util.yaml import parse_yaml
+from scripts.checks.documents import CODE, DOCUMENTS, README, rows, text_of
+from scripts.checks.files import ENGLISH as TEXTS, SERVICES
 from simulator.server import Simulator
 
-from .export_kit import WHERE, Dialog, MeterWorld, home_with_account
-from .source import PACKAGE, ROOT
-
-README = ROOT / "README.md"
-ENTITIES = ROOT / "docs" / "entities.md"
-DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLUEPRINTS = sorted((ROOT / "blueprints").glob("*/*/*.yaml"))
-TEXTS: Mapping[str, Any] = json.loads(
-    (PACKAGE / "translations" / "en.json").read_text("utf-8")
-)
-MANIFEST: Mapping[str, Any] = json.loads((PACKAGE / "manifest.json").read_text("utf-8"))
-SERVICES: Mapping[str, Any] = load_yaml_dict(str(PACKAGE / "services.yaml"))
-
-CODE = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^()\s]+)\)")
-
-
-@cache
-def text_of(path: Path) -> str:
-    """Return a document."""
-    return path.read_text("utf-8")
-
-
-def prose_of(path: Path) -> str:
-    """Return a document without its blocks of code."""
-    return CODE.sub("", text_of(path))
-
-
-def anchors(path: Path) -> set[str]:
-    """Return what can be linked to in a document, as GitHub makes it of headings."""
-    headings = re.findall(r"^#+ (.+)$", prose_of(path), re.MULTILINE)
-    return {
-        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        for heading in headings
-    }
-
-
-def links() -> Iterator[tuple[Path, str]]:
-    """Yield each link and image of the documents."""
-    for path in DOCUMENTS:
-        for target in LINK.findall(prose_of(path)):
-            yield path, target
-
-
-def rows(path: Path, heading: str) -> list[list[str]]:
-    """Return the rows of the tables under a heading and its subheadings, without their headers."""
-    level = len(heading.split(maxsplit=1)[0])
-    text = f"\n{prose_of(path)}"
-    assert f"\n{heading}\n" in text
-    part = text.split(f"\n{heading}\n", 1)[1]
-    part = re.split(rf"^#{{1,{level}}} ", part, maxsplit=1, flags=re.MULTILINE)[0]
-    found: list[list[str]] = []
-    lines = [line.strip() for line in part.splitlines()]
-    for number, line in enumerate(lines):
-        if line.startswith("|"):
-            following = lines[number + 1] if number + 1 < len(lines) else ""
-            if not line.startswith("| ---") and not following.startswith("| ---"):
-                cells = line.removeprefix("|").removesuffix("|").split("|")
-                found.append([cell.strip() for cell in cells])
-    assert found
-    return found
-
-
-# Links
-
-
-@pytest.mark.parametrize(
-    ("path", "target"),
-    [(path, target) for path, target in links() if "://" not in target],
-    ids=lambda value: value.name if isinstance(value, Path) else value,
-)
-def test_a_link_leads_somewhere(path: Path, target: str) -> None:
-    """The file is there, and so is the heading."""
-    name, _, anchor = target.partition("#")
-    linked = (path.parent / name).resolve() if name else path
-    assert linked.is_file()
-    assert not anchor or anchor in anchors(linked)
-
-
-def test_buttons_open_what_they_say() -> None:
-    """The redirects of My Home Assistant name this integration, this repository, these blueprints."""
-    repository = urlsplit(MANIFEST["documentation"]).path.strip("/")
-    buttons: dict[str, list[dict[str, list[str]]]] = {}
-    for _, target in links():
-        url = urlsplit(target)
-        if url.netloc == "my.home-assistant.io" and url.path.startswith("/redirect/"):
-            name = url.path.split("/")[2]
-            buttons.setdefault(name, []).append(parse_qs(url.query))
-    owner, name = repository.split("/")
-    assert buttons == {
-        "hacs_repository": [
-            {"owner": [owner], "repository": [name], "category": ["integration"]}
-        ],
-        "config_flow_start": [{"domain": [DOMAIN]}],
-        "blueprint_import": buttons["blueprint_import"],
-    }
-    imported = [query["blueprint_url"][0] for query in buttons["blueprint_import"]]
-    sources = [
-        load_yaml_dict(str(path))["blueprint"]["source_url"] for path in BLUEPRINTS
-    ]
-    assert sorted(imported) == sorted(sources)
-
-
-def test_images_say_what_they_show() -> None:
-    """For whoever cannot see them."""
-    images = re.findall(r"!\[(.*?)\]\((.*?)\)", prose_of(README))
-    assert images
-    assert all(alternative for alternative, _ in images)
-
+from .kit.exports import WHERE, Dialog, MeterWorld, home_with_account
 
 # Examples
 
@@ -275,25 +162,7 @@ def test_events_in_examples_are_ours() -> None:
     assert named == {EVENT_HISTORY_EXPORTED, EVENT_IMPORTED}
 
 
-# Tables
-
-
-@pytest.mark.parametrize("action", SERVICES)
-def test_every_action_is_documented(action: str) -> None:
-    """In the README's table, and in the documents that go into detail."""
-    [row] = [row for row in rows(README, "## Actions") if f"`{DOMAIN}.{action}`" in row]
-    assert row[1]
-    assert any(
-        f"{DOMAIN}.{action}" in text_of(path)
-        for path in DOCUMENTS
-        if path.parent.name == "docs"
-    )
-
-
-def test_the_table_of_actions_names_no_other() -> None:
-    """What was removed is not offered any more."""
-    named = {row[0].strip("`") for row in rows(README, "## Actions")}
-    assert named == {f"{DOMAIN}.{action}" for action in SERVICES}
+# Parameters
 
 
 def shown(selector: Any, value: Any) -> str:
@@ -423,121 +292,3 @@ async def test_every_parameter_of_an_export_is_documented(
     await walk("change")
     await walk("interval")
     assert labels == {row[0] for row in documented}
-
-
-def named(key: str | None, platform: str, **placeholders: str) -> str:
-    """Return what an entity is called."""
-    name: str = TEXTS["entity"][platform][key]["name"]
-    return name.format(**placeholders)
-
-
-def entities() -> Iterator[tuple[str, str, bool]]:
-    """Yield the name, unit and whether it is enabled at first, of each entity there can be."""
-    described = [
-        *(("", description) for description in catalogue.CATALOGUE.values()),
-        *(
-            (key[0], description)
-            for key, description in catalogue._OF_MEASUREMENT.items()
-        ),
-    ]
-    for measurement, description in [*described]:
-        shown_as = [description]
-        for name in {measurement, "gridMetrics", "batteryMetrics"}:
-            shown_as += directions(name, describe(name, description.key))
-        if description.accumulates:
-            shown_as.append(catalogue.beside_counter(description))
-        for item in shown_as:
-            platform = "binary_sensor" if item.kind is Kind.FLAG else "sensor"
-            unit = item.suggested_unit_of_measurement or item.native_unit_of_measurement
-            yield (
-                named(item.translation_key, platform, **dict(item.placeholders)),
-                unit or "",
-                item.entity_registry_enabled_default,
-            )
-    for other, platform in (
-        *((item, "sensor") for item in sensor.NODE_SENSORS),
-        *((item, "sensor") for item in sensor.ACCOUNT_SENSORS),
-        *((item, "sensor") for item in sensor.EXPORT_SENSORS),
-        (sensor.HISTORY_PROGRESS, "sensor"),
-        (sensor.EXPORT_HISTORY, "sensor"),
-        (binary_sensor.CONNECTED, "binary_sensor"),
-        (button.REFRESH, "button"),
-        (button.UPLOAD_NOW, "button"),
-        (switch.ENABLED, "switch"),
-    ):
-        texts = TEXTS["entity"][platform][other.translation_key]
-        unit = (
-            getattr(other, "suggested_unit_of_measurement", None)
-            or getattr(other, "native_unit_of_measurement", None)
-            or texts.get("unit_of_measurement", "")
-        )
-        yield texts["name"], unit, other.entity_registry_enabled_default
-    # Home Assistant names it by its device class
-    assert binary_sensor.PROBLEM.device_class is not None
-    yield binary_sensor.PROBLEM.device_class.capitalize(), "", True
-
-
-def test_every_entity_is_documented_as_it_is() -> None:
-    """By name, with its unit and whether it is there at first; and none that does not exist."""
-    documented = set()
-    for names, _, units, at_first in rows(ENTITIES, "# Entities"):
-        listed = names.split(" / ")
-        each = units.split(" / ")
-        for name, unit in zip(
-            listed, each * len(listed) if len(each) == 1 else each, strict=True
-        ):
-            documented.add((name, unit, at_first == "on"))
-    assert documented == set(entities())
-
-
-def test_every_script_is_documented() -> None:
-    """For whoever wants to take part."""
-    listed = {row[0].strip("`") for row in rows(ROOT / "CONTRIBUTING.md", "## Set-up")}
-    for path in (ROOT / "scripts").iterdir():
-        if path.is_file() and not path.suffix and not path.name.startswith("_"):
-            assert f"scripts/{path.name}" in listed
-
-
-def test_every_repair_issue_is_documented() -> None:
-    """By the beginning of its title, before what tells it from others of its kind, and no other."""
-    listed = re.findall(r"^\| Repair issue \*(.+?)\* \|", text_of(README), re.MULTILINE)
-    titles = [
-        re.sub(r"\{\w+\}", "…", re.split(r":| \(", issue["title"])[0])
-        for issue in TEXTS["issues"].values()
-    ]
-    assert sorted(listed) == sorted(titles)
-
-
-def test_the_guarantees_have_the_numbers_of_the_code() -> None:
-    """Sizes of requests, and how much is kept."""
-    text = text_of(ROOT / "docs" / "export.md")
-    assert f"up to {BATCH_POINTS:,} points" in text
-    assert (
-        f"{BATCH_BYTES // 2**20} MiB, compressed from {GZIP_FROM // 2**10} KiB" in text
-    )
-    assert f"the newest {REJECTS_KEPT:,} are kept" in text
-
-
-@pytest.mark.parametrize(
-    "module",
-    sorted(
-        path.relative_to(PACKAGE).with_suffix("").as_posix()
-        for path in PACKAGE.rglob("*.py")
-        if path.name != "__init__.py"
-    ),
-)
-def test_every_module_has_its_place_in_the_architecture(module: str) -> None:
-    """In the row of its folder, or by itself."""
-    folder, _, name = module.rpartition("/")
-    listed = rows(ROOT / "docs" / "architecture.md", "## What is where")
-    candidates = [row for row in listed if not folder or row[0] == f"`{folder}/`"]
-    assert any(f"`{name}`" in cell for row in candidates for cell in row)
-
-
-def test_the_simulator_is_documented_as_it_is(simulator: Simulator) -> None:
-    """Its accounts, and the ways in which it can fail."""
-    path = ROOT / "docs" / "simulator.md"
-    documented = {row[0].strip("`") for row in rows(path, "# The simulator")}
-    assert documented == {account.username for account in simulator.accounts}
-    for kind in KINDS:
-        assert f"`{kind}`" in text_of(path)

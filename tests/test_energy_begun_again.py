@@ -18,10 +18,10 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
 
-from .common import entity_id_of, set_up_frozen, settle
-from .history_kit import MINUTE, measure, only_a_meter
-from .meter import METER
-from .recorded import live, rows
+from .kit.common import entity_id_of, set_up_frozen, settle
+from .kit.history import MINUTE, measure, only_a_meter
+from .kit.meter import METER
+from .kit.recorded import live, rows
 
 NOW = datetime(2026, 7, 15, 11, 2, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -15,7 +15,7 @@ from homeassistant.const import MAJOR_VERSION
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 from simulator.world import HomeWorld
-from tests.common import POLL, advance_in_polls, entity_id_of, set_up_frozen
+from tests.kit.common import POLL, advance_in_polls, entity_id_of, set_up_frozen
 
 SITE = HomeWorld.SITE
 EV = HomeWorld.EV_CHARGER

@@ -33,8 +33,8 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
 
-from .common import device_of
-from .export_kit import (
+from .kit.common import device_of
+from .kit.exports import (
     INGRESS,
     POWER,
     START,

@@ -39,8 +39,8 @@ from simulator.model import SeriesKey
 from simulator.server import Simulator
 from simulator.store import IncomingPoint
 
-from .common import device_of
-from .export_kit import (
+from .kit.common import device_of
+from .kit.exports import (
     INGRESS,
     POWER,
     START,

@@ -22,8 +22,8 @@ from homeassistant.helpers.translation import async_get_exception_message
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .common import device_of, entity_id_of, set_up_frozen, settle
-from .history_kit import (
+from .kit.common import device_of, entity_id_of, set_up_frozen, settle
+from .kit.history import (
     DAY,
     HOUR,
     IMPORTED,
@@ -37,22 +37,19 @@ from .history_kit import (
     finished,
     measure,
     measure_hourly,
+    measured_by_world,
     only_a_meter,
     pass_time,
 )
-from .meter import METER
-from .recorded import live, rows
+from .kit.meter import METER
+from .kit.recorded import live, rows
 
 CHARGE = "stateOfCharge_frac"
 START = THIS_HOUR - 6 * HOUR
 CHARGED = ("chargedAbsEnergyTot_Wh", "dischargedAbsEnergyTot_Wh")
 
 
-@pytest.fixture(autouse=True)
-async def place_and_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
-    """Be in Brussels on a summer's day."""
-    freezer.move_to(NOW)
-    await hass.config.async_set_time_zone("Europe/Brussels")
+pytestmark = pytest.mark.usefixtures("place_and_time")
 
 
 @pytest.fixture
@@ -135,24 +132,10 @@ async def test_entity_by_name(
         "left_out": [],
     }
     found = await rows(hass, [entity_id], LONG_AGO)
-    [series] = [
-        key
-        for key in simulator.world.series()
-        if key.retention_policy == "rp_one_m"
-        and dict(key.tags).get("nodeId") == HomeWorld.BATTERY
-        and CHARGE in simulator.world.fields(key)
-    ]
     assert list(found[entity_id]) == [START + n * HOUR for n in range(6)]
     for hour, row in found[entity_id].items():
-        values = [
-            100 * float(told.fields[CHARGE])
-            for told in simulator.world.rows(
-                series,
-                frozenset({CHARGE}),
-                round(hour.timestamp() * 1000),
-                round((hour + HOUR).timestamp() * 1000),
-            )
-        ]
+        told = measured_by_world(simulator, HomeWorld.BATTERY, CHARGE, hour)
+        values = [100 * value for value in told]
         assert len(values) > 50
         assert row["mean"] == pytest.approx(math.fsum(values) / len(values))
         assert row["min"] == pytest.approx(min(values))

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -14,27 +13,15 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.setup import async_setup_component
-from simulator.server import Simulator
 
-from .common import open_options
-from .export_kit import POWER, Dialog, Home, MeterWorld, home_with_account
+from .kit.common import open_options
+from .kit.exports import POWER, Dialog, Home, MeterWorld
 
 
 @pytest.fixture
 def world() -> MeterWorld:
     """Return a small world."""
     return MeterWorld()
-
-
-@pytest.fixture
-async def home(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-) -> Home:
-    """Return a home with an account."""
-    return await home_with_account(hass, freezer, simulator, user_input)
 
 
 def issues(hass: HomeAssistant) -> set[str | None]:

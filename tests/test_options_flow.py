@@ -5,7 +5,6 @@ from datetime import timedelta
 import random
 from typing import Any
 
-from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
@@ -24,12 +23,10 @@ from custom_components.eniris.const import (
     DEFAULT_SIZE_LIMIT,
 )
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
-from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 from homeassistant.setup import async_setup_component
-from simulator.server import Simulator
 
-from .export_kit import INGRESS, POWER, Home, MeterWorld, home_with_account, suggested
+from .kit.exports import INGRESS, POWER, Home, MeterWorld, home_with_account, suggested
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     CONF_IMPORT: {CONF_INTERVAL: 60, CONF_PREFERENCE: "freshest"},
@@ -49,17 +46,6 @@ ENTITY = "sensor.notes"
 def world() -> MeterWorld:
     """Return a small world."""
     return MeterWorld()
-
-
-@pytest.fixture
-async def home(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-) -> Home:
-    """Return a home with an account."""
-    return await home_with_account(hass, freezer, simulator, user_input)
 
 
 async def open_options(home: Home) -> Any:

@@ -14,9 +14,9 @@ from homeassistant.data_entry_flow import FlowResultType
 from simulator.accounts import Account
 from simulator.server import Simulator
 
-from .common import add_export, imported_entities, settle, start_flow, submit
-from .export_kit import POWER, home_with_account
-from .login_kit import (
+from .kit.common import add_export, imported_entities, settle, start_flow, submit
+from .kit.exports import POWER, home_with_account
+from .kit.log_in import (
     TOTP_MENU,
     as_user,
     current_code,

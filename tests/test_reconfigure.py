@@ -35,9 +35,9 @@ from simulator.faults import FaultKind
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .common import settle, start_flow, submit
-from .export_kit import POWER, Home, home_with_account, suggested
-from .login_kit import (
+from .kit.common import settle, start_flow, submit
+from .kit.exports import POWER, Home, home_with_account, suggested
+from .kit.log_in import (
     EMAIL_MENU,
     TOTP_MENU,
     as_user,

@@ -49,7 +49,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 from simulator.server import Simulator
 
-from .export_kit import (
+from .kit.exports import (
     INGRESS,
     POWER,
     START,
@@ -633,7 +633,9 @@ def sections(described: dict[str, Any]) -> set[str]:
     return {name for name, field in described["fields"].items() if "fields" in field}
 
 
-@pytest.mark.parametrize(("service", "schema"), services.SCHEMAS.items())
+@pytest.mark.parametrize(
+    ("service", "schema"), [(name, its[1]) for name, its in services.ACTIONS.items()]
+)
 def test_documents_describe_the_schema(service: str, schema: vol.Schema) -> None:
     """Every field that an action takes is described, as needed or not, and no other."""
     described = documents()
@@ -671,7 +673,7 @@ def test_choices(service: str) -> None:
     described = documents()["fields"][service]
     texts = json.loads((PACKAGE / "translations" / "en.json").read_text("utf-8"))
     schema = {
-        str(key): value for key, value in services.SCHEMAS[service].schema.items()
+        str(key): value for key, value in services.ACTIONS[service][1].schema.items()
     }
     for key, field in flat(described.get("fields", {})).items():
         choice = field["selector"].get("select")

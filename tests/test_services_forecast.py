@@ -13,8 +13,8 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
 
-from .common import entity_id_of, set_up_frozen
 from .importing.test_forecast import BUY, GRID, SELL, plan
+from .kit.common import entity_id_of, set_up_frozen
 
 HOUR = timedelta(hours=1)
 

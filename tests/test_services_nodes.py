@@ -13,8 +13,7 @@ import voluptuous as vol
 
 from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.export_entity import export_identifier
-from custom_components.eniris.importing.devices import account_identifier
+from custom_components.eniris.devices import account_identifier, export_identifier
 from custom_components.eniris.services import (
     SERVICE_GET_DEVICE,
     SERVICE_SET_DEVICE_PROPERTIES,
@@ -28,7 +27,7 @@ from homeassistant.helpers.translation import async_get_exception_message
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
-from .common import add_export, advance, device_of, set_up_frozen, settle, until
+from .kit.common import add_export, advance, device_of, set_up_frozen, settle, until
 
 NODE = HomeWorld.GRID_METER
 QUERY = "POST /v1/device/query"

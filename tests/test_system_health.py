@@ -4,7 +4,6 @@ from inspect import isawaitable
 from typing import Any
 from unittest.mock import Mock
 
-from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
@@ -12,27 +11,15 @@ from custom_components.eniris.const import DOMAIN
 from custom_components.eniris.system_health import async_register
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
-from simulator.server import Simulator
 
-from .export_kit import POWER, Home, MeterWorld, home_with_account
-from .test_translations import ENGLISH
+from .kit.exports import POWER, Home, MeterWorld, home_with_account
+from .kit.shown import ENGLISH
 
 
 @pytest.fixture
 def world() -> MeterWorld:
     """Return a small world."""
     return MeterWorld()
-
-
-@pytest.fixture
-async def home(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-) -> Home:
-    """Return a home with an account."""
-    return await home_with_account(hass, freezer, simulator, user_input)
 
 
 async def shown(hass: HomeAssistant, clients: WebSocketGenerator) -> dict[str, Any]:

@@ -22,7 +22,10 @@ class Holds:
         self._held: dict[Value, list[tuple[int, int]]] = {}
         for item, following in zip(items, [*items[1:], None], strict=True):
             begin = item.key.wall
-            held = [(begin, begin + HOLDS)]
+            # A process that takes long to stop shows its last values until its end
+            life = lives[bisect_right(starts, item.at) - 1]
+            left = HOLDS if life.end is None else max(HOLDS, life.end - item.at)
+            held = [(begin, begin + left)]
             if following is None and lives[-1].end is None:
                 # Nothing is set any more, and it holds on
                 held = [(begin, begin + 100 * HOLDS)]

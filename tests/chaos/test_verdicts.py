@@ -10,8 +10,9 @@ import pytest
 
 from .exports import EXPORTS
 from .flawless import FAULT, SECONDS, added, ended, judge, stored_at, value_at, without
-from .journal import SECOND
-from .notes import Ask, Reject, Restore, Run
+from .holds import Holds
+from .journal import SECOND, Key, Set
+from .notes import Ask, Life, Reject, Restore, Run
 from .power import Power
 
 PAST = "chaosPast"
@@ -124,6 +125,17 @@ def test_lost_past(run: Run) -> None:
     assert not judge(replace(spoilt, recorded=spoilt.recorded - {key})).lost
     for details in ({"promised": False}, {"void": True}):
         assert not judge(without(asked(run, 20, 30, **details), key)).lost
+
+
+def test_slow_stop() -> None:
+    """A value holds until its process has ended, however long that stops, and no longer."""
+    items = [
+        Set("sensor.slow", Key("chaosLast", "slow_W", at * SECOND), at * SECOND, value)
+        for at, value in ((1, 1.0), (20, 2.0))
+    ]
+    holds = Holds(items, [Life(0, 8 * SECOND), Life(19 * SECOND)])
+    assert holds.problem_of_last(8 * SECOND, 1.0) is None
+    assert holds.problem_of_last(9 * SECOND, 1.0) is not None
 
 
 def test_refusals_of_the_past(run: Run) -> None:

@@ -149,14 +149,17 @@ class World:
         for name, measurement in new.items():
             other = "float" if "Word" in name else "string"
             refused[name] = other
-            message = f'field type conflict: input field "{name}" on measurement "{measurement}"'
-            self.refusals[message] += 1
+            self.refusals[_type_conflict(name, measurement)] += 1
         self.note(f"fields refused: {sorted(new)}")
+        started = len(self.lives)
         try:
             yield
         finally:
-            for name in new:
+            for name, measurement in new.items():
                 refused.pop(name, None)
+                # Each process finds out by itself that every value of the field is refused
+                message = _type_conflict(name, measurement)
+                self.refusals[message] += len(self.lives) - started
 
     async def ask_for_past(self, measurement: str, start: int, end: int) -> bool:
         """Ask for a range of true time; return whether it will be sent."""
@@ -302,3 +305,7 @@ class World:
 
 def _wall(text: str) -> int:
     return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
+
+
+def _type_conflict(name: str, measurement: str) -> str:
+    return f'field type conflict: input field "{name}" on measurement "{measurement}"'

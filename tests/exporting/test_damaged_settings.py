@@ -30,7 +30,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from simulator.server import Simulator
-from tests.export_kit import suggested
+from tests.kit.exports import suggested
 
 from .conftest import AddAccount, Clock, Received, export_data, export_id, issue_ids
 

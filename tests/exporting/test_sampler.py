@@ -573,6 +573,26 @@ async def test_reload_changes_no_interval(
     assert received.values()[2:] == [(180 if aggregate == "last" else 120, 40.0)]
 
 
+async def test_no_interval_of_before(
+    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
+) -> None:
+    """There is no interval of a time in which there was no export, or in which it was paused, whatever is reloaded."""
+    hass.states.async_set("sensor.a", "10")
+    await clock.advance(300, step=30)
+    entry = await add_account(export_data(A_FIELD, **EVERY_MINUTE))
+    await clock.advance(60, step=3)
+    assert [time for time, _ in received.values()] == [360]
+    [export_id] = entry.subentries
+    entry.runtime_data.exporter.sampler.async_enable(export_id, enabled=False)
+    await clock.advance(120, step=3)
+    entry.runtime_data.exporter.sampler.async_enable(export_id, enabled=True)
+    await clock.advance(3)
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await clock.settle()
+    await clock.advance(60, step=3)
+    assert [time for time, _ in received.values()] == [360, 540]
+
+
 async def test_events_of_others_cost_nothing(
     hass: HomeAssistant,
     clock: Clock,

@@ -21,7 +21,7 @@ from custom_components.eniris.exporting.outbox.store import OutboxError
 from homeassistant.core import HomeAssistant
 from simulator.faults import FaultKind
 from simulator.server import Simulator
-from tests.common import until
+from tests.kit.common import until
 
 from .conftest import (
     OTHER_TARGET,
@@ -57,9 +57,13 @@ async def next_request_after(
     assert len(received.writes) == before + 1, "too late"
 
 
-@pytest.mark.parametrize("status", [400, 409, 422])
-@pytest.mark.parametrize("where", ["memory", "disk", "both"])
-@pytest.mark.parametrize("fields", [1, 7])
+@pytest.mark.parametrize(
+    ("status", "where", "fields"),
+    [
+        *((400, "memory", 1), (409, "memory", 7), (422, "disk", 1)),
+        *((400, "disk", 7), (409, "both", 1), (422, "both", 7)),
+    ],
+)
 @OUTAGE
 async def test_everything_refused_for_a_minute(
     hass: HomeAssistant,

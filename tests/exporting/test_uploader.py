@@ -14,7 +14,7 @@ from custom_components.eniris.exporting.outbox.batches import Batch, Block
 from custom_components.eniris.exporting.outbox.outbox import Outbox
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
-from tests.common import until
+from tests.kit.common import until
 
 from .conftest import (
     OTHER_TARGET,

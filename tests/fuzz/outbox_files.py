@@ -24,7 +24,7 @@ from custom_components.eniris.exporting.outbox.store import OutboxError
 from custom_components.eniris.exporting.target import LiveQueue
 from homeassistant.core import HomeAssistant
 from tests.exporting.conftest import SERIES, TARGET, at, sample
-from tests.outbox_kit import next_batch, put, samples_of
+from tests.kit.outbox import next_batch, put, samples_of
 
 OTHER: Final = Series(WriteTarget("u", "other", "rp_one_m"), "m", (("t", "ü"),))
 AT_ONCE: Final = 6

@@ -16,7 +16,7 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
 from simulator.world import HomeWorld
-from tests.common import set_up_frozen, settle, state_of
+from tests.kit.common import set_up_frozen, settle, state_of
 
 from .documents import damaged, values
 from .effort import PATIENCE, effort

@@ -30,7 +30,7 @@ from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
 from tests.conftest import is_ours
-from tests.export_kit import Home, MeterWorld, home_with_account
+from tests.kit.exports import Home, MeterWorld, home_with_account
 
 from .documents import values
 from .effort import PATIENCE, effort

@@ -34,7 +34,6 @@ from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
 from tests.conftest import is_ours
-from tests.export_kit import export_data
 from tests.exporting.conftest import (
     AddAccount,
     Clock,
@@ -47,6 +46,7 @@ from tests.exporting.conftest import (
     received,
     world,
 )
+from tests.kit.exports import export_data
 
 from .documents import damaged
 from .effort import PATIENCE, effort

@@ -106,20 +106,62 @@ def test_a_clock_that_is_ahead() -> None:
     assert total.until == NOON
 
 
-def test_read_at_all() -> None:
+def test_known() -> None:
     """A total is known when every hour was read, the present one included."""
-    total = Total(5.0, NOON)
     now = NOON + 2 * HOUR + 60
-    assert not total.is_read(now)
+    total = Total(5.0, NOON)
     spans = total.spans(now)
     assert len(spans) == 3
     for span in spans:
-        assert not total.is_read(now)
+        assert not total.is_known
         total.take(span, 1.0, now)
-    assert total.is_read(now)
+    assert total.is_known
     # Neither by a clock that is behind, nor where days are missing
-    assert not total.is_read(NOON - 60)
-    assert not total.is_read(now + 2 * DAY)
+    for wrong in (NOON - 60, now + 2 * DAY):
+        total = Total(5.0, NOON)
+        for span in spans:
+            total.take(span, 1.0, wrong)
+        assert not total.is_known
+
+
+def test_begun_within_an_hour() -> None:
+    """A total that goes on from what was shown counts what follows, and tells of whole hours alone."""
+    total = Total(5.0, NOON - 1000)
+    first, this = Span(NOON - 1000, NOON), Span(NOON, NOON + HOUR)
+    assert set(total.spans(NOON + 60)) == {first, this}
+    known = []
+    for span, energy in ((first, 2.0), (this, 1.0)):
+        total.take(span, energy, NOON + 60)
+        known.append(total.is_known)
+    assert known == [False, True]
+    assert total.value == 8.0
+
+
+def test_late_rows() -> None:
+    """All hours are looked at together three times an hour, and each alone where that shows something new."""
+    total = Total(0.0, NOON)
+    energies = dict.fromkeys(range(NOON, NOON + DAY, HOUR), 1.0)
+    now, asked = NOON, 0
+    while now < NOON + 12 * HOUR:
+        now += 61
+        spans = total.spans(now)
+        asked += len(spans) - 1
+        for span in spans:
+            hours = range(span.start, min(span.end, now), HOUR)
+            total.take(span, sum(energies[hour] for hour in hours), now)
+    # Beside the present hour: two polls after each hour, one when its rows have arrived, and three
+    assert 4 * 12 <= asked <= 6.5 * 12
+    energies[NOON + HOUR] = 5.0
+    late = []
+    for _ in range(30):
+        now += 61
+        for span in total.spans(now):
+            hours = range(span.start, min(span.end, now), HOUR)
+            energy = sum(energies[hour] for hour in hours)
+            late.append(total.take(span, energy, now))
+    assert late.count(True) == 1
+    assert total.value == sum(energies[hour] for hour in range(NOON, now, HOUR))
+    assert not total.doubted
 
 
 def test_late_change() -> None:

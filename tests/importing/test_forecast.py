@@ -1,5 +1,6 @@
 """Prices ahead, as their entities show them, and what reading them costs."""
 
+from asyncio import Event
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -16,7 +17,7 @@ from custom_components.eniris.api import (
 from custom_components.eniris.data import EnirisConfigEntry
 from custom_components.eniris.importing.forecast import as_periods
 from custom_components.eniris.importing.plan import FieldKey
-from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.const import MATCH_ALL, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
@@ -25,7 +26,13 @@ from simulator.server import Simulator
 from simulator.store import IncomingPoint
 from simulator.timestamps import datetime_to_ns
 from simulator.world import HomeWorld
-from tests.common import advance, advance_in_polls, entity_id_of, set_up_frozen, settle
+from tests.kit.common import (
+    advance,
+    advance_in_polls,
+    entity_id_of,
+    set_up_frozen,
+    settle,
+)
 
 from .test_poll import NODE, NOW, only, series, write
 
@@ -269,14 +276,12 @@ async def test_attributes_are_not_recorded(
     entry = await set_up_frozen(hass, freezer, user_input)
     info = price(hass, entry).state_info
     assert info is not None
-    assert {"today", "tomorrow", "raw_today", "raw_tomorrow"} <= info[
-        "unrecorded_attributes"
-    ]
+    assert MATCH_ALL in info["unrecorded_attributes"]
     assert price(hass, entry).state != STATE_UNAVAILABLE
 
 
 async def test_as_periods(hass: HomeAssistant) -> None:
-    """Each row holds until the next, the last for as short as the shortest, a lone one an hour."""
+    """Each row holds until the next, the last for as long as most, a lone one an hour."""
     begin = datetime.fromisoformat("2026-10-24T22:00:00+00:00")
 
     def minutes(*at: int) -> list[int]:
@@ -295,6 +300,8 @@ async def test_as_periods(hass: HomeAssistant) -> None:
     assert minutes(0) == [60]
     assert minutes(0, 15) == [15, 15]
     assert minutes(0, 60, 180, 195) == [60, 120, 15, 15]
+    # A stray row says nothing of the others
+    assert minutes(0, 15, 30, 37, 45, 60) == [15, 15, 7, 8, 15, 15]
     # Through the hour that there is twice
     assert minutes(0, 60, 120, 180, 240) == [60] * 5
 
@@ -348,6 +355,79 @@ async def test_block_over_midnight(
     assert (today[0]["start"], today[-1]["end"]) == (midnight, midnight + 24 * HOUR)
     response = await forecast_of(hass, entity_id)
     assert response[0]["value"] == 1
+
+
+def spans(request: Any) -> list[tuple[int, int]]:
+    """Return of each query of a request the start, in Unix milliseconds, and the limit."""
+    return [(each["where"]["time"][0]["value"], each["limit"]) for each in request.json]
+
+
+async def test_what_is_read(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Nothing is read of the day before where a price begins at midnight."""
+    midnight = datetime.fromisoformat("2026-07-01T00:00:00+02:00")
+    entry = await set_up_frozen(hass, freezer, user_input, "2026-07-01T09:00:00+02:00")
+    [request] = reads(simulator)
+    assert {start for start, _ in spans(request)} == {midnight.timestamp() * 1000}
+    assert len(price(hass, entry).attributes["today"]) == 24
+
+
+async def test_what_began_the_day_before(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Of the day before a few rows are read, where the price of midnight began there."""
+    freezer.move_to(NOW)
+    midnight = dt_util.as_utc(dt_util.start_of_local_day(dt_util.as_local(NOW).date()))
+    written = series("rp_one_m", "planning")
+    only(simulator, written, fields=[BUY])
+    for hours in (-6, -3, 3, 6):
+        write(simulator, written, midnight + hours * HOUR, **{BUY: float(hours)})
+    freezer.move_to(midnight + 5 * HOUR)
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    state = hass.states.get(entity_id_of(hass, entry, NODE, BUY))
+    assert state is not None
+    assert state.attributes["today"] == [-3, 3, 6]
+    asked = [each for request in reads(simulator) for each in spans(request)]
+    # Polls of the present ask for a few rows, too
+    assert (
+        max(limit for start, limit in asked if start < midnight.timestamp() * 1000)
+        <= 10
+    )
+    assert max(limit for _, limit in asked) > 1000
+
+
+async def test_nobody_waits_for_prices(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An action is answered while the prices wait, for the budget or for Eniris."""
+    entry = await set_up_frozen(hass, freezer, user_input, "2026-07-01T09:00:00+02:00")
+    data = entry.runtime_data
+    query, goes_on, waiting = data.session.query_telemetry, Event(), Event()
+
+    async def wait(queries: Sequence[TelemetryQuery]) -> TelemetryAnswer:
+        if not waiting.is_set():
+            waiting.set()
+            await goes_on.wait()
+        return await query(queries)
+
+    monkeypatch.setattr(data.session, "query_telemetry", wait)
+    refresh = hass.async_create_task(data.prices.async_refresh())
+    await waiting.wait()
+    assert await forecast_of(hass, entity_id_of(hass, entry, GRID, BUY))
+    assert not refresh.done()
+    goes_on.set()
+    await refresh
 
 
 async def test_one_is_refused(

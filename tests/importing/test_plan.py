@@ -11,6 +11,7 @@ from custom_components.eniris.importing.catalogue import CATALOGUE
 from custom_components.eniris.importing.nodes import Node, build_nodes
 from custom_components.eniris.importing.plan import (
     FieldKey,
+    Learned,
     PlannedQuery,
     Preference,
     counting_candidates,
@@ -192,7 +193,7 @@ def test_range(
             "tags": {"nodeId": "n"},
         },
         "orderBy": "DESC",
-        "limit": 5,
+        "limit": 10,
     }
 
 
@@ -218,21 +219,25 @@ def test_interval(policy: str, seconds: int) -> None:
 
 def test_rare_fields() -> None:
     """A field that a few rows do not show is asked for apart, over the whole window."""
-    rare = {(FieldKey("n", "submeteringMetrics", FREQUENCY), "rp_one_s")}
+    rare = {FieldKey("n", "submeteringMetrics", FREQUENCY): Learned(is_rare=True)}
     often, seldom = plan_queries(
         [node(series("rp_one_s", POWER, FREQUENCY, CURRENT))], rare
     )
     assert often.fields == (POWER, CURRENT)
-    assert often.limit(POLL) == 5
+    assert often.limit(POLL) == 10
     assert seldom.fields == (FREQUENCY,)
     assert seldom.limit(POLL) == 120
     assert seldom.query(NOW, POLL).start == often.query(NOW, POLL).start
-    for other in (
-        node(series("rp_one_s", FREQUENCY), node_id="m"),
-        node(series("rp_one_m", FREQUENCY)),
+    [query] = plan_queries([node(series("rp_one_s", FREQUENCY), node_id="m")], rare)
+    assert query.limit(POLL) == 10
+    # However long the window
+    for poll, planning in (
+        (timedelta(hours=1), series("rp_one_s", FREQUENCY)),
+        (POLL, series("rp_one_m", FREQUENCY, measurement="planning")),
     ):
-        [query] = plan_queries([other], rare)
-        assert query.limit(POLL) == 5
+        key = FieldKey("n", planning.measurement, FREQUENCY)
+        [query] = plan_queries([node(planning)], {key: Learned(is_rare=True)})
+        assert query.limit(poll) == 300
 
 
 @pytest.mark.parametrize(
@@ -251,7 +256,7 @@ def test_policies_that_bring_nothing(
     """The next policy is read for a field where others have brought nothing, for that field alone."""
     both = [series(p, POWER, CURRENT) for p in ("rp_ten_m", "rp_one_s", "rp_one_m")]
     key = FieldKey("n", "submeteringMetrics", POWER)
-    queries = plan_queries([node(*both)], tried={key: tried})
+    queries = plan_queries([node(*both)], {key: Learned(tried)})
     assert set(asked(queries)) == {(policy, POWER), ("rp_one_s", CURRENT)}
     [query] = [query for query in queries if key in query.keys]
     assert (key in query.replaceable) == is_replaceable

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from simulator.server import Simulator
 from simulator.store import IncomingPoint
 from simulator.timestamps import datetime_to_ns
 from simulator.world import HomeWorld
-from tests.common import (
+from tests.kit.common import (
     METADATA_POLL,
     POLL,
     advance,
@@ -111,7 +112,8 @@ async def test_rows_ahead(
     write(simulator, series(policy), NOW, **{POWER: 1.0})
     entry = await set_up_frozen(hass, freezer, user_input, None)
     assert float(state_of(hass, entry, NODE, POWER)) == 1
-    freezer.tick(POLL)
+    # What is written by the ten minutes is asked for every five
+    freezer.tick(5 * MINUTE if policy == "rp_ten_m" else POLL)
     write(simulator, series(policy), dt_util.utcnow() - SECOND, **{POWER: 2.0})
     write(simulator, series(policy), dt_util.utcnow() + HOUR, **{POWER: 9001.0})
     await advance(hass, freezer, timedelta())
@@ -307,7 +309,7 @@ async def test_older_row_of_coarser_policy(
         assert state_of(hass, entry, NODE, POWER) in ("2", STATE_UNAVAILABLE)
     assert state_of(hass, entry, NODE, POWER) == "2"
     write(simulator, series("rp_ten_m"), NOW + 8 * MINUTE, **{POWER: 3.0})
-    await advance(hass, freezer)
+    await advance_in_polls(hass, freezer, 5 * MINUTE)
     assert state_of(hass, entry, NODE, POWER) == "3"
 
 
@@ -516,3 +518,111 @@ async def test_our_clock_is_wrong(
         await advance(hass, freezer, timedelta())
     assert clock_issue(hass, entry) is None
     assert float(state_of(hass, entry, NODE, POWER)) == 5
+
+
+async def test_counter_that_shows_zero(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A counter falls to zero once a second row confirms it; any other fall is shown at once."""
+    freezer.move_to(NOW)
+    counter = "importedAbsEnergyTot_Wh"
+    only(simulator, series("rp_one_m"), fields=[counter, POWER])
+    seen: list[float] = []
+
+    async def measure(energy: float, power: float) -> None:
+        freezer.tick(POLL)
+        moment = dt_util.utcnow() - SECOND
+        fields: dict[str, FieldValue] = {counter: energy, POWER: power}
+        write(simulator, series("rp_one_m"), moment, **fields)
+        await advance(hass, freezer, timedelta())
+        assert float(state_of(hass, entry, NODE, POWER)) == power
+        seen.append(float(state_of(hass, entry, NODE, counter)))
+
+    write(simulator, series("rp_one_m"), NOW, **{counter: 5000.0, POWER: 1.0})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    for energy, power in (
+        *((6000.0, 1.0), (0.0, 0.0), (7000.0, 1.0)),
+        *((0.0, 0.0), (0.0, 0.0), (1000.0, 2.0), (500.0, 2.0)),
+    ):
+        await measure(energy, power)
+    assert seen == [6, 6, 7, 7, 0, 1, 0.5]
+
+
+async def test_disabled_fields(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What no entity shows is asked for at the start and by hand, and no more."""
+    monkeypatch.setattr(
+        Entity, "entity_registry_enabled_default", property(lambda _: False)
+    )
+    freezer.move_to(NOW)
+    only(simulator, series("rp_one_s"), fields=[POWER, FREQUENCY, "never_W"])
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    session = entry.runtime_data.session
+    query_telemetry = session.query_telemetry
+    asked: list[list[str]] = []
+
+    async def query(queries: Sequence[TelemetryQuery]) -> TelemetryAnswer:
+        asked.append([str(name) for each in queries for name in each.select])
+        return await query_telemetry(queries)
+
+    monkeypatch.setattr(session, "query_telemetry", query)
+    for _ in range(3):
+        freezer.tick(POLL)
+        values: dict[str, FieldValue] = {POWER: 1.0, FREQUENCY: 50.0}
+        write(simulator, series("rp_one_s"), dt_util.utcnow(), **values)
+        await advance(hass, freezer, timedelta())
+    await entry.runtime_data.telemetry.async_refresh()
+    everything = [POWER, FREQUENCY, "never_W"]
+    # One that has never had a value may get its entity
+    assert asked == [everything, ["never_W"], ["never_W"], everything]
+
+
+@pytest.mark.expected_log("Eniris refuses submeteringMetrics .* unforeseen shape")
+async def test_sums_of_unforeseen_shape(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A total that cannot go on is told of in one line when that starts and one when it ends."""
+    freezer.move_to(NOW)
+    delta = "importedEnergyDeltaTot_Wh"
+    only(simulator, series("rp_one_m"), fields=[delta])
+    write(simulator, series("rp_one_m"), NOW, **{delta: 1000.0})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, NODE, delta)) == 1
+    session = entry.runtime_data.session
+    query_telemetry = session.query_telemetry
+
+    async def query(queries: Sequence[TelemetryQuery]) -> TelemetryAnswer:
+        answer = await query_telemetry(queries)
+        for result in answer.results:
+            for found in result.series:
+                found.rows[:] = [replace(row, cells=()) for row in found.rows]
+        return answer
+
+    def lines() -> int:
+        return sum("unforeseen shape" in record.message for record in caplog.records)
+
+    monkeypatch.setattr(session, "query_telemetry", query)
+    for _ in range(3):
+        freezer.tick(POLL)
+        write(simulator, series("rp_one_m"), dt_util.utcnow(), **{delta: 1000.0})
+        await advance(hass, freezer, timedelta())
+    assert float(state_of(hass, entry, NODE, delta)) == 1
+    assert lines() == 1
+    monkeypatch.undo()
+    await advance(hass, freezer)
+    assert float(state_of(hass, entry, NODE, delta)) == 4
+    assert lines() == 1

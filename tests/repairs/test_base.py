@@ -14,9 +14,10 @@ from custom_components.eniris.const import (
 )
 from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
-from tests.export_kit import INGRESS, POWER, Home
+from tests.kit.exports import INGRESS, POWER, Home
+from tests.kit.shown import ENGLISH
 
-from .kit import BLOCKED, ENGLISH, REFUSED, TARGET, Fix, export_power, measure
+from .kit import BLOCKED, REFUSED, TARGET, Fix, export_power, measure
 
 
 @REFUSED
@@ -47,20 +48,11 @@ async def test_solved_in_the_meantime(home: Home, fix: Fix) -> None:
     assert result["reason"] == "solved"
 
 
-async def test_every_kind_has_a_dialog() -> None:
-    """No issue is left that cannot be mended, but for what an update mends, or a form that the issue names."""
-    others = {
-        "budget",
-        "clock",
-        "entity_gone",
-        "export_damaged",
-        "newer_version",
-        "sites",
+async def test_every_fixable_issue_has_a_dialog() -> None:
+    """What has steps of its own can be walked, and nothing else can."""
+    assert set(repairs._FLOWS) == {
+        kind for kind, texts in ENGLISH["issues"].items() if "fix_flow" in texts
     }
-    assert set(repairs._FLOWS) == set(ENGLISH["issues"]) - others
-    for kind in repairs._FLOWS:
-        # A fixable one shows no description but that of its steps
-        assert set(ENGLISH["issues"][kind]) == {"title", "fix_flow"}
 
 
 # What becomes of issues

@@ -2,9 +2,9 @@
 
 from custom_components.eniris.const import CONF_ATTRIBUTES, CONF_ENTITIES
 from homeassistant.helpers import entity_registry as er
-from tests.export_kit import POWER, Dialog, Home
+from tests.kit.exports import POWER, Dialog, Home
 
-from .kit import ENGLISH, Fix, exported_entities
+from .kit import Fix, exported_entities
 
 
 async def test_entity_gone(home: Home, fix: Fix) -> None:
@@ -24,7 +24,6 @@ async def test_entity_gone(home: Home, fix: Fix) -> None:
         "field": "actualPowerTot_W",
         "entity": POWER,
     }
-    assert "*Which values*" in ENGLISH["issues"]["entity_gone"]["description"]
     home.add_entity("sensor.oven", "2", {"unit_of_measurement": "kW"})
     dialog = Dialog(home)
     await dialog.open(export)

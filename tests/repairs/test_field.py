@@ -8,7 +8,7 @@ from custom_components.eniris.const import CONF_FIELD, CONF_FIELDS, CONF_TAGS, D
 from custom_components.eniris.exporting.outbox import corrections
 from custom_components.eniris.exporting.outbox.live import load_rejects
 from homeassistant.config_entries import ConfigSubentry
-from tests.export_kit import POWER, Home
+from tests.kit.exports import POWER, Home
 
 from .kit import BLOCKED, TARGET, Fix, count_set_ups, exported_entities
 
@@ -237,9 +237,15 @@ async def test_renamed_in_the_export(home: Home, fix: Fix) -> None:
     rename_elsewhere(home, export, "power", "load")
     await home.settle()
     await home.wait(3)
+    await home.wait(30, step=5)
+    exporter = home.entry.runtime_data.exporter
+    problem = exporter.status(export.subentry_id).problem
+    assert problem == "Eniris refuses every value of power"
     await fix.open("field_blocked", "init")
-    assert fix.shown["description_placeholders"]["exports"] == "–"
+    assert fix.shown["description_placeholders"]["exports"] == "House"
     await fix.choose("rename")
+    # The name that the export has for it by now
+    assert fix.shown["data_schema"][0]["default"] == "load"
     await fix.submit(field="load")
     await fix.choose("send")
     fix.expect_solved()

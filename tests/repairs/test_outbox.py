@@ -9,7 +9,7 @@ import pytest
 from custom_components.eniris.const import CONF_AGE_LIMIT, CONF_OUTBOX, CONF_SIZE_LIMIT
 from custom_components.eniris.exporting.outbox import memory, store
 from custom_components.eniris.exporting.outbox.rows import Rows
-from tests.export_kit import INGRESS, Home
+from tests.kit.exports import INGRESS, Home
 
 from .kit import Fix, export_power, measure
 

@@ -9,9 +9,9 @@ from custom_components.eniris.const import (
     CONF_SITES,
 )
 from simulator.world import HomeWorld
-from tests.common import open_options
-from tests.export_kit import Home
-from tests.importing.test_devices import replace_site
+from tests.kit.common import open_options
+from tests.kit.exports import Home
+from tests.test_devices import replace_site
 
 from .kit import Fix
 

@@ -5,7 +5,7 @@ from custom_components.eniris.const import CONF_DATABASE, CONF_RETENTION_POLICY,
 from custom_components.eniris.exporting.outbox import corrections
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.helpers import issue_registry as ir
-from tests.export_kit import INGRESS, POWER, Home
+from tests.kit.exports import INGRESS, POWER, Home
 
 from .kit import REFUSED, TARGET, Fix, count_set_ups, export_power, measure
 

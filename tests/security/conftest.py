@@ -9,7 +9,7 @@ import pytest
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.storage import Store
 from tests.api.conftest import StubServer, _run_stub
-from tests.export_kit import MeterWorld
+from tests.kit.exports import MeterWorld
 
 _WRITES_FILES = {
     name: getattr(Store, name)

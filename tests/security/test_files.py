@@ -18,8 +18,8 @@ from custom_components.eniris.importing.history import history_store
 from custom_components.eniris.importing.totals import totals_store
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
-from tests.export_kit import POWER, home_with_account
-from tests.outbox_kit import new_store
+from tests.kit.exports import POWER, home_with_account
+from tests.kit.outbox import new_store
 
 FIGURES = {"export": Figures(dropped=1)}
 

@@ -23,7 +23,7 @@ from homeassistant.const import CONF_PASSWORD
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from simulator.server import Simulator
-from tests.common import settle, start_flow, submit
+from tests.kit.common import settle, start_flow, submit
 
 from .calls import CALLS, refusal, watch
 

@@ -34,9 +34,9 @@ from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.setup import async_setup_component
 from simulator.accounts import DEMO_TOTP_SECRET, Account
 from simulator.server import Simulator
-from tests.common import settle
-from tests.export_kit import INGRESS, POWER, START, Home
-from tests.login_kit import current_code, wrong_code
+from tests.kit.common import settle
+from tests.kit.exports import INGRESS, POWER, START, Home
+from tests.kit.log_in import current_code, wrong_code
 
 from .leaks import found_in, found_in_bytes, found_on_disk, log_everything
 

@@ -28,9 +28,9 @@ from custom_components.eniris.const import (
 from custom_components.eniris.http import async_http_session
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
+from scripts.checks import source
 from simulator.server import Simulator
-from tests import source
-from tests.common import start_flow, submit
+from tests.kit.common import start_flow, submit
 
 from .calls import CALLS, refusal
 

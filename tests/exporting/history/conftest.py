@@ -8,8 +8,8 @@ import pytest
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.core import HomeAssistant
 from simulator.server import Simulator
-from tests.backfill_kit import add_means, before, power, record, register
-from tests.export_kit import POWER, Home, MeterWorld, home_with_account
+from tests.kit.backfill import add_means, before, power, record, register
+from tests.kit.exports import POWER, Home, MeterWorld, home_with_account
 
 
 @pytest.fixture

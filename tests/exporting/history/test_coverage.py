@@ -15,8 +15,8 @@ from homeassistant.components.recorder.core import Recorder
 from homeassistant.components.recorder.db_schema import Events, RecorderRuns, States
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.recorder import get_instance, session_scope
-from tests.backfill_kit import add_means, add_statistics, record
-from tests.export_kit import POWER, START
+from tests.kit.backfill import add_means, add_statistics, record
+from tests.kit.exports import POWER, START
 
 KW = {"unit_of_measurement": "kW", "state_class": "measurement"}
 

@@ -41,7 +41,7 @@ from custom_components.eniris.exporting.outbox.live import (
 from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.exporting.target import TargetUploader
 from homeassistant.core import HomeAssistant
-from tests.backfill_kit import PastQueue
+from tests.kit.backfill import PastQueue
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 SLOW = WriteTarget("demo-ingress", "demo", "rp_one_m")

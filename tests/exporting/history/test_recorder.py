@@ -33,8 +33,8 @@ from homeassistant.components.recorder.core import Recorder
 from homeassistant.components.recorder.db_schema import RecorderRuns
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.recorder import get_instance, session_scope
-from tests.backfill_kit import Row, add_means, record
-from tests.export_kit import POWER, START
+from tests.kit.backfill import Row, add_means, record
+from tests.kit.exports import POWER, START
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 KW = {"unit_of_measurement": "kW", "state_class": "measurement"}

@@ -32,7 +32,7 @@ from homeassistant.helpers.recorder import get_instance, session_scope
 from homeassistant.helpers.storage import STORAGE_DIR
 from simulator.model import SeriesKey
 from simulator.store import IncomingPoint
-from tests.backfill_kit import (
+from tests.kit.backfill import (
     FIELD,
     KW,
     PAST,
@@ -49,7 +49,7 @@ from tests.backfill_kit import (
     seen,
     works,
 )
-from tests.export_kit import POWER, START, Home, export_data
+from tests.kit.exports import POWER, START, Home, export_data
 
 MINUTE = timedelta(minutes=1)
 
@@ -97,7 +97,7 @@ async def test_renamed_while_it_is_sent(
     home: Home, monkeypatch: pytest.MonkeyPatch, names: list[str]
 ) -> None:
     """All of the past of an entity is sent, however often it is renamed meanwhile."""
-    await record(home.hass, home.freezer, many(2000))
+    await record(home.hass, home.freezer, many(600))
     home.freezer.move_to(START)
     monkeypatch.setattr(runner, "SAMPLES_WANTED", 100)
     reference = er.async_get(home.hass).async_get(POWER)
@@ -115,7 +115,7 @@ async def test_renamed_while_it_is_sent(
 
     monkeypatch.setattr(Session, "write_body", write_body)
     await ask(home, made, start=before(days=2), end=before(seconds=1))
-    assert {row[0] for row in many(2000)} <= seen(home).keys()
+    assert {row[0] for row in many(600)} <= seen(home).keys()
     assert before(hours=23) in seen(home)
 
 

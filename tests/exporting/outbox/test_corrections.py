@@ -25,7 +25,7 @@ from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.exporting.outbox.rows import Rows
 from custom_components.eniris.exporting.outbox.store import OutboxError
 from tests.exporting.conftest import OTHER_TARGET, SERIES, TARGET, sample
-from tests.outbox_kit import next_batch, put, waiting
+from tests.kit.outbox import next_batch, put, waiting
 
 NEW = WriteTarget("right-ingress", "right", "rp_one_m")
 HOT = FieldKey(TARGET, SERIES.measurement, "hot", "float")

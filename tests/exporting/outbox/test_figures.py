@@ -13,7 +13,7 @@ from custom_components.eniris.exporting.outbox.figures import (
     save_figures,
 )
 from tests.exporting.conftest import START, at, sample
-from tests.outbox_kit import new_store
+from tests.kit.outbox import new_store
 
 
 @pytest.fixture(autouse=True)

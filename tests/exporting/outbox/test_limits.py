@@ -24,7 +24,7 @@ from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.exporting.outbox.rows import Rows
 from custom_components.eniris.exporting.outbox.schema import connect
 from tests.exporting.conftest import OTHER_TARGET, SERIES, TARGET, at, sample, to_target
-from tests.outbox_kit import next_batch, put, rows_of, waiting
+from tests.kit.outbox import next_batch, put, rows_of, waiting
 
 KEY = FieldKey(TARGET, SERIES.measurement, "bad_W", "float")
 

@@ -9,7 +9,7 @@ from custom_components.eniris.exporting.outbox.batches import (
 )
 from custom_components.eniris.exporting.outbox.memory import MEMORY_LIMIT, Memory
 from tests.exporting.conftest import OTHER_TARGET, SERIES, TARGET, sample, to_target
-from tests.outbox_kit import samples_of
+from tests.kit.outbox import samples_of
 
 KEY = FieldKey(TARGET, SERIES.measurement, "bad_W", "float")
 

@@ -41,7 +41,7 @@ from tests.exporting.conftest import (
     sample,
     to_target,
 )
-from tests.outbox_kit import (
+from tests.kit.outbox import (
     blocks_on_disk,
     drain,
     fill_disk,
@@ -114,17 +114,17 @@ def part(batch: Batch, *numbers: int) -> list[Block]:
 async def test_nothing_is_written_while_uploads_work(
     running: UploaderKit, path: Path, received: Received
 ) -> None:
-    """Ten minutes of values leave the files untouched, to the byte."""
+    """Minutes of values leave the files untouched, to the byte."""
     outbox = running.outbox
     before = state_of_files(path)
     changes = await outbox.store.run(lambda rows: rows.db.total_changes)
-    for n in range(595):
+    for n in range(150):
         running.add(sample(n, float(n)), sample(n, float(n), "other_W"))
         await running.clock.advance(1)
-    assert len(received.values()) == 595
+    assert len(received.values()) == 150
     assert await outbox.store.run(lambda rows: rows.db.total_changes) == changes
     assert files_are_as(path, before)
-    assert await figures(outbox) == (0, 1190, 0, 0)
+    assert await figures(outbox) == (0, 300, 0, 0)
 
 
 async def let_pass(kit: UploaderKit, seconds: float) -> None:

@@ -17,7 +17,7 @@ from custom_components.eniris.exporting.outbox.batches import (
 from custom_components.eniris.exporting.outbox.rows import Rows
 from custom_components.eniris.exporting.outbox.schema import SCHEMA_VERSION
 from tests.exporting.conftest import OTHER_TARGET, SERIES, TARGET, sample, to_target
-from tests.outbox_kit import new_store, rows_of, samples_of
+from tests.kit.outbox import new_store, rows_of, samples_of
 
 DAMAGED = pytest.mark.expected_log("cannot be read .* kept as .*damaged-")
 KEY = FieldKey(TARGET, SERIES.measurement, "bad_W", "float")
@@ -145,26 +145,6 @@ async def test_useless_file(path: Path, how: str) -> None:
     assert len(await again.run(rows_of, TARGET)) == len(carried) + 1
     assert await again.damaged_files() == [name]
     await again.close()
-
-
-def make_no_file(path: Path, how: str) -> None:
-    """Make a pipe, or a link that leads nowhere."""
-    if how == "pipe":
-        os.mkfifo(path)
-    else:
-        path.symlink_to(path)
-
-
-@pytest.mark.parametrize("how", ["link to itself", "pipe"])
-async def test_no_file_at_all(path: Path, how: str) -> None:
-    """It is set aside as it is, and nothing waits for it."""
-    make_no_file(path, how)
-    store = new_store(path)
-    await store.open()
-    assert len(await store.damaged_files()) == 1
-    await store.run(put, sample(0))
-    assert await store.run(rows_of, TARGET) == [sample(0)]
-    await store.close()
 
 
 def page_size(path: Path) -> int:

@@ -34,7 +34,7 @@ from tests.exporting.conftest import (
     sample,
     to_target,
 )
-from tests.outbox_kit import rows_of, samples_of
+from tests.kit.outbox import rows_of, samples_of
 
 KEY = FieldKey(TARGET, SERIES.measurement, "bad_W", "float")
 

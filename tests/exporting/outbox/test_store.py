@@ -28,7 +28,7 @@ from custom_components.eniris.exporting.outbox.store import (
     outbox_path,
 )
 from tests.exporting.conftest import SERIES, TARGET, at, sample
-from tests.outbox_kit import blocks_on_disk, new_store, rows_of
+from tests.kit.outbox import blocks_on_disk, new_store, rows_of
 
 KEY = FieldKey(TARGET, SERIES.measurement, "bad_W", "float")
 

@@ -18,8 +18,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from simulator.server import Simulator
 from simulator.world import HomeWorld
-from tests.common import entity_id_of, set_up_frozen, settle
-from tests.history_kit import (
+from tests.kit.common import entity_id_of, set_up_frozen, settle
+from tests.kit.history import (
     DAY,
     HOUR,
     IMPORTED,
@@ -32,25 +32,23 @@ from tests.history_kit import (
     THIS_HOUR,
     account_state,
     asked_of_the_past,
+    changes,
     finished,
+    kept,
     measure,
     measure_hourly,
     only_a_meter,
     pass_time,
 )
-from tests.meter import METER
-from tests.recorded import live, rows
+from tests.kit.meter import METER
+from tests.kit.recorded import live, rows
 
 START = THIS_HOUR - 2 * DAY
 HOURS = [START + n * HOUR for n in range(48)]
 ENERGY = 10.0
 
 
-@pytest.fixture(autouse=True)
-async def place_and_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
-    """Be in Brussels on a summer's day."""
-    freezer.move_to(NOW)
-    await hass.config.async_set_time_zone("Europe/Brussels")
+pytestmark = pytest.mark.usefixtures("place_and_time")
 
 
 @pytest.fixture
@@ -78,23 +76,21 @@ async def import_two_days(hass: HomeAssistant, entry: EnirisConfigEntry) -> None
     await entry.runtime_data.history.async_request(START)
 
 
-async def kept(
+async def rows_of(
     hass: HomeAssistant, entry: EnirisConfigEntry, field: str
 ) -> Mapping[datetime, StatisticsRow]:
-    """Return the rows by the hour of one of the meter's fields."""
-    entity_id = entity_id_of(hass, entry, METER, field)
-    return (await rows(hass, [entity_id], LONG_AGO)).get(entity_id, {})
+    """Return the rows by the hour, as far as they are of the past, of one of the meter's fields."""
+    found = await kept(hass, entity_id_of(hass, entry, METER, field))
+    return {hour: row for hour, row in found.items() if hour < THIS_HOUR}
 
 
 async def check_everything(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
     """Check that all of the two days is there, and once."""
-    power = await kept(hass, entry, POWER)
-    assert [hour for hour in power if hour < THIS_HOUR] == HOURS
+    power = await rows_of(hass, entry, POWER)
+    assert list(power) == HOURS
     assert {power[hour]["mean"] for hour in HOURS} == {100}
-    energy = await kept(hass, entry, IMPORTED)
-    assert {
-        hour: row["change"] for hour, row in energy.items() if hour < THIS_HOUR
-    } == pytest.approx(dict.fromkeys(HOURS, ENERGY), abs=1e-3)
+    energy = changes(await rows_of(hass, entry, IMPORTED))
+    assert energy == pytest.approx(dict.fromkeys(HOURS, ENERGY), abs=1e-3)
 
 
 async def test_beside_live_polls(
@@ -277,8 +273,7 @@ async def test_query_that_is_too_dear(
     await import_two_days(hass, account)
     event = await finished(hass, freezer, events)
     assert event.data["refused_queries"] == 1
-    power = await kept(hass, account, POWER)
-    assert [hour for hour in power if hour < THIS_HOUR] == HOURS[:-1]
+    assert list(await rows_of(hass, account, POWER)) == HOURS[:-1]
     sizes = [len(request.json) for request in asked_of_the_past(simulator)]
     assert max(sizes) >= 8
 
@@ -298,12 +293,9 @@ async def test_statement_that_is_refused(
     event = await finished(hass, freezer, events)
     assert event.data["refused_queries"] == 2
     left = [hour for hour in HOURS if hour not in (HOURS[5], HOURS[20])]
-    power = await kept(hass, account, POWER)
-    assert [hour for hour in power if hour < THIS_HOUR] == left
-    energy = await kept(hass, account, IMPORTED)
-    assert {
-        hour: row["change"] for hour, row in energy.items() if hour < THIS_HOUR
-    } == pytest.approx(dict.fromkeys(left, ENERGY), abs=1e-3)
+    assert list(await rows_of(hass, account, POWER)) == left
+    energy = changes(await rows_of(hass, account, IMPORTED))
+    assert energy == pytest.approx(dict.fromkeys(left, ENERGY), abs=1e-3)
 
 
 @pytest.mark.parametrize("again", [START, HOURS[12]])

@@ -6,7 +6,6 @@ from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
-from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.eniris.api import (
     StatementResult,
@@ -15,16 +14,17 @@ from custom_components.eniris.api import (
 )
 from custom_components.eniris.api.telemetry import parse_statements
 from custom_components.eniris.data import EnirisConfigEntry
-from custom_components.eniris.importing.history import EVENT_IMPORTED
+from custom_components.eniris.importing.history import statistics
+from custom_components.eniris.recorder_access import async_read_recorder
 from homeassistant.components.recorder.core import Recorder
-from homeassistant.components.recorder.statistics import StatisticsRow
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
-from tests.common import entity_id_of, set_up_frozen, settle
-from tests.history_kit import (
+from tests.importing.test_poll import NODE, only, series, write
+from tests.kit.common import entity_id_of, set_up_frozen
+from tests.kit.history import (
     COUNTER,
     DAY,
     HOUR,
@@ -36,26 +36,23 @@ from tests.history_kit import (
     THIS_HOUR,
     account_state,
     asked_of_the_past,
-    finished,
+    changes,
+    import_past,
+    kept,
+    live_with,
     measure,
     measure_hourly,
     only_a_meter,
 )
-from tests.importing.test_poll import NODE, only, series, write
-from tests.meter import METER
-from tests.recorded import live, rows
+from tests.kit.meter import METER
+from tests.kit.recorded import live, rows
 
-EVER = datetime(2000, 1, 1, tzinfo=UTC)
 YESTERDAY = datetime(2026, 7, 14, tzinfo=UTC)
 
 type Asked = Callable[[list[TelemetryQuery]], object]
 
 
-@pytest.fixture(autouse=True)
-async def place_and_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
-    """Be in Brussels on a summer's day."""
-    freezer.move_to(NOW)
-    await hass.config.async_set_time_zone("Europe/Brussels")
+pytestmark = pytest.mark.usefixtures("place_and_time")
 
 
 @pytest.fixture
@@ -73,22 +70,14 @@ async def meter(
         simulator, THIS_HOUR - 2 * DAY, NOW, **{IMPORTED: 600.0, POWER: 600.0}
     )
     entry = await set_up_frozen(hass, freezer, user_input, None)
-    await live_with(hass, freezer, simulator, {IMPORTED: 10.0, POWER: 600.0})
+    await live_with(
+        hass,
+        freezer,
+        simulator,
+        dt_util.utcnow() + 9 * MINUTE,
+        **{IMPORTED: 10.0, POWER: 600.0},
+    )
     return entry
-
-
-async def live_with(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    simulator: Simulator,
-    fields: Mapping[str, float],
-    minutes: int = 9,
-) -> None:
-    """Let time pass with a meter that shows the same all the time."""
-    until = dt_util.utcnow() + minutes * MINUTE
-    while dt_util.utcnow() < until:
-        measure(simulator, dt_util.utcnow(), **fields)
-        await live(hass, freezer, dt_util.utcnow() + MINUTE)
 
 
 async def import_since(
@@ -98,22 +87,12 @@ async def import_since(
     start: datetime,
 ) -> Mapping[str, Any]:
     """Import the past of everything since `start`, and return what the event says."""
-    events = async_capture_events(hass, EVENT_IMPORTED)
-    await entry.runtime_data.history.async_request(start)
-    event = await finished(hass, freezer, events)
-    await settle(hass)
-    return event.data
+    return (await import_past(hass, freezer, entry, start)).data
 
 
-async def kept(hass: HomeAssistant, entity_id: str) -> dict[datetime, StatisticsRow]:
-    """Return the rows by the hour of an entity."""
-    return (await rows(hass, [entity_id], LONG_AGO)).get(entity_id, {})
-
-
-async def changes(hass: HomeAssistant, entity_id: str) -> dict[datetime, float]:
+async def counted_by(hass: HomeAssistant, entity_id: str) -> dict[datetime, float]:
     """Return what an entity counted in each hour."""
-    found = (await rows(hass, [entity_id], EVER)).get(entity_id, {})
-    return {hour: row["change"] or 0.0 for hour, row in found.items()}
+    return changes(await kept(hass, entity_id))
 
 
 def look_at_queries(entry: EnirisConfigEntry, look: Asked) -> None:
@@ -162,7 +141,7 @@ async def test_renamed_while_a_day_is_fetched(
     assert renamed
     assert event["left_out"] == []
     assert not await rows(hass, [*names, *by_way], LONG_AGO)
-    counted = await changes(hass, f"sensor.renamed_{IMPORTED.lower()}")
+    counted = await counted_by(hass, f"sensor.renamed_{IMPORTED.lower()}")
     assert counted == pytest.approx(
         {THIS_HOUR - n * HOUR: 600 for n in range(1, 49)}, abs=1e-3
     )
@@ -179,19 +158,18 @@ async def test_renamed_while_the_recorder_is_read(
     """What the recorder had under the old id is read again under the new one."""
     entity_id = entity_id_of(hass, meter, METER, IMPORTED)
     ids = [entity_id, "sensor.one", "sensor.two", "sensor.three", entity_id]
-    module = "custom_components.eniris.importing.history.day.async_known"
-    read = __import__(module.rpartition(".")[0], fromlist=["x"]).async_known
 
-    async def read_known(*args: Any) -> Any:
+    async def read(*args: Any, **kwargs: Any) -> Any:
+        found = await async_read_recorder(*args, **kwargs)
         if len(ids) > 1:
             er.async_get(hass).async_update_entity(ids.pop(0), new_entity_id=ids[0])
-        return await read(*args)
+        return found
 
-    monkeypatch.setattr(module, read_known)
+    monkeypatch.setattr(statistics, "async_read_recorder", read)
     await import_since(hass, freezer, meter, THIS_HOUR - 2 * DAY)
     assert len(ids) == 1
     assert not await rows(hass, ["sensor.one", "sensor.two", "sensor.three"], LONG_AGO)
-    counted = await changes(hass, entity_id)
+    counted = await counted_by(hass, entity_id)
     assert counted == pytest.approx(
         {THIS_HOUR - n * HOUR: 600 for n in range(1, 49)}, abs=1e-3
     )
@@ -213,7 +191,7 @@ async def test_removed_while_a_day_is_fetched(
     look_at_queries(meter, remove)
     event = await import_since(hass, freezer, meter, THIS_HOUR - 2 * DAY)
     assert event["rows"] == 48
-    assert not await changes(hass, entity_id)
+    assert not await counted_by(hass, entity_id)
     assert len(await kept(hass, power)) == 48
 
 
@@ -241,6 +219,14 @@ async def test_removed_while_a_day_is_fetched(
         dict.fromkeys(range(715, 725), 0.0),
         dict.fromkeys(range(600, 800), 0.0),
         dict.fromkeys(range(600, 800), 9_000_000.0),
+        # Two rows far too high, also over an hour and over midnight, and one of them 0
+        {201: 99_000_000.0, 200: 99_000_000.0},
+        {181: 99_000_000.0, 180: 99_000_000.0},
+        {721: 10_500_000.0, 720: 10_500_000.0},
+        {200: 99_000_000.0, 199: 0.0},
+        {200: 0.0, 199: 99_000_000.0},
+        # The first row of all, which was not read yet
+        {1200: 0.0},
     ],
     ids=lambda misread: f"{max(misread)}-{min(misread)}-{min(misread.values()):.0f}",
 )
@@ -261,10 +247,13 @@ async def test_counter_that_is_misread(
         reading = misread.get(minute, shown)
         measure(simulator, noon - minute * MINUTE, **{COUNTER: reading})
     entry = await set_up_frozen(hass, freezer, user_input, None)
-    await live_with(hass, freezer, simulator, {COUNTER: shown})
+    await live_with(
+        hass, freezer, simulator, dt_util.utcnow() + 9 * MINUTE, **{COUNTER: shown}
+    )
     await import_since(hass, freezer, entry, NOW - 2 * DAY)
-    counted = await changes(hass, entity_id_of(hass, entry, METER, COUNTER))
-    assert sum(counted.values()) == pytest.approx(10 * (1200 - 60), abs=11)
+    counted = await counted_by(hass, entity_id_of(hass, entry, METER, COUNTER))
+    first = 1199 if 1200 in misread else 1200
+    assert sum(counted.values()) == pytest.approx(10 * (first - 60), abs=11)
     hours = {noon - hours * HOUR for hours in range(2, 20)}
     gone = {
         noon - minute // 60 * HOUR - (minute % 60 > 0) * HOUR
@@ -295,7 +284,7 @@ async def test_series_that_is_never_written(
         write(simulator, by_second, dt_util.utcnow(), **{IMPORTED: 10.0})
         await live(hass, freezer, dt_util.utcnow() + MINUTE)
     await import_since(hass, freezer, entry, NOW - 4 * DAY)
-    counted = await changes(hass, entity_id_of(hass, entry, NODE, IMPORTED))
+    counted = await counted_by(hass, entity_id_of(hass, entry, NODE, IMPORTED))
     for moment in hours:
         hour = moment.replace(minute=0, second=0)
         assert counted[hour] == pytest.approx(600)
@@ -315,9 +304,11 @@ async def test_counter_that_is_exchanged_at_midnight(
         reading = minute * 10.0 if minute >= 0 else 3500.0 + minute * 10
         measure(simulator, midnight + minute * MINUTE, **{COUNTER: reading})
     entry = await set_up_frozen(hass, freezer, user_input, None)
-    await live_with(hass, freezer, simulator, {COUNTER: 7010.0})
+    await live_with(
+        hass, freezer, simulator, dt_util.utcnow() + 9 * MINUTE, **{COUNTER: 7010.0}
+    )
     await import_since(hass, freezer, entry, midnight - 5 * HOUR)
-    counted = await changes(hass, entity_id_of(hass, entry, METER, COUNTER))
+    counted = await counted_by(hass, entity_id_of(hass, entry, METER, COUNTER))
     first = midnight - 5 * HOUR
     assert counted.pop(first) == pytest.approx(590, abs=1e-3)
     # The new meter's first row shows zero
@@ -342,7 +333,7 @@ async def test_not_recorded(
     assert event["reasons"] == {power: "not_recorded"}
     assert event["entities"] == 1
     assert not await kept(hass, power)
-    assert len(await changes(hass, entity_id_of(hass, meter, METER, IMPORTED))) == 48
+    assert len(await counted_by(hass, entity_id_of(hass, meter, METER, IMPORTED))) == 48
     state = account_state(hass, meter, "history_progress")
     assert state.state == "100.0"
     assert state.attributes["left_out"] == [power]
@@ -400,7 +391,7 @@ async def test_answers_of_another_shape(
 ) -> None:
     """An aggregate that is not understood is told as left out, with the reason; nothing is made of it."""
     entity_id = entity_id_of(hass, meter, METER, IMPORTED)
-    before = await changes(hass, entity_id)
+    before = await counted_by(hass, entity_id)
     [result] = parse_statements([{"series": [SHAPES[shape](600.0)]}], 1)
     session: Any = meter.runtime_data.session
     query = session.query_telemetry
@@ -420,32 +411,12 @@ async def test_answers_of_another_shape(
     assert event["refused_queries"] >= 6
     assert event["left_out"] == sorted([entity_id, power])
     assert set(event["reasons"].values()) == {"no_usable_answer"}
-    assert await changes(hass, entity_id) == before
+    assert await counted_by(hass, entity_id) == before
     state = account_state(hass, meter, "history_progress")
     assert sorted(state.attributes["no_usable_answer"]) == event["left_out"]
     assert f"{entity_id} is not imported, or lacks" in caplog.text or (
         entity_id in caplog.text and "its answers are not understood" in caplog.text
     )
-
-
-async def test_no_statistics_yet(
-    recorder_mock: Recorder,
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """A sum that Home Assistant makes no statistics of is told as left out, under the id that it has then."""
-    only_a_meter(simulator, IMPORTED)
-    measure_hourly(simulator, THIS_HOUR - DAY, NOW, **{IMPORTED: 600.0})
-    entry = await set_up_frozen(hass, freezer, user_input, None)
-    entity_id = entity_id_of(hass, entry, METER, IMPORTED)
-    event = await import_since(hass, freezer, entry, THIS_HOUR - 2 * HOUR)
-    assert event["reasons"] == {entity_id: "no_statistics"}
-    er.async_get(hass).async_update_entity(entity_id, new_entity_id="sensor.renamed")
-    assert entry.runtime_data.history.progress.left_out == {
-        "sensor.renamed": "no_statistics"
-    }
 
 
 # Where there is no data
@@ -461,7 +432,13 @@ async def test_years_without_data(
 ) -> None:
     """What lies years back is found with few queries, and before 2000 nothing is asked."""
     simulator.tier = tier
-    await live_with(hass, freezer, simulator, {IMPORTED: 10.0, POWER: 600.0}, 2)
+    await live_with(
+        hass,
+        freezer,
+        simulator,
+        dt_util.utcnow() + 2 * MINUTE,
+        **{IMPORTED: 10.0, POWER: 600.0},
+    )
     old = datetime(2019, 3, 31, 7, tzinfo=UTC)
     older = datetime(2006, 1, 1, tzinfo=UTC)
     if tier == "free":
@@ -476,7 +453,7 @@ async def test_years_without_data(
     assert event["refused_queries"] == 0
     assert event["left_out"] == []
     assert simulator.log.count("POST /v1/telemetry/query", 429) == 0
-    counted = await changes(hass, entity_id_of(hass, meter, METER, IMPORTED))
+    counted = await counted_by(hass, entity_id_of(hass, meter, METER, IMPORTED))
     assert counted == pytest.approx(
         {THIS_HOUR - n * HOUR: 600 for n in range(1, 49)} | {old: 70, older: 70},
         abs=1e-3,
@@ -488,6 +465,28 @@ async def test_years_without_data(
         for statement in request.json
     ]
     assert min(starts) >= datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000
+
+
+async def test_fields_with_other_gaps(
+    hass: HomeAssistant,
+    meter: EnirisConfigEntry,
+    simulator: Simulator,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Of fields that share a series each is found where it has data itself."""
+    old, older = THIS_HOUR - 20 * DAY, THIS_HOUR - 40 * DAY
+    measure(simulator, old + MINUTE, **{POWER: 50.0})
+    measure(simulator, older + MINUTE, **{IMPORTED: 70.0})
+    asked = len(asked_of_the_past(simulator))
+    event = await import_since(hass, freezer, meter, THIS_HOUR - 60 * DAY)
+    assert event["left_out"] == []
+    recent = {THIS_HOUR - n * HOUR for n in range(1, 49)}
+    power = await kept(hass, entity_id_of(hass, meter, METER, POWER))
+    assert power.keys() == recent | {old}
+    counted = await counted_by(hass, entity_id_of(hass, meter, METER, IMPORTED))
+    assert counted == pytest.approx(dict.fromkeys(recent, 600) | {older: 70}, abs=1e-3)
+    queries = asked_of_the_past(simulator)[asked:]
+    assert sum(len(request.json) for request in queries) < 200
 
 
 async def test_search_that_is_refused(

@@ -1,33 +1,33 @@
 """The hours of the past: what is asked for them, and what the answers say."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, strategies as st
 import orjson
 import pytest
 
-from custom_components.eniris.api import Device, SeriesInfo, StatementResult
+from custom_components.eniris.api import SeriesInfo, StatementResult
 from custom_components.eniris.api.telemetry import (
     FIELDS_PER_QUERY,
     encode_queries,
     parse_statements,
 )
-from custom_components.eniris.importing.catalogue import describe, directions
+from custom_components.eniris.importing.catalogue import (
+    FieldDescription,
+    describe,
+    directions,
+)
 from custom_components.eniris.importing.history.hours import (
     HOUR,
     HourQuery,
     StatisticField,
     StatisticKind,
-    plan_hours,
-    plan_raw,
-    plan_spans,
-    series_of,
+    plan,
+    statistic_kind,
 )
-from custom_components.eniris.importing.nodes import Node
 from custom_components.eniris.importing.plan import FieldKey
 
 MEASUREMENT = "submeteringMetrics"
@@ -36,7 +36,6 @@ COUNTER = "importedAbsEnergyTot_Wh"
 POWER = "actualPowerTot_W"
 CHARGE = "stateOfCharge_frac"
 NOON = int(datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp())
-DAY = 24 * HOUR
 
 
 def series(*fields: str, policy: str = "rp_one_m", tag: str = "n") -> SeriesInfo:
@@ -44,21 +43,21 @@ def series(*fields: str, policy: str = "rp_one_m", tag: str = "n") -> SeriesInfo
     return SeriesInfo("db", policy, MEASUREMENT, (("nodeId", tag),), fields)
 
 
-def nodes(*all_series: SeriesInfo, node_id: str = "n") -> dict[str, Node]:
-    """Return a node with some series."""
-    return {node_id: Node(Device(node_id, series=all_series), None)}
+def described(field: str, part: str | None = None) -> FieldDescription:
+    """Return what a field is, or a direction of it."""
+    description = describe(MEASUREMENT, field)
+    if part is None:
+        return description
+    shown = directions(MEASUREMENT, description)
+    return next(each for each in shown if each.part == part)
 
 
 def subject(field: str, part: str | None = None, node_id: str = "n") -> StatisticField:
-    """Return a field, or a direction of one."""
-    description = describe(MEASUREMENT, field)
-    if part is not None:
-        [description] = [
-            shown
-            for shown in directions(MEASUREMENT, description)
-            if shown.part == part
-        ]
-    return StatisticField(FieldKey(node_id, MEASUREMENT, field), description)
+    """Return a field that has a statistic, or a direction of one."""
+    description = described(field, part)
+    kind = statistic_kind(description)
+    assert kind
+    return StatisticField(FieldKey(node_id, MEASUREMENT, field), description, kind)
 
 
 def answer(columns: Iterable[str], *rows: list[Any]) -> StatementResult:
@@ -74,13 +73,13 @@ def at(seconds: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("field", "part", "method"),
+    ("field", "part", "kind"),
     [
         (DELTA, None, StatisticKind.SUM),
         (COUNTER, None, StatisticKind.COUNTER),
         (POWER, None, StatisticKind.MEAN),
-        (POWER, "import", StatisticKind.MEAN_OF_DIRECTION),
-        (POWER, "export", StatisticKind.MEAN_OF_DIRECTION),
+        (POWER, "import", StatisticKind.MEAN),
+        (POWER, "export", StatisticKind.MEAN),
         (CHARGE, None, StatisticKind.MEAN),
         ("strangeThing_V", None, StatisticKind.MEAN),
         # A text, a flag, and what nobody knows before its first value
@@ -94,9 +93,9 @@ def at(seconds: int) -> str:
         ("water_m3", None, StatisticKind.BALANCE),
     ],
 )
-def test_method(field: str, part: str | None, method: StatisticKind | None) -> None:
+def test_kind(field: str, part: str | None, kind: StatisticKind | None) -> None:
     """A statistic is made of a field by what the field is; of what has none, nothing is made."""
-    assert subject(field, part).method is method
+    assert statistic_kind(described(field, part)) is kind
 
 
 @pytest.mark.parametrize(
@@ -274,85 +273,54 @@ def test_read_directions() -> None:
     assert query.read(answer([POWER], [at(NOON), None])) == {}
 
 
-def test_read_balance() -> None:
-    """Of a meter that may run back, every value of the hour counts, in the order of time."""
-    water = subject("water_m3")
-    [query] = plan_hours(nodes(series("water_m3")), [water], NOON, NOON + HOUR)
-    assert query.query().select == ["water_m3"]
-    rows = [[at(NOON + 60 * n), value] for n, value in ((2, 9.5), (0, 10), (1, 12))]
-    assert query.read(answer(["water_m3"], *rows)) == {water: (10, 12, 9.5)}
-
-
 def test_read_raw() -> None:
     """Single values come in the order of time, whatever the order of the rows."""
-    counter, charge = subject(COUNTER), subject(CHARGE)
+    counter, water = subject(COUNTER), subject("water_m3")
     query = HourQuery(
-        series(COUNTER, CHARGE), (counter, charge), NOON, NOON + HOUR, True
+        series(COUNTER, "water_m3"), (counter, water), NOON, NOON + HOUR, True
     )
     result = answer(
-        [COUNTER, CHARGE],
+        [COUNTER, "water_m3"],
         [at(NOON + 120), 3, 0.07],
         [at(NOON), 900, None],
         [at(NOON + 60), "x", 1],
     )
-    assert query.read_raw(result) == {counter: [900, 3], charge: [100, 7]}
+    assert query.read(result) == {counter: (900, 3), water: (1, 0.07)}
 
 
-def test_plan_hours() -> None:
-    """There is one query per series and hour, for all of it that is wanted, the newest hour first."""
-    by_id = nodes(series(DELTA, POWER, "other_V")) | nodes(
-        series(COUNTER, tag="m"), node_id="m"
+def test_plan() -> None:
+    """What shares a series and a time shares a query; what is asked of no series is left out."""
+    ours, other = series(DELTA, POWER), series(COUNTER, tag="m")
+    delta, power, counter = subject(DELTA), subject(POWER), subject(COUNTER)
+    planned = plan(
+        (field, source, hour, hour + HOUR)
+        for hour in (NOON, NOON - HOUR)
+        for field, source in ((delta, ours), (counter, other), (power, ours))
     )
-    wanted = [subject(DELTA), subject(POWER), subject(COUNTER, node_id="m")]
-    planned = plan_hours(by_id, wanted, NOON - 3 * HOUR, NOON)
-    assert [query.start for query in planned] == [
-        NOON - hours * HOUR for hours in (1, 1, 2, 2, 3, 3)
+    assert planned == [
+        HourQuery(source, fields, hour, hour + HOUR)
+        for hour in (NOON, NOON - HOUR)
+        for source, fields in ((ours, (delta, power)), (other, (counter,)))
     ]
-    for query in planned:
-        assert query.end == query.start + HOUR
-        assert not query.raw
-    assert [query.subjects for query in planned[:2]] == [
-        tuple(wanted[:2]),
-        (wanted[2],),
-    ]
-    assert plan_hours(by_id, wanted, NOON, NOON) == []
-    assert plan_hours(by_id, [], NOON - DAY, NOON) == []
+    assert plan([]) == []
 
 
 def test_plan_directions() -> None:
     """Directions have a query of single values; the power itself has what the service makes of it."""
     wanted = [subject(POWER), subject(POWER, "import"), subject(POWER, "export")]
-    aggregated, raw = plan_hours(nodes(series(POWER)), wanted, NOON, NOON + HOUR)
+    spans = [(field, series(POWER), NOON, NOON + HOUR) for field in wanted]
+    aggregated, raw = plan(spans)
     assert (aggregated.raw, raw.raw) == (False, True)
-    assert aggregated.subjects == (wanted[0],)
-    assert raw.subjects == tuple(wanted[1:])
+    assert aggregated.fields == (wanted[0],)
+    assert raw.fields == tuple(wanted[1:])
+    [query] = plan(spans, raw=True)
+    assert query.query().select == [POWER]
 
 
-def test_series_of_the_past() -> None:
-    """The past is read by the minute, where there is such a series, and by whatever there is else."""
-    by_minute, by_second = series(DELTA), series(DELTA, POWER, policy="rp_one_s")
-    by_id = nodes(by_second, by_minute)
-    assert series_of(by_id, subject(DELTA)) == by_minute
-    # Metadata may list a series that is never written
-    for tried, series_then in ((1, by_second), (2, by_minute)):
-        found = series_of(by_id, subject(DELTA), {subject(DELTA).key: tried})
-        assert found == series_then
-    assert series_of(by_id, subject(POWER)) == by_second
-    assert series_of(by_id, subject(COUNTER)) is None
-    assert series_of(by_id, subject(DELTA, node_id="gone")) is None
-    [first, second] = plan_hours(
-        by_id, [subject(DELTA), subject(POWER)], NOON, NOON + HOUR
-    )
-    assert {first.series, second.series} == {by_minute, by_second}
-
-
-def test_plan_what_is_not_there() -> None:
-    """Of a node that is gone, a field that is not listed or one without a statistic nothing is asked."""
-    by_id = nodes(series("status", DELTA))
-    wanted = [subject(DELTA, node_id="gone"), subject(POWER), subject("status")]
-    assert plan_hours(by_id, wanted, NOON, NOON + HOUR) == []
-    assert plan_spans(by_id, dict.fromkeys(wanted[:2], (NOON, NOON + HOUR)), HOUR) == []
-    assert plan_raw(by_id, [(wanted[0], NOON), (wanted[1], NOON)]) == []
+def test_plan_balance() -> None:
+    """Of a meter that may run back, every value of the hour is asked for."""
+    [query] = plan([(subject("water_m3"), series("water_m3"), NOON, NOON + HOUR)])
+    assert query.query().select == ["water_m3"]
 
 
 FIELDS = st.lists(
@@ -370,68 +338,16 @@ FIELDS = st.lists(
 @given(fields=FIELDS, hours=st.integers(1, 3))
 def test_plans_of_wide_series(fields: list[str], hours: int) -> None:
     """Whatever a series has, no query selects more than can be asked, and nothing is left out."""
-    by_id = nodes(series(*fields))
-    wanted = [item for field in fields if (item := subject(field)).method is not None]
-    planned = plan_hours(by_id, wanted, NOON, NOON + hours * HOUR)
+    wanted = [subject(field) for field in fields if statistic_kind(described(field))]
     asked: Counter[tuple[StatisticField, int]] = Counter()
-    for query in planned:
+    for query in plan(
+        (field, series(*fields), NOON + hour * HOUR, NOON + (hour + 1) * HOUR)
+        for hour in range(hours)
+        for field in wanted
+    ):
         # Raises where it is more than the service takes
         assert 1 <= len(query.query().select) <= FIELDS_PER_QUERY
-        asked.update((item, query.start) for item in query.subjects)
+        asked.update((item, query.start) for item in query.fields)
     assert asked == {
         (item, NOON + hour * HOUR): 1 for item in wanted for hour in range(hours)
     }
-
-
-def test_plan_spans() -> None:
-    """Stretches are asked for in steps; those that are the same share their queries."""
-    delta, power = subject(DELTA), subject("exportedEnergyDeltaTot_Wh")
-    other = subject(DELTA, node_id="m")
-    by_id = nodes(series(DELTA, power.key.field)) | nodes(
-        series(DELTA, tag="m"), node_id="m"
-    )
-    spans: Mapping[StatisticField, tuple[int, int]] = {
-        delta: (NOON, NOON + 2 * DAY + HOUR),
-        power: (NOON, NOON + 2 * DAY + HOUR),
-        other: (NOON, NOON + HOUR),
-    }
-    planned = plan_spans(by_id, spans, DAY)
-    assert [(query.subjects, query.start, query.end) for query in planned] == [
-        ((delta, power), NOON, NOON + DAY),
-        ((delta, power), NOON + DAY, NOON + 2 * DAY),
-        ((delta, power), NOON + 2 * DAY, NOON + 2 * DAY + HOUR),
-        ((other,), NOON, NOON + HOUR),
-    ]
-    assert plan_spans(by_id, {}, DAY) == []
-
-
-@given(
-    start=st.integers(0, 10**6),
-    length=st.integers(1, 10**6),
-    longest=st.integers(HOUR, 10**6),
-)
-def test_spans_adjoin(start: int, length: int, longest: int) -> None:
-    """Steps leave no gap, do not overlap and are not longer than was said."""
-    planned = plan_spans(
-        nodes(series(DELTA)), {subject(DELTA): (start, start + length)}, longest
-    )
-    assert planned[0].start == start
-    assert planned[-1].end == start + length
-    for first, second in pairwise(planned):
-        assert first.end == second.start
-    assert all(0 < query.end - query.start <= longest for query in planned)
-
-
-def test_plan_raw() -> None:
-    """Single hours of single meters are asked for by themselves, in all values."""
-    by_id = nodes(series(COUNTER, "exportedAbsEnergyTot_Wh"))
-    counter, other = subject(COUNTER), subject("exportedAbsEnergyTot_Wh")
-    planned = plan_raw(by_id, [(counter, NOON), (other, NOON - HOUR)])
-    assert [(query.subjects, query.start, query.end) for query in planned] == [
-        ((counter,), NOON, NOON + HOUR),
-        ((other,), NOON - HOUR, NOON),
-    ]
-    assert [query.query().select for query in planned] == [
-        [COUNTER],
-        ["exportedAbsEnergyTot_Wh"],
-    ]

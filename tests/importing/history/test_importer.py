@@ -17,32 +17,36 @@ from custom_components.eniris.importing.plan import FieldKey
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.components.recorder.statistics import StatisticsRow
 from homeassistant.components.sensor import SensorDeviceClass
-from homeassistant.core import Event, HomeAssistant
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity import Entity
-from homeassistant.util import dt as dt_util
-from simulator.model import FieldValue
 from simulator.server import Simulator
-from simulator.store import IncomingPoint
-from simulator.timestamps import datetime_to_ns
 from simulator.world import HomeWorld
-from tests.common import advance, entity_id_of, set_up_frozen, settle
-from tests.meter import METER, METER_SERIES, add_meter
-from tests.recorded import live, rows
-
-QUERY = "POST /v1/telemetry/query"
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
+from tests.kit.common import advance, entity_id_of, set_up_frozen, settle
+from tests.kit.history import (
+    COUNTER,
+    DAY,
+    HOUR,
+    IMPORTED,
+    LONG_AGO,
+    MINUTE,
+    POWER,
+    QUERY,
+    changes,
+    finished,
+    import_past,
+    live_with,
+    measure,
+    measured_by_world,
+    only_a_meter,
+)
+from tests.kit.meter import METER
+from tests.kit.recorded import live, rows
 
 # In Brussels, clocks were put back in the night to the 25th
 NOW = datetime(2026, 10, 27, 11, 42, 30, tzinfo=UTC)
 BEFORE_CHANGE = datetime(2026, 10, 23, 22, tzinfo=UTC)
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
-IMPORTED = "importedEnergyDeltaTot_Wh"
-COUNTER = "importedAbsEnergyTot_Wh"
-POWER = "actualPowerTot_W"
 NET = "netEnergy_kWh"
 
 type Rows = dict[str, dict[datetime, StatisticsRow]]
@@ -71,32 +75,6 @@ async def set_up(
     return await set_up_frozen(hass, freezer, user_input, None)
 
 
-async def finished(
-    hass: HomeAssistant, freezer: FrozenDateTimeFactory, events: list[Event]
-) -> Event:
-    """Let time pass, half a second after the other, until an import has ended."""
-    for _ in range(6000):
-        if events:
-            return events.pop()
-        freezer.tick(0.5)
-        # Answers and the recorder come at their own pace
-        await hass.async_add_executor_job(time.sleep, 0.01)
-    raise AssertionError("the import did not end")
-
-
-async def import_past(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    entry: EnirisConfigEntry,
-    start: datetime,
-    end: datetime | None = None,
-) -> Event:
-    """Import the past of everything, and wait for its end."""
-    events = async_capture_events(hass, EVENT_IMPORTED)
-    await entry.runtime_data.history.async_request(start, end)
-    return await finished(hass, freezer, events)
-
-
 def shown(
     hass: HomeAssistant, entry: EnirisConfigEntry, device_class: SensorDeviceClass
 ) -> dict[str, tuple[FieldKey, str | None]]:
@@ -115,11 +93,6 @@ def hours(start: datetime, end: datetime) -> Iterable[datetime]:
     while start < end:
         yield start
         start += HOUR
-
-
-def changes(found: dict[datetime, StatisticsRow]) -> dict[datetime, float]:
-    """Return what was counted in each hour, in Wh."""
-    return {moment: row["change"] or 0.0 for moment, row in found.items()}
 
 
 async def test_energy_to_the_wh(
@@ -235,24 +208,9 @@ async def test_power(
         for sign, suffix in ((0, ""), (1, "_import"), (-1, "_export"))
     }
     found = await rows(hass, [id_ for id_ in ids.values() if id_], LONG_AGO)
-    [series] = [
-        key
-        for key in simulator.world.series()
-        if key.retention_policy == "rp_one_m"
-        and dict(key.tags).get("nodeId") == HomeWorld.GRID_METER
-        and POWER in simulator.world.fields(key)
-    ]
     signs = set()
     for hour in hours(start, start + 30 * HOUR):
-        values = [
-            float(row.fields[POWER])
-            for row in simulator.world.rows(
-                series,
-                frozenset({POWER}),
-                round(hour.timestamp() * 1000),
-                round((hour + HOUR).timestamp() * 1000),
-            )
-        ]
+        values = measured_by_world(simulator, HomeWorld.GRID_METER, POWER, hour)
         for sign, entity_id in ids.items():
             assert entity_id
             numbers = [max(0.0, sign * value) for value in values] if sign else values
@@ -375,43 +333,12 @@ async def test_stopped_in_the_middle(
             assert counted.get(hour, 0) == pytest.approx(expected, abs=0.5), entity_id
 
 
-class Meter:
-    """A meter of which a test writes the past."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        """Have written nothing yet."""
-        self._simulator = simulator
-
-    def write(self, moment: datetime, **fields: FieldValue) -> None:
-        """Let the meter have measured something."""
-        self._simulator.store.write(
-            [IncomingPoint(METER_SERIES, datetime_to_ns(moment), fields)]
-        )
-
-
 @pytest.fixture
-def meter(
-    simulator: Simulator, world: HomeWorld, freezer: FrozenDateTimeFactory
-) -> Meter:
-    """Return a meter that is the only node of its account."""
+def meter(simulator: Simulator, freezer: FrozenDateTimeFactory) -> Simulator:
+    """Return the simulator with a meter that is the only node of its account."""
     freezer.move_to(NOW)
-    for device in world.devices(NOW):
-        simulator.devices.hide(device["id"])
-    add_meter(simulator, COUNTER, IMPORTED, POWER, NET)
-    return Meter(simulator)
-
-
-async def live_with(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    until: datetime,
-    meter: Meter,
-    **fields: FieldValue,
-) -> None:
-    """Let time pass with a meter that shows the same all the time."""
-    while dt_util.utcnow() < until:
-        meter.write(dt_util.utcnow(), **fields)
-        await live(hass, freezer, min(until, dt_util.utcnow() + MINUTE))
+    only_a_meter(simulator, COUNTER, IMPORTED, POWER, NET)
+    return simulator
 
 
 async def test_exchanged_meter(
@@ -419,7 +346,7 @@ async def test_exchanged_meter(
     hass: HomeAssistant,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
-    meter: Meter,
+    meter: Simulator,
 ) -> None:
     """A meter that begins anew counts from zero, in whatever hour that happens, gaps or not."""
     midnight = datetime(2026, 10, 26, tzinfo=UTC)
@@ -438,10 +365,10 @@ async def test_exchanged_meter(
         (timedelta(hours=12), 30),
     ]
     for after, reading in readings:
-        meter.write(midnight + after, **{COUNTER: float(reading)})
-    meter.write(NOW - MINUTE, **{COUNTER: 50.0})
+        measure(meter, midnight + after, **{COUNTER: float(reading)})
+    measure(meter, NOW - MINUTE, **{COUNTER: 50.0})
     entry = await set_up(hass, freezer, user_input)
-    await live_with(hass, freezer, NOW + 32 * MINUTE, meter, **{COUNTER: 50.0})
+    await live_with(hass, freezer, meter, NOW + 32 * MINUTE, **{COUNTER: 50.0})
     await import_past(hass, freezer, entry, midnight - 2 * HOUR)
     entity_id = entity_id_of(hass, entry, METER, COUNTER)
     found = (await rows(hass, [entity_id], LONG_AGO))[entity_id]
@@ -464,7 +391,7 @@ async def test_meter_that_runs_back(
     hass: HomeAssistant,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
-    meter: Meter,
+    meter: Simulator,
 ) -> None:
     """Energy that is neither a counter nor of an interval is the difference of what is shown."""
     midnight = datetime(2026, 10, 27, tzinfo=UTC)
@@ -478,10 +405,10 @@ async def test_meter_that_runs_back(
         (300, -6),
     ]
     for minutes, reading in readings:
-        meter.write(midnight + minutes * MINUTE, **{NET: float(reading)})
-    meter.write(NOW - MINUTE, **{NET: -5.0})
+        measure(meter, midnight + minutes * MINUTE, **{NET: float(reading)})
+    measure(meter, NOW - MINUTE, **{NET: -5.0})
     entry = await set_up(hass, freezer, user_input)
-    await live_with(hass, freezer, NOW + 32 * MINUTE, meter, **{NET: -5.0})
+    await live_with(hass, freezer, meter, NOW + 32 * MINUTE, **{NET: -5.0})
     await import_past(hass, freezer, entry, midnight - 2 * HOUR)
     entity_id = entity_id_of(hass, entry, METER, NET)
     found = (await rows(hass, [entity_id], LONG_AGO))[entity_id]
@@ -503,15 +430,17 @@ async def test_negative_and_missing(
     hass: HomeAssistant,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
-    meter: Meter,
+    meter: Simulator,
 ) -> None:
     """Negative energy is counted as such, and an hour without a value has no row."""
     start = NOW.replace(minute=0, second=0) - 40 * HOUR
     for hour, energy in ((0, 5.0), (1, -3.0), (4, 0.0), (30, 2.5)):
-        meter.write(start + hour * HOUR + MINUTE, **{IMPORTED: energy, POWER: energy})
-    meter.write(NOW - MINUTE, **{IMPORTED: 1.0, POWER: 1.0})
+        measure(
+            meter, start + hour * HOUR + MINUTE, **{IMPORTED: energy, POWER: energy}
+        )
+    measure(meter, NOW - MINUTE, **{IMPORTED: 1.0, POWER: 1.0})
     entry = await set_up(hass, freezer, user_input)
-    await live_with(hass, freezer, NOW + 32 * MINUTE, meter, **{IMPORTED: 0.0})
+    await live_with(hass, freezer, meter, NOW + 32 * MINUTE, **{IMPORTED: 0.0})
     await import_past(hass, freezer, entry, start - DAY)
     entity_id = entity_id_of(hass, entry, METER, IMPORTED)
     power_id = entity_id_of(hass, entry, METER, POWER)
@@ -535,21 +464,21 @@ async def test_late_rows_are_not_doubled(
     hass: HomeAssistant,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
-    meter: Meter,
+    meter: Simulator,
 ) -> None:
     """A row that comes late counts once: with the import, or with the live sum."""
     entry_hour = NOW.replace(minute=0, second=0)
-    meter.write(entry_hour - 3 * HOUR, **{IMPORTED: 100.0})
-    meter.write(NOW - MINUTE, **{IMPORTED: 10.0})
+    measure(meter, entry_hour - 3 * HOUR, **{IMPORTED: 100.0})
+    measure(meter, NOW - MINUTE, **{IMPORTED: 10.0})
     entry = await set_up(hass, freezer, user_input)
-    await live_with(hass, freezer, NOW + 32 * MINUTE, meter, **{IMPORTED: 0.0})
+    await live_with(hass, freezer, meter, NOW + 32 * MINUTE, **{IMPORTED: 0.0})
     # Before the import, in an hour that is not counted live, and in one that is
-    meter.write(entry_hour - 3 * HOUR + MINUTE, **{IMPORTED: 20.0})
-    meter.write(entry_hour + 20 * MINUTE, **{IMPORTED: 3.0})
+    measure(meter, entry_hour - 3 * HOUR + MINUTE, **{IMPORTED: 20.0})
+    measure(meter, entry_hour + 20 * MINUTE, **{IMPORTED: 3.0})
     await import_past(hass, freezer, entry, entry_hour - 5 * HOUR)
     # After it
-    meter.write(entry_hour + 21 * MINUTE, **{IMPORTED: 4.0})
-    await live_with(hass, freezer, NOW + 142 * MINUTE, meter, **{IMPORTED: 0.0})
+    measure(meter, entry_hour + 21 * MINUTE, **{IMPORTED: 4.0})
+    await live_with(hass, freezer, meter, NOW + 142 * MINUTE, **{IMPORTED: 0.0})
     entity_id = entity_id_of(hass, entry, METER, IMPORTED)
     counted = changes((await rows(hass, [entity_id], LONG_AGO))[entity_id])
     assert counted[entry_hour - 3 * HOUR] == pytest.approx(120)
@@ -561,20 +490,20 @@ async def test_entity_that_begins_while_it_is_imported(
     hass: HomeAssistant,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
-    meter: Meter,
+    meter: Simulator,
 ) -> None:
     """A sum that Home Assistant has no row of yet is waited for, and then joined to."""
     hour = NOW.replace(minute=0, second=0)
-    meter.write(hour - 3 * HOUR, **{IMPORTED: 100.0})
-    meter.write(NOW - MINUTE, **{IMPORTED: 10.0})
+    measure(meter, hour - 3 * HOUR, **{IMPORTED: 100.0})
+    measure(meter, NOW - MINUTE, **{IMPORTED: 10.0})
     entry = await set_up(hass, freezer, user_input)
     events = async_capture_events(hass, EVENT_IMPORTED)
     await entry.runtime_data.history.async_request(hour - 5 * HOUR)
     await advance(hass, freezer)
     assert not events
-    await live_with(hass, freezer, NOW + 9 * MINUTE, meter, **{IMPORTED: 0.0})
+    await live_with(hass, freezer, meter, NOW + 9 * MINUTE, **{IMPORTED: 0.0})
     await finished(hass, freezer, events)
-    await live_with(hass, freezer, NOW + 25 * MINUTE, meter, **{IMPORTED: 0.0})
+    await live_with(hass, freezer, meter, NOW + 25 * MINUTE, **{IMPORTED: 0.0})
     entity_id = entity_id_of(hass, entry, METER, IMPORTED)
     counted = changes((await rows(hass, [entity_id], LONG_AGO))[entity_id])
     assert counted == pytest.approx({hour - 3 * HOUR: 100, hour: 10}, abs=1e-3)
@@ -585,12 +514,12 @@ async def test_entity_that_never_begins(
     hass: HomeAssistant,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
-    meter: Meter,
+    meter: Simulator,
 ) -> None:
     """Without a row of its own a sum is left alone; the past of power is there all the same."""
     hour = NOW.replace(minute=0, second=0)
-    meter.write(hour - 3 * HOUR, **{IMPORTED: 100.0, POWER: 5.0})
-    meter.write(NOW - MINUTE, **{IMPORTED: 10.0, POWER: 5.0})
+    measure(meter, hour - 3 * HOUR, **{IMPORTED: 100.0, POWER: 5.0})
+    measure(meter, NOW - MINUTE, **{IMPORTED: 10.0, POWER: 5.0})
     entry = await set_up(hass, freezer, user_input)
     event = await import_past(hass, freezer, entry, hour - 5 * HOUR)
     assert event.data["entities"] == len(shown(hass, entry, SensorDeviceClass.POWER))
@@ -598,6 +527,12 @@ async def test_entity_that_never_begins(
     power_id = entity_id_of(hass, entry, METER, POWER)
     found = await rows(hass, [sum_id, power_id], LONG_AGO)
     assert found.keys() == {power_id}
+    assert event.data["reasons"] == {sum_id: "no_statistics"}
+    # It is told under the id that it has by then
+    er.async_get(hass).async_update_entity(sum_id, new_entity_id="sensor.renamed")
+    assert entry.runtime_data.history.progress.left_out == {
+        "sensor.renamed": "no_statistics"
+    }
 
 
 async def test_renamed_entity(
@@ -606,12 +541,12 @@ async def test_renamed_entity(
     simulator: Simulator,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
-    meter: Meter,
+    meter: Simulator,
 ) -> None:
     """The statistic is that of the entity, whatever it is called, and in the unit that it has."""
     hour = NOW.replace(minute=0, second=0)
-    meter.write(hour - 3 * HOUR, **{IMPORTED: 100.0})
-    meter.write(NOW - MINUTE, **{IMPORTED: 10.0})
+    measure(meter, hour - 3 * HOUR, **{IMPORTED: 100.0})
+    measure(meter, NOW - MINUTE, **{IMPORTED: 10.0})
     entry = await set_up(hass, freezer, user_input)
     registry = er.async_get(hass)
     entity_id = entity_id_of(hass, entry, METER, IMPORTED)
@@ -619,7 +554,7 @@ async def test_renamed_entity(
     registry.async_update_entity_options(
         "sensor.shed", "sensor", {"unit_of_measurement": "MWh"}
     )
-    await live_with(hass, freezer, NOW + 32 * MINUTE, meter, **{IMPORTED: 0.0})
+    await live_with(hass, freezer, meter, NOW + 32 * MINUTE, **{IMPORTED: 0.0})
     state = hass.states.get("sensor.shed")
     assert state
     assert state.attributes["unit_of_measurement"] == "MWh"
@@ -630,7 +565,7 @@ async def test_renamed_entity(
     registry.async_update_entity_options(
         "sensor.shed", "sensor", {"unit_of_measurement": "Wh"}
     )
-    await live_with(hass, freezer, NOW + 50 * MINUTE, meter, **{IMPORTED: 0.0})
+    await live_with(hass, freezer, meter, NOW + 50 * MINUTE, **{IMPORTED: 0.0})
     await import_past(hass, freezer, entry, hour - 8 * HOUR)
     counted = changes((await rows(hass, ["sensor.shed"], LONG_AGO))["sensor.shed"])
     assert counted == pytest.approx({hour - 3 * HOUR: 100, hour: 10}, abs=1e-3)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from custom_components.eniris.importing.periods import Period, most_periods, periods
+from custom_components.eniris.services.periods import Period, periods
 from homeassistant.util import dt as dt_util
 
 
@@ -116,18 +116,6 @@ async def test_midnight_that_is_not() -> None:
     ]
 
 
-@pytest.mark.parametrize("period", Period)
-def test_number(period: Period) -> None:
-    """The estimate is never too low."""
-    for start in (utc(2026, 2, 1), utc(2026, 3, 28, 23, 59), utc(2026, 10, 24, 22)):
-        for length in (timedelta(seconds=1), timedelta(days=3, hours=5)):
-            most = most_periods(period, start, start + length)
-            assert len(list(periods(period, start, start + length))) <= most
-    year = most_periods(period, utc(2025, 12, 31, 23), utc(2026, 12, 31, 23))
-    count = len(list(periods(period, utc(2025, 12, 31, 23), utc(2026, 12, 31, 23))))
-    assert count <= year <= 1.2 * count + 2
-
-
 @pytest.mark.parametrize(
     ("zone", "period", "start", "starts"),
     [
@@ -205,7 +193,6 @@ async def test_hours_of_the_local_clock(
     found = list(periods(period, start, end))
     assert [begin for begin, _ in found] == starts
     assert [until for _, until in found] == [*starts[1:], end]
-    assert len(found) <= most_periods(period, start, end) + 1
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "Australia/Lord_Howe"])

@@ -15,7 +15,7 @@ from simulator.server import Simulator
 from simulator.store import IncomingPoint
 from simulator.timestamps import datetime_to_ns
 from simulator.world import HomeWorld
-from tests.common import advance, set_up_frozen, settle
+from tests.kit.common import advance, set_up_frozen, settle
 
 # Node id, measurement, field; the first three and the last two are the same when joined
 KEYS = [

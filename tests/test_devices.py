@@ -28,7 +28,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
 from simulator.world import FleetWorld, HomeWorld
-from tests.common import (
+from tests.kit.common import (
     METADATA_POLL,
     POLL,
     advance,
@@ -41,7 +41,7 @@ from tests.common import (
     settle,
     state_of,
 )
-from tests.meter import METER, add_meter, write
+from tests.kit.meter import METER, add_meter, write
 
 GRID = HomeWorld.GRID_METER
 POWER = "actualPowerTot_W"

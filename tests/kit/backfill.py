@@ -30,7 +30,7 @@ from homeassistant.core import HomeAssistant, ServiceResponse
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance, session_scope
 from homeassistant.util import dt as dt_util
-from tests.export_kit import POWER, START, Home
+from tests.kit.exports import POWER, START, Home
 
 TABLES: Mapping[str, Any] = {"5minute": StatisticsShortTerm, "hour": Statistics}
 

@@ -10,8 +10,7 @@ from types import ModuleType
 
 from custom_components import eniris
 
-PACKAGE = Path(eniris.__file__).parent
-ROOT = PACKAGE.parents[1]
+from .files import PACKAGE
 
 
 @dataclass(frozen=True)
