@@ -48,6 +48,10 @@ class Holds:
         )
         self._long = [item for item in self._sorted if item[1] - item[0] > _LONG]
 
+    def was_set(self, value: object) -> bool:
+        """Tell whether the field ever had a value."""
+        return value in self._held
+
     def problem_of_last(self, wall: int, value: object) -> str | None:
         """Return what is wrong with a value as the last one at a time."""
         if not isinstance(value, float | str) or value not in self._held:
