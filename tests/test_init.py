@@ -542,4 +542,6 @@ async def test_outbox_that_cannot_be_opened(
         await hass.async_block_till_done(wait_background_tasks=True)
         assert simulator.store.points(field_name="power_W")
     await advance(hass, freezer, timedelta(minutes=1, seconds=1))
+    # Timers of the background are not waited for otherwise
+    await hass.async_block_till_done(wait_background_tasks=True)
     assert "outbox_closed" not in issues()

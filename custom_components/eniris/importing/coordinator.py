@@ -1,5 +1,6 @@
 """The coordinators: metadata seldom, telemetry often."""
 
+from abc import abstractmethod
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -105,9 +106,9 @@ class _EnirisCoordinator[DataT](DataUpdateCoordinator[DataT]):
         self._not_before = 0.0
         self._polling = asyncio.Lock()
 
+    @abstractmethod
     async def _async_read(self) -> DataT:
         """Return what is new, and set the time until the next poll; raises `EnirisError`."""
-        raise NotImplementedError
 
     async def _async_update_data(self) -> DataT:
         # A refresh by hand may come in the middle of a scheduled one
