@@ -6,7 +6,6 @@ import gc
 import signal
 import sys
 
-from simulator.model import World
 from simulator.rate_limit import TIERS
 from simulator.server import Simulator
 from simulator.world import FleetWorld, HomeWorld
@@ -44,13 +43,20 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         help="rate limit (default: %(default)s)",
     )
     parser.add_argument(
+        "--mqtt-port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="port of the broker of the first site's controller (default: neither is there)",
+    )
+    parser.add_argument(
         "--seed", type=int, default=1, help="seed of the world (default: %(default)s)"
     )
     return parser.parse_args(argv)
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    world: World
+    world: HomeWorld | FleetWorld
     if arguments.fleet is not None:
         world = FleetWorld(arguments.fleet, arguments.seed)
     else:
@@ -60,13 +66,30 @@ async def _run(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    controller = None
+    if arguments.mqtt_port:
+        # Whoever has no controller need not wait for its broker to be imported
+        from simulator.controller import SimulatedController  # noqa: PLC0415
+        from simulator.controller.api import ControllerApi  # noqa: PLC0415
+
+        controller = SimulatedController(world.sites[0], port=arguments.mqtt_port)
+        await controller.start()
+        simulator.control_parts.append(ControllerApi(controller))
     await simulator.start(arguments.host, arguments.port)
     names = ", ".join(account.username for account in simulator.accounts)
     print(
         f"Eniris simulator at {simulator.url} – accounts, password 'demo': {names}",
         flush=True,
     )
+    if controller is not None:
+        print(
+            f"Controller {controller.serial} over MQTT at {controller.host}:{controller.port} – "
+            f"user {controller.username!r}, password {controller.password!r}",
+            flush=True,
+        )
     await stop.wait()
+    if controller is not None:
+        await controller.stop()
     await simulator.stop()
 
 

@@ -18,6 +18,7 @@
 | `PUT /devices/{id}` | put any JSON in the place of a device |
 | `PATCH /devices/{id}` | merge `{"properties": …}` without asking for rights, and move `lastUpdate` on |
 | `DELETE /devices/{id}`, `POST /devices/{id}/show` | hide a device, and bring it back |
+| `/controller` and below, where there is one | see `controller/api.py` |
 """
 
 from dataclasses import asdict, fields

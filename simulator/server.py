@@ -66,7 +66,7 @@ class Simulator(Service):
         app = web.Application(
             middlewares=[self._serve], client_max_size=_MAX_RECEIVED_BYTES
         )
-        for api in (*self._apis, ControlApi(self)):
+        for api in (*self._apis, ControlApi(self), *self.control_parts):
             app.add_routes(api.routes())
         # Bodies are decompressed by the one call that takes them so
         runner = web.AppRunner(

@@ -37,7 +37,7 @@ class Service:
     accounts: who may log in. switches: behaviour that the documentation leaves open. faults: what goes wrong.
     devices: overlay over the world's metadata. store: the written points. log: what was asked.
     limiter: the leaky bucket. auth: limits of attempts, and the e-mails that were sent. mint: the tokens.
-    stopping: set while the simulator stops.
+    stopping: set while the simulator stops. control_parts: what else the control API has from the next start on.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Service:
             raise ValueError(f"no such tier: {tier}")
         self.world = world
         self.stopping = asyncio.Event()
+        self.control_parts: list[Api] = []
         self.clock = clock
         self.accounts = accounts or demo_accounts()
         self.switches = switches or Switches()

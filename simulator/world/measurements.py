@@ -7,7 +7,7 @@ negative; the sun's production is positive.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import hypot, sin, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 from simulator.model import FieldValue
 
@@ -18,6 +18,18 @@ type Flow = Callable[[Flows], float]
 
 type Phases = Callable[[Flows], tuple[float, float, float]]
 """A flow on each of the three phases."""
+
+
+class Rules(NamedTuple):
+    """What the controller keeps to: limits at the connection in W, for a site of scale 1, and policies.
+
+    Without a policy the controller decides, and keeps to its forecast.
+    """
+
+    import_w: float = 17_250
+    export_w: float = 10_000
+    storage: str | None = None
+    solar: str | None = None
 
 
 @dataclass(slots=True)
@@ -35,6 +47,7 @@ class Instant:
     state_of_charge: float
     car: CarState
     heat: HeatMode
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class Part:
 
 _NO_FLOW = Flows(*[0.0] * len(Flows._fields))
 _NOTHING: Final = Instant(
-    0, 1, 1.0, _NO_FLOW, _NO_FLOW, 0.5, CarState.AWAY, HeatMode.OFF
+    0, 1, 1.0, _NO_FLOW, _NO_FLOW, 0.5, CarState.AWAY, HeatMode.OFF, Rules()
 )
 
 
@@ -84,13 +97,15 @@ def battery(flows: Flows) -> float:
 
 
 def hybrid_import(flows: Flows) -> float:
-    """Draw of a hybrid inverter, which charges from its own strings only."""
-    return flows.standby
+    """Draw of a hybrid inverter, which charges from its own strings unless it is told otherwise."""
+    return flows.standby + flows.drawn
 
 
 def hybrid_export(flows: Flows) -> float:
     """Delivery of a hybrid inverter."""
-    return flows.sun_east + flows.sun_west + flows.discharge - flows.charge
+    return (
+        flows.sun_east + flows.sun_west + flows.discharge - (flows.charge - flows.drawn)
+    )
 
 
 def hybrid(flows: Flows) -> float:
@@ -397,11 +412,16 @@ def site_state() -> Part:
     """Aims of the controller, and the limits that it keeps."""
     return Part(
         lambda instant: {
-            "policy": "SELF_CONSUMPTION",
+            "policy": _in_telemetry(instant.rules.storage or "self-consumption"),
             "strategy": "DEFAULT",
-            "constraint_ph0_label": "NONE",
-            "importLimit_W": 17_250 * instant.scale,
-            "exportLimit_W": 10_000 * instant.scale,
+            "constraint_ph0_label": _in_telemetry(instant.rules.solar or "none"),
+            "importLimit_W": instant.rules.import_w * instant.scale,
+            "exportLimit_W": instant.rules.export_w * instant.scale,
         },
         every_s=10,
     )
+
+
+def _in_telemetry(policy: str) -> str:
+    """Return the word of telemetry for a policy of a schedule."""
+    return policy.upper().replace("-", "_")

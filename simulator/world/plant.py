@@ -5,6 +5,7 @@ from functools import cache
 from operator import add
 from random import Random
 
+from .measurements import Rules
 from .profile import (
     BATTERY_CAPACITY_WH,
     BATTERY_EFFICIENCY,
@@ -82,6 +83,17 @@ class Plant:
         day, minute = divmod(minute, MINUTES)
         return self._day(day).watts[minute]
 
+    def at_second(
+        self, minute: int, second: int
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the watts of a second, and the joules before it."""
+        return within_minute(self.watts(minute), self.joules(minute), minute, second)
+
+    def rules(self, minute: int, second: int) -> Rules:
+        """Return what the controller keeps to."""
+        del minute, second
+        return _RULES
+
     def joules(self, minute: int) -> tuple[int, ...]:
         """Return what has flowed before a minute, in the order of `Flows`."""
         day, minute = divmod(minute, MINUTES)
@@ -110,6 +122,7 @@ class Plant:
         return today[1]
 
 
+_RULES = Rules()
 _CAR_STATES = tuple(CarState)
 _HEAT_MODES = tuple(HeatMode)
 
@@ -135,21 +148,26 @@ def wobbles() -> list[tuple[list[int], list[int]]]:
         half = [random.randint(-_WOBBLE_STEPS, _WOBBLE_STEPS) for _ in range(30)]
         steps = half + [-step for step in half]
         random.shuffle(steps)
-        sums = [sum(steps[:second]) for second in range(60)]
+        sums = [sum(steps[:second]) for second in range(61)]
         tables.append((steps, sums))
     return tables
 
 
 def within_minute(
-    watts: tuple[int, ...], joules: tuple[int, ...], minute: int, second: int
+    watts: tuple[int, ...],
+    joules: tuple[int, ...],
+    minute: int,
+    second: int,
+    since: int = 0,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return watts and joules at a second of a minute that has these.
+    """Return watts and joules at a second of a minute that has these means from the second `since` on.
 
     Load and sun stray a little, and what strays is taken by the grid or the battery, whichever
     carries most: every flow keeps its direction, the sum of all stays nothing.
     """
     elapsed = tuple(
-        before + second * power for before, power in zip(joules, watts, strict=True)
+        before + (second - since) * power
+        for before, power in zip(joules, watts, strict=True)
     )
     flows = Flows._make(watts)
     carried, carrier, sign = max(
@@ -159,14 +177,21 @@ def within_minute(
     )
     load_step = min(int(min(flows.rest, carried) // 40), 5)
     sun_step = min(int(min(flows.sun_east, flows.sun_west, carried) // 40), 12)
+    if flows.drawn:
+        # All of the sun goes into the battery, whose power does not stray
+        sun_step = 0
     tables = wobbles()
     load_steps, load_sums = tables[minute % len(tables)]
     sun_steps, sun_sums = tables[(minute // 3 + 7) % len(tables)]
     moved_watts, moved_joules = list(watts), list(elapsed)
-    for moved, load, sun in (
-        (moved_watts, load_step * load_steps[second], sun_step * sun_steps[second]),
-        (moved_joules, load_step * load_sums[second], sun_step * sun_sums[second]),
-    ):
+    load = load_step * (load_sums[second] - load_sums[since])
+    sun = sun_step * (sun_sums[second] - sun_sums[since])
+    strays = [(moved_joules, load, sun)]
+    if second < 60:
+        strays.append(
+            (moved_watts, load_step * load_steps[second], sun_step * sun_steps[second])
+        )
+    for moved, load, sun in strays:
         moved[_REST] += load
         moved[_SUN_EAST] += sun
         moved[_SUN_WEST] += sun

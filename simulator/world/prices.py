@@ -42,6 +42,12 @@ def prices() -> Part:
     return Part(fill, every_s=3600)
 
 
+def is_dear(time_s: int) -> bool:
+    """Tell whether the hour is one of the three dearest of its local day."""
+    hour = datetime.fromtimestamp(time_s, _ZONE).hour
+    return _SPOT[hour] >= sorted(_SPOT)[-3]
+
+
 @cache
 def _mood(day: int) -> float:
     """Return by how much a day is dearer than others."""

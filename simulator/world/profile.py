@@ -26,7 +26,7 @@ DAWN_HOUR = 3
 class Flows(NamedTuple):
     """What flows where at one moment, in watts, or has flowed until then, in joules.
 
-    Never negative. Always: both suns + discharge + imported = all the others together.
+    Never negative. Always: both suns + discharge + imported = all the others but `drawn` together.
     """
 
     sun_east: float
@@ -40,6 +40,8 @@ class Flows(NamedTuple):
     discharge: float
     imported: float
     exported: float
+    drawn: float
+    """Of `charge`, what the sun on the inverter does not give; none unless the controller is told to."""
 
 
 class Sky(IntEnum):
@@ -183,7 +185,7 @@ class Patterns:
         imported = sum([watts for watts in grid if watts > 0])
         watts = (
             *(*sun.totals, heat.total, *load.totals, *map(sum, battery)),
-            *(imported, imported - sum(grid)),
+            *(imported, imported - sum(grid), 0),
         )
         return tuple(60 * total for total in watts)
 
@@ -197,7 +199,7 @@ class Patterns:
         exported = list(map(sub, imported, grid))
         columns = (
             *(sun.east, sun.west, heat.watts, load.car, load.kitchen, load.rest),
-            *(*battery, imported, exported),
+            *(*battery, imported, exported, _ZEROS),
         )
         running = [
             accumulate(map(mul, column, repeat(60)), initial=0) for column in columns

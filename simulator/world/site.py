@@ -11,8 +11,9 @@ from simulator.model import SeriesKey
 
 from . import measurements as m
 from .measurements import Flow, Instant, Part
-from .plant import COMMISSIONED, Plant, state_of_charge, within_minute
+from .plant import COMMISSIONED, Plant, state_of_charge
 from .profile import STRING_PEAK_W, Flows, Household
+from .steering import Order, SteeredPlant
 
 SECOND, MINUTE, TEN_MINUTES = "rp_one_s", "rp_one_m", "rp_ten_m"
 STEPS = {SECOND: 1, MINUTE: 60, TEN_MINUTES: 600}
@@ -83,7 +84,7 @@ class Site:
     """
 
     serial: str
-    plant: Plant
+    plant: Plant | SteeredPlant
     scale: float = 1.0
     delay_min: int = 0
     backlog: Backlog | None = None
@@ -99,13 +100,12 @@ class Site:
     def instant(self, time_s: int, step_s: int) -> Instant:
         """Return what the meters see from `time_s` on, for a row of `step_s` seconds."""
         minute, second = divmod(time_s - self.first_s, 60)
-        watts: Sequence[float] = self.plant.watts(minute)
-        joules = self.plant.joules(minute)
+        watts: Sequence[float]
         if step_s == 1:
-            watts, joules = within_minute(
-                self.plant.watts(minute), joules, minute, second
-            )
-        elif step_s > 60:
+            watts, joules = self.plant.at_second(minute, second)
+        else:
+            watts, joules = self.plant.watts(minute), self.plant.joules(minute)
+        if step_s > 60:
             after = self.plant.joules(minute + step_s // 60)
             watts = [
                 (end - start) / step_s for start, end in zip(joules, after, strict=True)
@@ -120,7 +120,19 @@ class Site:
             state_of_charge(Flows._make(joules)),
             self.plant.car_state(minute),
             self.plant.heat_mode(minute),
+            self.plant.rules(minute, second),
         )
+
+    def obey(self, orders: Iterable[Order], from_s: int) -> None:
+        """Follow these orders, and no others, from a time (Unix) on."""
+        if not isinstance(self.plant, SteeredPlant):
+            battery = any(
+                node.properties["nodeType"] == "battery" for node in self.nodes
+            )
+            self.plant = SteeredPlant(
+                self.plant, self.first_s, self.scale, battery=battery
+            )
+        self.plant.obey(orders, from_s)
 
     def energy_wh(self, flow: Flow, start_s: int, end_s: int) -> float:
         """Return the energy of a flow between two whole minutes."""

@@ -34,29 +34,6 @@ def error(answer: Answer) -> tuple[int, str]:
     return answer.status, body["message"]
 
 
-async def test_log_in(stranger: Client) -> None:
-    answer = await stranger.password()
-    assert answer.status == 200
-    assert answer.headers["Content-Type"].startswith("text/plain")
-    assert '"' not in answer.text
-    assert (
-        await stranger.get("/auth/refreshtoken/validate", token=answer.text)
-    ).json == {"userId": 1001}
-    access = await stranger.get("/auth/accesstoken", token=answer.text)
-    assert access.status == 200
-    assert (await stranger.get("/v1/company", token=access.text)).status == 200
-
-
-async def test_quoted_tokens(simulator: Simulator, stranger: Client) -> None:
-    simulator.switches.quote_tokens = True
-    token = (await stranger.password()).text
-    assert token[0] == token[-1] == '"'
-    assert (await stranger.get("/auth/accesstoken", token=token)).status == 401
-    assert (
-        await stranger.get("/auth/accesstoken", token=token.strip('"'))
-    ).text.startswith('"')
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -84,26 +61,6 @@ async def test_log_in_has_to_be_json(stranger: Client) -> None:
     assert (
         await stranger.request("POST", "/auth/login", data=data, headers=headers)
     ).status == 200
-
-
-async def test_wrong_password(stranger: Client) -> None:
-    assert error(await stranger.password(password="x")) == (401, "PASSWORD_INCORRECT")
-    assert error(await stranger.password("nobody@example.com")) == (
-        401,
-        "PASSWORD_INCORRECT",
-    )
-
-
-async def test_constant_in_error(simulator: Simulator, stranger: Client) -> None:
-    simulator.switches.code_in_error = True
-    assert (await stranger.password(password="x")).json["error"] == "PASSWORD_INCORRECT"
-
-
-async def test_no_password_information(stranger: Client) -> None:
-    assert error(await stranger.password("nopassword@example.com")) == (
-        500,
-        "NO_PASSWORD_INFO",
-    )
 
 
 async def test_too_many_passwords(clock: Clock, stranger: Client) -> None:
@@ -168,16 +125,6 @@ async def test_access_token_lives_5_minutes(clock: Clock, client: Client) -> Non
     assert (await client.get("/v1/company")).status == 401
 
 
-async def test_log_out(stranger: Client) -> None:
-    token = (await stranger.password()).text
-    other = (await stranger.password()).text
-    answer = await stranger.request("POST", "/auth/logout", token=token)
-    assert (answer.status, answer.body) == (204, b"")
-    assert (await stranger.request("POST", "/auth/logout", token=token)).status == 401
-    assert (await stranger.get("/auth/accesstoken", token=token)).status == 401
-    assert (await stranger.get("/auth/accesstoken", token=other)).status == 200
-
-
 async def test_revocation(simulator: Simulator, client: Client) -> None:
     refresh_token = await client.log_in()
     simulator.revoke("demo@example.com", "access")
@@ -205,17 +152,6 @@ async def test_api_takes_access_tokens_only(
     ).status == 401
 
 
-@pytest.mark.parametrize(
-    "username", ["totp@example.com", "email@example.com", "both@example.com"]
-)
-async def test_partial_token(stranger: Client, username: str) -> None:
-    answer = await stranger.password(username)
-    assert answer.status == 200
-    status, message = error(await stranger.get("/auth/accesstoken", token=answer.text))
-    assert status == 401
-    assert "2FA" in message
-
-
 @pytest.mark.parametrize(("path", "body"), PARTIAL_CALLS)
 async def test_second_factor_takes_partial_tokens_only(
     simulator: Simulator, stranger: Client, path: str, body: Any
@@ -226,30 +162,6 @@ async def test_second_factor_takes_partial_tokens_only(
         assert (
             await stranger.post(path, body, token=simulator.mint.issue(kind, 1004))
         ).status == 401
-
-
-async def check_all_tokens(stranger: Client, answer: Answer) -> None:
-    """Check the answer to a right code."""
-    assert answer.status == 200
-    assert answer.json.keys() == {"accessToken", "refreshToken", "sudoToken"}
-    assert (
-        await stranger.get("/v1/company", token=answer.json["accessToken"])
-    ).status == 200
-    assert (
-        await stranger.get("/auth/accesstoken", token=answer.json["refreshToken"])
-    ).status == 200
-
-
-@pytest.mark.parametrize("step", [-1, 0, 1])
-async def test_authenticator_app(clock: Clock, stranger: Client, step: int) -> None:
-    partial = (await stranger.password("totp@example.com")).text
-    code = totp(DEMO_TOTP_SECRET, clock.now, step=step)
-    await check_all_tokens(
-        stranger,
-        await stranger.post(
-            "/user/2fa/totp/authenticate", {"totp": code}, token=partial
-        ),
-    )
 
 
 async def test_authenticator_app_refuses(clock: Clock, stranger: Client) -> None:
@@ -271,46 +183,6 @@ async def test_authenticator_app_refuses(clock: Clock, stranger: Client) -> None
     answer = await stranger.post(path, right, token=partial)
     assert error(answer) == (429, "TOO_MANY_TOTP_CHECKS")
     assert answer.json["retryAfter"] == 300
-
-
-async def test_authenticator_app_is_not_set_up(stranger: Client) -> None:
-    partial = (await stranger.password("email@example.com")).text
-    answer = await stranger.post(
-        "/user/2fa/totp/authenticate", {"totp": "123456"}, token=partial
-    )
-    assert error(answer) == (409, "TOTP_UNINITIALIZED")
-
-
-async def test_code_by_email(
-    simulator: Simulator, clock: Clock, stranger: Client
-) -> None:
-    challenge, authenticate = (
-        "/user/2fa/email-otp/challenge?language=nl",
-        "/user/2fa/email-otp/authenticate",
-    )
-    partial = (await stranger.password("email@example.com")).text
-    answer = await stranger.post(authenticate, {"otp": "123456"}, token=partial)
-    assert error(answer) == (409, "EMAIL_OTP_INACTIVE")
-    answer = await stranger.post(challenge, {}, token=partial)
-    assert (answer.status, answer.json) == (200, None)
-    [email] = simulator.emails
-    assert (email.username, email.language, email.sent) == (
-        "email@example.com",
-        "nl",
-        clock.now,
-    )
-    wrong = "000000" if email.code != "000000" else "111111"
-    assert (
-        await stranger.post(authenticate, {"otp": wrong}, token=partial)
-    ).status == 401
-    assert (
-        await stranger.post(authenticate, {"otp": email.code[:-1]}, token=partial)
-    ).status == 400
-    await check_all_tokens(
-        stranger, await stranger.post(authenticate, {"otp": email.code}, token=partial)
-    )
-    answer = await stranger.post(authenticate, {"otp": email.code}, token=partial)
-    assert error(answer) == (409, "EMAIL_OTP_INACTIVE")
 
 
 async def test_code_by_email_expires(
@@ -364,15 +236,6 @@ async def test_malformed_challenge(stranger: Client, query: str, body: Any) -> N
             f"/user/2fa/email-otp/challenge{query}", body, token=partial
         )
     ).status == 400
-
-
-async def test_email_is_not_set_up(stranger: Client) -> None:
-    partial = (await stranger.password("totp@example.com")).text
-    for path, body in PARTIAL_CALLS[1:]:
-        assert error(await stranger.post(path, body, token=partial)) == (
-            409,
-            "EMAIL_OTP_UNINITIALIZED",
-        )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """Things that go wrong on purpose."""
 
 import asyncio
-import json
 import time
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
@@ -118,51 +116,3 @@ async def test_stop_cuts_a_delay_short(simulator: Simulator, client: Client) -> 
     assert time.monotonic() - started < 0.1
     with pytest.raises(aiohttp.ClientConnectionError):
         await request
-
-
-@pytest.mark.parametrize(("fault", "stored"), [("drop", 0), ("drop_after", 1)])
-async def test_drop(
-    simulator: Simulator, client: Client, fault: Any, stored: int
-) -> None:
-    simulator.faults.add("/v1/telemetry", fault, times=1)
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await client.post(WRITE, [point()])
-    assert len(simulator.store) == stored
-    assert simulator.log.count("POST /v1/telemetry", 0) == 1
-    assert simulator.log.requests[-1].status is None
-    assert (await client.post(WRITE, [point()])).status == 204
-    assert simulator.store.points()[0].writes == stored + 1
-
-
-async def test_half_body(simulator: Simulator, client: Client) -> None:
-    simulator.faults.add(COMPANY, "half_body", times=1)
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await client.get(COMPANY)
-    assert (await client.get(COMPANY)).json == {"company": [{"id": 7, "name": "Tiny"}]}
-
-
-@pytest.mark.parametrize(
-    ("fault", "status", "content_type"),
-    [
-        ("garbage", 200, "application/json"),
-        ("html", 502, "text/html"),
-        ("empty", 200, "application/json"),
-    ],
-)
-async def test_not_json(
-    simulator: Simulator, client: Client, fault: Any, status: int, content_type: str
-) -> None:
-    simulator.faults.add(COMPANY, fault)
-    answer = await client.get(COMPANY)
-    assert answer.status == status
-    assert answer.headers["Content-Type"].startswith(content_type)
-    with pytest.raises(ValueError):
-        json.loads(answer.body)
-
-
-async def test_other_json(simulator: Simulator, client: Client) -> None:
-    simulator.faults.add(COMPANY, "wrong_type", times=1)
-    simulator.faults.add(COMPANY, "json", body={"company": None}, status=201)
-    assert (await client.get(COMPANY)).json == 42
-    answer = await client.get(COMPANY)
-    assert (answer.status, answer.json) == (201, {"company": None})

@@ -8,7 +8,7 @@ import pytest
 
 from simulator.server import Simulator
 
-from .conftest import Answer, Client, Clock
+from .conftest import Answer, Client
 
 QUERY = "/v1/device/query"
 
@@ -17,17 +17,6 @@ def ids(answer: Answer) -> list[int]:
     """Return the ids of the devices in an answer."""
     assert answer.status == 200
     return [device["id"] for device in answer.json["device"]]
-
-
-async def test_all_devices(client: Client) -> None:
-    answer = await client.post(QUERY, {})
-    assert ids(answer) == [1, 2]
-    assert answer.json["device"][0].keys() == {
-        "id",
-        "lastUpdate",
-        "properties",
-        "userRights",
-    }
 
 
 @pytest.mark.parametrize(
@@ -89,18 +78,6 @@ async def test_fields(client: Client) -> None:
     ]
 
 
-async def test_skip_hash(simulator: Simulator, client: Client) -> None:
-    digest = hashlib.sha256(
-        b"2026-01-01T00:00:00.000Z2026-01-02T00:00:00.000Z"
-    ).digest()
-    body = {"skipHash": base64.b64encode(digest).decode()}
-    answer = await client.post(QUERY, body)
-    assert (answer.status, answer.body) == (204, b"")
-    assert ids(await client.post(QUERY, {**body, "filter": {"id": [1]}})) == [1]
-    simulator.devices.rename(1, "Elsewhere")
-    assert ids(await client.post(QUERY, body)) == [1, 2]
-
-
 async def test_skip_hash_notices_a_device_that_is_gone(
     simulator: Simulator, client: Client
 ) -> None:
@@ -145,13 +122,6 @@ async def test_older_query_projects_and_skips(client: Client) -> None:
     assert answer.status == 204
 
 
-async def test_companies(client: Client) -> None:
-    assert (await client.get("/v1/company")).json == {
-        "company": [{"id": 7, "name": "Tiny"}]
-    }
-    assert (await client.get("/v1/company?x=1")).status == 400
-
-
 async def put(
     client: Client, query: str, properties: Any, device_id: int = 2, **kwargs: Any
 ) -> Answer:
@@ -175,23 +145,7 @@ async def test_legacy_edit_replaces_properties(client: Client) -> None:
     ]
 
 
-async def test_merge_edit_goes_into_objects_but_not_arrays(
-    simulator: Simulator, client: Client
-) -> None:
-    simulator.devices.edit(2, {"info": {"list": [1, 2], "deep": {"a": 1}}})
-    answer = await put(
-        client, "?mode=merge", {"info": {"model": "M", "list": [3], "deep": {"b": 2}}}
-    )
-    assert answer.json["device"]["properties"]["info"] == {
-        "manufacturer": "Acme",
-        "nomPower_W": 9000,
-        "list": [3],
-        "deep": {"a": 1, "b": 2},
-        "model": "M",
-    }
-
-
-async def test_each_edit_moves_last_update(clock: Clock, client: Client) -> None:
+async def test_each_edit_moves_last_update(client: Client) -> None:
     first = (await put(client, "", {"name": "A"})).json["device"]["lastUpdate"]
     second = (await put(client, "", {"name": "B"})).json["device"]["lastUpdate"]
     assert (first, second) == ("2026-07-01T12:00:00.000Z", "2026-07-01T12:00:00.001Z")
@@ -212,50 +166,6 @@ async def test_malformed_edit(client: Client, query: str, body: Any) -> None:
     assert (
         await client.request("PUT", f"/v1/device/2{query}", json=body)
     ).status == 400
-
-
-async def test_edit_of_an_unknown_device(client: Client) -> None:
-    assert (await put(client, "", {"name": "A"}, 99)).status == 404
-    assert (
-        await client.request("PUT", "/v1/device/x", json={"properties": {}})
-    ).status == 400
-
-
-@pytest.mark.parametrize(
-    "properties",
-    [{"nodeType": "boiler"}, {"nodeId": "x"}, {"new": 1}, {"name": "A", "new": 1}],
-)
-async def test_edit_without_the_right(client: Client, properties: Any) -> None:
-    assert (await put(client, "?mode=merge", properties)).status == 403
-    assert (await client.get("/v1/device?id=2")).json["device"][0]["properties"][
-        "name"
-    ] == "Grid"
-
-
-async def test_edit_of_a_device_that_was_changed(client: Client) -> None:
-    same = {"If-Unmodified-Since": "2026-01-02T00:00:00Z"}
-    for header, status in (
-        ("2026-01-01T23:59:59.999Z", 412),
-        ("2026-01-02T01:00:00+02:00", 412),
-        ("yesterday", 400),
-    ):
-        assert (
-            await put(
-                client, "", {"name": "A"}, headers={"If-Unmodified-Since": header}
-            )
-        ).status == status
-    assert (await put(client, "", {"name": "A"}, headers=same)).status == 200
-    assert (await put(client, "", {"name": "B"}, headers=same)).status == 412
-
-
-@pytest.mark.parametrize("status", [404, 405])
-async def test_older_edit(simulator: Simulator, client: Client, status: int) -> None:
-    body = {"properties": {"name": "A"}}
-    assert (await client.post("/v1/device/2?mode=merge", body)).status == 405
-    simulator.switches.put_status = status
-    assert (await put(client, "?mode=merge", {"name": "A"})).status == status
-    answer = await client.post("/v1/device/2?mode=merge", body)
-    assert answer.json["device"]["properties"]["name"] == "A"
 
 
 async def test_creating_a_device_is_refused(client: Client) -> None:

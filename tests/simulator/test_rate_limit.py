@@ -27,19 +27,6 @@ def test_cost() -> None:
     assert request_cost([QueryEstimate(366 * 86_400, 366)]) > 1000
 
 
-async def test_headers_of_a_poll(clock: Clock, client: Client) -> None:
-    answer = await client.post(
-        PATH,
-        [query(where=where((">=", NOON - 300_000), nodeId="meter"), limit=60)] * 14,
-    )
-    cost, remaining, used = numbers(answer)
-    assert 2 < cost < 6
-    assert (remaining, used) == (60_000 - cost, cost)
-    clock.advance(seconds=10)
-    answer = await client.post(PATH, [])
-    assert numbers(answer) == [0.5, 59_999.5, 0.5]
-
-
 async def test_cost_falls_with_limit_and_rises_without_a_range(client: Client) -> None:
     def cost(answer: Answer) -> float:
         return numbers(answer)[0]

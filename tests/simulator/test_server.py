@@ -107,7 +107,7 @@ async def test_port_in_use(simulator: Simulator) -> None:
     ],
 )
 async def test_unknown_calls(
-    simulator: Simulator, client: Client, method: str, path: str, status: int
+    client: Client, method: str, path: str, status: int
 ) -> None:
     answer = await client.request(method, path)
     assert answer.status == status

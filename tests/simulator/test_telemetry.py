@@ -6,7 +6,7 @@ import pytest
 
 from simulator.server import Simulator
 
-from .conftest import Answer, Client, Clock
+from .conftest import Answer, Client
 
 PATH = "/v1/telemetry/query"
 NOON = 1_782_907_200_000
@@ -63,36 +63,6 @@ def rows(
     return values
 
 
-async def test_one_query(client: Client) -> None:
-    assert (await client.post(PATH, query())).json == {
-        "statement_id": 0,
-        "series": [
-            {
-                "name": "submeteringMetrics",
-                "tags": {"nodeId": "meter"},
-                "columns": ["time", "actualPowerTot_W"],
-                "values": [
-                    ["2026-07-01T11:59:57.000Z", 57],
-                    ["2026-07-01T11:59:58.000Z", 58],
-                    ["2026-07-01T11:59:59.000Z", 59],
-                ],
-            }
-        ],
-    }
-
-
-async def test_array_of_queries(client: Client) -> None:
-    answer = await client.post(
-        PATH, [query(), query(**{"from": source("other")}), query(select=["none_W"])]
-    )
-    assert [item["statement_id"] for item in answer.json] == [0, 1, 2]
-    assert answer.json[1] == {"statement_id": 1, "error": "Unauthorized"}
-    assert answer.json[2] == {"statement_id": 2}
-    assert len(rows(answer, 0)) == 3
-    assert (await client.post(PATH, [query()])).json[0]["statement_id"] == 0
-    assert (await client.post(PATH, [])).json == []
-
-
 @pytest.mark.parametrize(
     "namespace",
     [
@@ -109,17 +79,6 @@ async def test_unknown_namespace(client: Client, namespace: Any) -> None:
         "statement_id": 0,
         "error": "Unauthorized",
     }
-
-
-async def test_known_namespace_without_data(client: Client) -> None:
-    for changes in (
-        {"from": source("demo", "rp_one_m")},
-        {"from": source(measurement="none")},
-        {"where": where((">=", NOON - 3000), nodeId="none")},
-        {"where": where((">=", NOON), nodeId="meter")},
-        {"where": where((">", NOON - 1000), ("<", NOON - 2000))},
-    ):
-        assert (await client.post(PATH, query(**changes))).json == {"statement_id": 0}
 
 
 @pytest.mark.parametrize(
@@ -150,74 +109,6 @@ async def test_time_that_is_none(client: Client, value: str) -> None:
     answer = await client.post(PATH, [query(where=where((">=", value))), query()])
     assert answer.json[0]["error"].startswith("Invalid format: ")
     assert len(rows(answer, 1)) == 3
-
-
-@pytest.mark.parametrize("time_range", [where((">=", NOON - 60_000)), {"time": []}, {}])
-async def test_newest_and_oldest(client: Client, time_range: Any) -> None:
-    newest = await client.post(
-        PATH, query(where=time_range or None, orderBy="DESC", limit=2)
-    )
-    assert [value for _, value in rows(newest)] == [59, 58]
-    oldest = rows(
-        await client.post(PATH, query(where=time_range or None, orderBy="ASC", limit=2))
-    )
-    assert [value for _, value in oldest] == [0, 1]
-    first = (
-        "2026-07-01T11:59:00.000Z"
-        if time_range.get("time")
-        else "2026-01-01T00:00:00.000Z"
-    )
-    assert oldest[0][0] == first
-
-
-async def test_fields_of_other_instants_are_null(client: Client) -> None:
-    body = query(
-        select=["frequency_Hz", "status", "actualPowerTot_W"],
-        where=where((">=", NOON - 6000)),
-    )
-    answer = await client.post(PATH, body)
-    assert answer.json["series"][0]["columns"] == [
-        "time",
-        "frequency_Hz",
-        "status",
-        "actualPowerTot_W",
-    ]
-    assert [row[1:] for row in rows(answer)] == [
-        [None, None, 54],
-        [50.25, None, 55],
-        [None, None, 56],
-        [None, None, 57],
-        [None, None, 58],
-        [None, None, 59],
-    ]
-
-
-async def test_several_series_match(client: Client) -> None:
-    body = query(
-        **{"from": source(measurement="evChargerMetrics")},
-        where=where((">=", NOON - 1000), site="s"),
-    )
-    answer = await client.post(PATH, body)
-    assert [series["tags"]["nodeId"] for series in answer.json["series"]] == [
-        "left",
-        "right",
-    ]
-    assert [rows(answer, series=number)[0][1] for number in (0, 1)] == [1, 2]
-    body["where"]["tags"]["nodeId"] = "right"
-    assert len((await client.post(PATH, body)).json["series"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [("sum", 57 + 58 + 59), ("min", 57), ("max", 59), ("mean", 58)],
-)
-async def test_functions(client: Client, function: str, expected: float) -> None:
-    answer = await client.post(
-        PATH,
-        query(select=[{"field": "actualPowerTot_W", "function": function}], limit=1),
-    )
-    assert answer.json["series"][0]["columns"] == ["time", function]
-    assert rows(answer) == [["2026-07-01T11:59:57.000Z", expected]]
 
 
 async def test_columns_of_functions(simulator: Simulator, client: Client) -> None:
@@ -273,14 +164,6 @@ async def test_mixed_select(simulator: Simulator, client: Client) -> None:
     assert rows(await client.post(PATH, body)) == [["2026-07-01T11:59:57.000Z", 59, 9]]
     simulator.switches.refuse_mixed_select = True
     assert "mixing" in (await client.post(PATH, body)).json["error"]
-
-
-async def test_time_formats(simulator: Simulator, client: Client) -> None:
-    body = query(limit=1)
-    simulator.switches.time_format = "iso_ns"
-    assert rows(await client.post(PATH, body))[0][0] == "2026-07-01T11:59:57.000000000Z"
-    simulator.switches.time_format = "ms"
-    assert rows(await client.post(PATH, body))[0][0] == NOON - 3000
 
 
 @pytest.mark.parametrize(
@@ -395,41 +278,6 @@ async def test_odd_but_allowed(client: Client) -> None:
 async def test_same_field_twice(client: Client) -> None:
     answer = await client.post(PATH, query(select=["phases", "phases"]))
     assert answer.json["series"][0]["columns"] == ["time", "phases", "phases_1"]
-
-
-async def test_written_points_come_back(
-    simulator: Simulator, client: Client, clock: Clock
-) -> None:
-    points = [
-        {
-            "measurement": "submeteringMetrics",
-            "time": time,
-            "tags": {"nodeId": "meter"},
-            "fields": fields,
-        }
-        for time, fields in (
-            ("2026-07-01T11:59:58Z", {"actualPowerTot_W": 1.5}),
-            ("2026-07-01T11:59:58.5Z", {"extra_W": 2.0}),
-            ("2026-07-01T11:59:58.000000001Z", {"extra": True}),
-            ("2026-07-01T12:30:00Z", {"extra_W": 3.25}),
-        )
-    ]
-    assert (
-        await client.post("/v1/telemetry?u=c&db=tiny&rp=rp_one_s", points)
-    ).status == 204
-    answer = await client.post(
-        PATH, query(select=["actualPowerTot_W", "extra_W", "extra"])
-    )
-    assert rows(answer) == [
-        ["2026-07-01T11:59:57.000Z", 57, None, None],
-        ["2026-07-01T11:59:58.000Z", 1.5, None, None],
-        ["2026-07-01T11:59:58.000000001Z", None, None, True],
-        ["2026-07-01T11:59:58.500Z", None, 2, None],
-        ["2026-07-01T11:59:59.000Z", 59, None, None],
-        ["2026-07-01T12:30:00.000Z", None, 3.25, None],
-    ]
-    answer = await client.post(PATH, query(select=["extra_W"], orderBy="DESC", limit=1))
-    assert rows(answer) == [["2026-07-01T12:30:00.000Z", 3.25]]
 
 
 async def test_written_series_alone(client: Client) -> None:

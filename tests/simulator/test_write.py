@@ -12,7 +12,7 @@ import pytest
 from simulator.model import SeriesKey
 from simulator.server import Simulator
 
-from .conftest import Answer, Client, Clock
+from .conftest import Answer, Client
 
 PATH = "/v1/telemetry?u=collector&db=demo&rp=rp_one_m"
 LINES = "/v1/telemetry?db=demo&rp=rp_one_m"
@@ -55,30 +55,6 @@ async def lines(client: Client, *text: str) -> Answer:
     )
 
 
-async def test_json(simulator: Simulator, client: Client) -> None:
-    answer = await client.post(PATH, [point(), point(time="2026-07-01T11:58:00Z")])
-    assert (answer.status, answer.body) == (204, b"")
-    older, newer = simulator.store.points()
-    assert (older.time_ns, newer.time_ns) == (
-        1_782_907_080_000_000_000,
-        1_782_907_140_000_000_000,
-    )
-    assert (newer.database, newer.retention_policy, newer.measurement) == (
-        "demo",
-        "rp_one_m",
-        "exampleMetrics",
-    )
-    assert newer.tags == {"serialNr": "aaaa"}
-    assert newer.fields == {"maximumProductionPower_W": 2000.0}
-    assert newer.types == {"maximumProductionPower_W": "float"}
-    [entry] = simulator.log.find("POST /v1/telemetry")
-    assert (entry.points, entry.user_id, entry.json) == (
-        2,
-        1001,
-        [point(), point(time="2026-07-01T11:58:00Z")],
-    )
-
-
 async def test_the_literal_decides_the_type(
     simulator: Simulator, client: Client
 ) -> None:
@@ -95,23 +71,6 @@ async def test_the_literal_decides_the_type(
         "e": "string",
         "f": "integer",
     }
-
-
-@pytest.mark.parametrize(
-    ("time", "time_ns"),
-    [
-        ("2026-07-01T11:59:00Z", 1_782_907_140_000_000_000),
-        ("2026-07-01T13:59:00+02:00", 1_782_907_140_000_000_000),
-        ("2026-07-01T06:29:00-05:30", 1_782_907_140_000_000_000),
-        ("2026-07-01T11:59:00.5Z", 1_782_907_140_500_000_000),
-        ("2026-07-01T11:59:00.123456789+00:00", 1_782_907_140_123_456_789),
-    ],
-)
-async def test_times(
-    simulator: Simulator, client: Client, time: str, time_ns: int
-) -> None:
-    assert (await client.post(PATH, [point(time=time)])).status == 204
-    assert [stored.time_ns for stored in simulator.store.points()] == [time_ns]
 
 
 async def test_same_instant_is_merged(simulator: Simulator, client: Client) -> None:
@@ -145,17 +104,6 @@ async def test_other_tags_are_another_series(
         "a": "b",
         "serialNr": "aaaa",
     }
-
-
-async def test_gzip(simulator: Simulator, client: Client) -> None:
-    plain = json.dumps(
-        [point(tags={"n": str(number)}) for number in range(50)]
-    ).encode()
-    body = gzip.compress(plain)
-    assert (await raw(client, body, Content_Encoding="gzip")).status == 204
-    assert len(simulator.store) == 50
-    entry = simulator.log.requests[-1]
-    assert (entry.received_bytes, entry.body_bytes) == (len(body), len(plain))
 
 
 @pytest.mark.parametrize(
@@ -193,22 +141,6 @@ async def test_malformed_parameters(client: Client, query: str) -> None:
     assert (await client.post(f"/v1/telemetry{query}", [point()])).status == 400
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "?u=c&db=demo&rp=rp_none",
-        "?u=c&db=none&rp=rp_one_m",
-        "?org=o&bucket=b",
-        "?namespace=n",
-    ],
-)
-async def test_unknown_namespace(
-    simulator: Simulator, client: Client, query: str
-) -> None:
-    assert (await client.post(f"/v1/telemetry{query}", [point()])).status == 404
-    assert len(simulator.store) == 0
-
-
 async def test_known_namespaces(simulator: Simulator, client: Client) -> None:
     simulator.switches.namespaces.add(("klantennaam", "rp_one_m"))
     for database, policy in (
@@ -225,24 +157,6 @@ async def test_known_namespaces(simulator: Simulator, client: Client) -> None:
         "tiny",
         "demo",
     ]
-
-
-async def test_role(simulator: Simulator, client: Client) -> None:
-    await client.log_in("norole@example.com")
-    assert (await client.get("/v1/company")).status == 200
-    answer = await client.post(PATH, [point()])
-    assert answer.status == 403
-    assert '"CustomerName" role' in answer.json["message"]
-    simulator.accounts["norole@example.com"].roles.add("CustomerName")
-    assert (await client.post(PATH, [point()])).status == 204
-
-
-async def test_token(simulator: Simulator, client: Client, clock: Clock) -> None:
-    clock.advance(minutes=5)
-    assert (await client.post(PATH, [point()])).status == 401
-    assert (
-        await client.post(PATH, [point()], token=simulator.mint.issue("refresh", 1001))
-    ).status == 401
 
 
 @pytest.mark.parametrize(
@@ -413,37 +327,6 @@ async def test_type_in_the_world(client: Client) -> None:
     ) == (409, True)
     body["fields"] = {"actualPowerTot_W": 1.0, "phases": 1, "unheardOf": "x"}
     assert (await client.post(path, [body])).status == 204
-
-
-async def test_types_within_the_message(simulator: Simulator, client: Client) -> None:
-    answer = await client.post(
-        PATH, [point(fields={"a": 1.0}), point(tags={}, fields={"a": 1})]
-    )
-    assert answer.status == 422
-    assert (
-        'input field "a" on measurement "exampleMetrics" is type integer'
-        in answer.json["message"]
-    )
-    assert "type float" in answer.json["message"]
-    assert len(simulator.store) == 0
-    both = [point(fields={"a": 1.0}), point(measurement="other", fields={"a": 1})]
-    assert (await client.post(PATH, both)).status == 204
-
-
-async def test_size(simulator: Simulator, client: Client) -> None:
-    body = json.dumps([point()]).encode()
-    simulator.switches.max_body = len(body)
-    assert (await raw(client, body)).status == 204
-    assert (await raw(client, body + b" ")).status == 413
-    assert (
-        await raw(client, gzip.compress(body + b" " * 10), Content_Encoding="gzip")
-    ).status == 413
-    assert (
-        await raw(
-            client, gzip.compress(body + b" " * 10_000_000), Content_Encoding="gzip"
-        )
-    ).status == 413
-    assert len(simulator.store) == 1
 
 
 async def test_size_beyond_any_switch(simulator: Simulator, client: Client) -> None:

@@ -262,40 +262,6 @@ def test_state_of_charge_follows_the_battery_energy(
     assert seam == pytest.approx(BATTERY_RESERVE)
 
 
-@pytest.mark.parametrize("month", range(1, 13))
-def test_battery_gives_what_it_got_in_whole_days(home: HomeWorld, month: int) -> None:
-    start = datetime(2024, month, 1, COMMISSIONED.hour, tzinfo=UTC)
-    charged, discharged = (
-        home.truth_energy_wh(
-            HomeWorld.BATTERY,
-            f"{way}EnergyDeltaTot_Wh",
-            start,
-            start + timedelta(days=21),
-        )
-        for way in ("charged", "discharged")
-    )
-    assert discharged > 0
-    assert discharged == pytest.approx(BATTERY_EFFICIENCY * charged, abs=1e-6)
-
-
-def test_the_sun_shines_by_day_and_more_in_summer(home: HomeWorld) -> None:
-    def produced(start: datetime, hours: int) -> float:
-        return home.truth_energy_wh(
-            HomeWorld.SITE,
-            "producedEnergyDeltaTot_Wh",
-            start,
-            start + timedelta(hours=hours),
-        )
-
-    for month in range(1, 13):
-        assert produced(datetime(2025, month, 5, 22, tzinfo=UTC), 5) == 0
-        assert produced(datetime(2025, month, 5, 10, tzinfo=UTC), 3) > 500
-    summer, winter = (
-        produced(datetime(2025, month, 1, tzinfo=UTC), 24 * 30) for month in (6, 12)
-    )
-    assert summer > 3 * winter
-
-
 @pytest.mark.parametrize(
     ("node_id", "names"),
     [
@@ -348,31 +314,6 @@ def test_car_states_fit_its_power(home: HomeWorld) -> None:
         assert row.fields["evRequiringCharge"] is (status in ("WAITING", "CHARGING"))
 
 
-def test_states_are_written_less_often(home: HomeWorld) -> None:
-    both = ["actualPowerTot_W", "status"]
-    span = timedelta(minutes=1)
-    rows = read(home, HomeWorld.BATTERY, "rp_one_s", SUMMER, span, fields=both)
-    assert len(rows) == 60
-    assert [row.time_ms % 10_000 == 0 for row in rows] == [
-        "status" in row.fields for row in rows
-    ]
-    rows = read(home, HomeWorld.BATTERY, "rp_one_s", SUMMER, span, fields=["status"])
-    assert len(rows) == 6
-    series = key(home, HomeWorld.BATTERY, "rp_one_s")
-    end = ms(SUMMER) + 8_000
-    (row,) = home.rows(series, frozenset({"status"}), 0, end, newest=1)
-    assert row.time_ms == ms(SUMMER)
-
-
-def test_newest_is_the_end_of_the_whole(home: HomeWorld) -> None:
-    for series in home.series():
-        fields = home.fields(series)
-        start, end = ms(SUMMER), ms(SUMMER) + 600_500
-        whole = list(home.rows(series, fields, start, end))
-        assert home.rows(series, fields, start, end, newest=4) == whole[-4:]
-        assert home.rows(series, fields, start, end, newest=10**6) == whole
-
-
 def test_same_seed_same_world_in_any_order() -> None:
     one, other = HomeWorld(7), HomeWorld(7)
     questions = [(series, ms(moment)) for series in one.series() for moment in MOMENTS]
@@ -387,12 +328,6 @@ def test_same_seed_same_world_in_any_order() -> None:
         rows = other.rows(series, other.fields(series), start, start + 61_000)
         assert rows == answers[series, start]
     assert one.devices(SUMMER) == other.devices(SUMMER)
-
-
-def test_another_seed_is_another_world(home: HomeWorld) -> None:
-    other = HomeWorld(2)
-    question = (HomeWorld.GRID_METER, "rp_one_m", SUMMER, timedelta(hours=1))
-    assert read(home, *question) != read(other, *question)
 
 
 def test_nothing_before_commissioning(home: HomeWorld) -> None:
