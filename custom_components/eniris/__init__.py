@@ -1,6 +1,6 @@
 """Eniris SmartgridOne: an account's nodes as devices, and chosen entities to its telemetry."""
 
-from pathlib import Path
+import asyncio
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
@@ -9,31 +9,27 @@ from homeassistant.const import (
     Platform,
 )
 from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.helpers import config_validation as cv, instance_id
+from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.device_registry import DeviceEntry
-from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
 
 from .account import (
-    fingerprint,
     first_history,
     import_options,
     log_invalid_settings,
-    outbox_limits,
+    read_fingerprint,
     stored_token,
     token_data,
 )
 from .api import EnirisError, RefreshToken, Session
+from .cloudhook import async_delete_cloudhook
 from .const import DOMAIN, LOGGER
+from .controller.config import read_controllers, webhook_ids
+from .controller.controller import Controller
 from .data import EnirisConfigEntry, EnirisData
-from .devices import NodeDevices, async_register_exports, identity
-from .events import async_fire_history_exported
-from .exporting.config import read_exports
-from .exporting.exporter import Exporter
-from .exporting.history.jobs import Job
-from .exporting.issues import Issues
-from .exporting.outbox.outbox import Outbox, async_delete_outbox
-from .exporting.outbox.store import outbox_path
+from .devices import NodeDevices, async_register_controllers, identity
+from .export_host import ExportHost, account_outbox, async_issues
+from .exporting.outbox.outbox import async_delete_outbox
 from .http import account_hosts, async_http_session
 from .importing.budget.reader import TelemetryReader
 from .importing.coordinator import (
@@ -63,6 +59,9 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS = [
     Platform.BINARY_SENSOR,
     Platform.BUTTON,
+    Platform.CALENDAR,
+    Platform.NUMBER,
+    Platform.SELECT,
     Platform.SENSOR,
     Platform.SWITCH,
 ]
@@ -102,23 +101,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         account_hosts(entry.data),
         on_refresh_token=store_refresh_token,
     )
-    exports, invalid = read_exports(entry)
-    for err in invalid:
-        LOGGER.error(
-            "Stored settings of the export %s are invalid, so that it is skipped: %s",
-            err.title,
-            ", ".join(err.keys),
-        )
-    exporter = Exporter(
-        hass,
-        entry,
-        session,
-        Outbox(hass, _outbox_path(hass, entry)),
-        {export.id: export for export in exports},
-        invalid,
-        outbox_limits(entry),
-        await _async_issues(hass, entry),
-    )
+    exports = ExportHost(hass, entry, session)
     kept = hass.data.get(KEPT, {}).get(entry.entry_id, Kept())
     options = import_options(entry)
     nodes = NodeCoordinator(hass, entry, session, options, kept)
@@ -131,14 +114,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
     except UNREADABLE_STORE as err:
         raise async_newer_file(hass, entry) from err
     # Run at a set-up that fails further on; an unload waits for it itself, however long it takes
-    entry.async_on_unload(exporter.async_stop)
-    await exporter.async_start()
-
-    @callback
-    def history_finished(job: Job) -> None:
-        async_fire_history_exported(hass, entry, job)
-
-    entry.async_on_unload(exporter.backfill.async_add_listener(history_finished))
+    entry.async_on_unload(exports.async_stop)
+    await exports.async_start()
     devices = NodeDevices(hass, entry, nodes)
     await devices.async_start()
     await telemetry.async_start()
@@ -149,6 +126,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         await devices.async_sync()
         await telemetry.async_refresh()
 
+    controllers = {
+        settings.id: Controller(hass, entry, settings)
+        for settings in read_controllers(entry)
+    }
     entry.runtime_data = EnirisData(
         session,
         nodes,
@@ -157,15 +138,21 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> bo
         history,
         TelemetryReader(session, telemetry.pace),
         PriceCoordinator(hass, entry, nodes, telemetry),
-        exporter,
+        exports,
+        controllers,
         entry.async_create_background_task(
             hass, first_refresh(), "eniris first refresh", eager_start=False
         ),
     )
     _async_stop_with_home_assistant(hass, entry)
-    _async_reload_on_change(entry)
-    async_register_exports(hass, entry, exports)
+    _async_follow_changes(entry)
+    async_register_controllers(
+        hass, entry, [each.settings for each in controllers.values()]
+    )
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    for controller in controllers.values():
+        entry.async_on_unload(controller.async_stop)
+        controller.async_start()
     await history.async_start(first_history(entry))
     async_forget_newer(hass, entry)
     return True
@@ -175,21 +162,27 @@ async def async_unload_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> b
     """Unload an account; what could not be uploaded in time waits on disk."""
     entry.runtime_data.first_refresh.cancel()
     # First, since it takes seconds: what a poll brings meanwhile must not be added to platforms that are gone
-    await entry.runtime_data.exporter.async_stop()
+    await entry.runtime_data.exports.async_stop()
+    # Nor what a controller pushes
+    await asyncio.gather(
+        *(each.async_stop() for each in entry.runtime_data.controllers.values())
+    )
     if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         return False
     if entry.disabled_by is not None:
-        (await _async_issues(hass, entry)).resolve_all()
+        (await async_issues(hass, entry)).resolve_all()
         async_forget_account(hass, entry.entry_id)
     return True
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
     """Log the account out, and delete what waited to be uploaded and what was counted."""
+    for webhook_id in webhook_ids(entry):
+        await async_delete_cloudhook(hass, webhook_id)
     await async_remove_totals(hass, entry.entry_id)
     await history_store(hass, entry.entry_id).async_remove()
-    await async_delete_outbox(hass, _outbox_path(hass, entry))
-    (await _async_issues(hass, entry)).resolve_all()
+    await async_delete_outbox(hass, account_outbox(hass, entry))
+    (await async_issues(hass, entry)).resolve_all()
     async_forget_account(hass, entry.entry_id)
     async_forget_newer(hass, entry)
     if entry.version > VERSION:
@@ -218,7 +211,7 @@ async def async_remove_config_entry_device(
 ) -> bool:
     """Let the user delete the device of a node that the account does not list any more.
 
-    The device of an export goes with the export.
+    The device of an export or of a controller goes with it.
     """
     if (
         entry.state is not ConfigEntryState.LOADED
@@ -232,14 +225,6 @@ async def async_remove_config_entry_device(
     )
 
 
-async def _async_issues(hass: HomeAssistant, entry: EnirisConfigEntry) -> Issues:
-    return Issues(hass, entry.entry_id, entry.title, await instance_id.async_get(hass))
-
-
-def _outbox_path(hass: HomeAssistant, entry: EnirisConfigEntry) -> Path:
-    return outbox_path(Path(hass.config.path(STORAGE_DIR)), entry.entry_id)
-
-
 @callback
 def _async_stop_with_home_assistant(
     hass: HomeAssistant, entry: EnirisConfigEntry
@@ -248,13 +233,13 @@ def _async_stop_with_home_assistant(
 
     Home Assistant does not unload entries when it stops. Between the two, samples are still taken.
     """
-    exporter = entry.runtime_data.exporter
+    exports = entry.runtime_data.exports
 
     async def last_upload(_event: Event) -> None:
-        await exporter.async_last_upload()
+        await exports.exporter.async_last_upload()
 
     async def stop(_event: Event) -> None:
-        await exporter.async_stop()
+        await exports.async_stop()
 
     entry.async_on_unload(
         hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, last_upload)
@@ -265,16 +250,26 @@ def _async_stop_with_home_assistant(
 
 
 @callback
-def _async_reload_on_change(entry: EnirisConfigEntry) -> None:
-    """Reload, once, when anything changed but the refresh token and what was decided of fields."""
-    loaded_with = fingerprint(entry)
+def _async_follow_changes(entry: EnirisConfigEntry) -> None:
+    """Reload, once, when what is read changed, and go on with other exports when what is sent did.
+
+    Not for the refresh token, nor for what was decided of fields.
+    """
+    read = read_fingerprint(entry)
+    webhooks = webhook_ids(entry)
     is_reloading = False
 
     async def updated(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
-        nonlocal is_reloading
-        adopted = entry.runtime_data.exporter.sampler.adopted
-        if not is_reloading and fingerprint(entry, adopted) != loaded_with:
+        nonlocal is_reloading, webhooks
+        gone, webhooks = webhooks - webhook_ids(entry), webhook_ids(entry)
+        for webhook_id in gone:
+            await async_delete_cloudhook(hass, webhook_id)
+        if is_reloading:
+            return
+        if read_fingerprint(entry) != read:
             is_reloading = True
             hass.config_entries.async_schedule_reload(entry.entry_id)
+        else:
+            await entry.runtime_data.exports.async_follow()
 
     entry.async_on_unload(entry.add_update_listener(updated))

@@ -39,6 +39,7 @@ from .const import (
     LONGEST_AGE,
     LONGEST_POLL_INTERVAL,
     SHORTEST_POLL_INTERVAL,
+    SUBENTRY_EXPORT,
 )
 from .exporting.config import read_exports
 from .exporting.outbox.limits import Limits
@@ -69,8 +70,10 @@ def first_history(entry: ConfigEntry[Any]) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(stored)
 
 
-def _whole_number(least: int, most: int, unit: str) -> Any:
-    selector = NumberSelector(
+def _whole_number(
+    number: type[NumberSelector], least: int, most: int, unit: str
+) -> Any:
+    selector = number(
         NumberSelectorConfig(
             min=least,
             max=most,
@@ -82,11 +85,13 @@ def _whole_number(least: int, most: int, unit: str) -> Any:
     return vol.All(selector, vol.Coerce(int))
 
 
-def options_schema(sites: Any) -> vol.Schema:
+def options_schema(
+    sites: Any, number: type[NumberSelector] = NumberSelector
+) -> vol.Schema:
     """Return the schema of an entry's options, which is the form that asks for them.
 
-    `sites` validates the chosen sites: a selector in the form, `[str]` for what is stored. The form is made
-    anew each time, since the oldest Home Assistant writes what is suggested into it.
+    `sites` validates the chosen sites: a selector in the form, `[str]` for what is stored; `number` validates
+    numbers. The form is made anew each time, since the oldest Home Assistant writes what is suggested into it.
     """
     return vol.Schema(
         {
@@ -96,7 +101,7 @@ def options_schema(sites: Any) -> vol.Schema:
                         vol.Required(
                             CONF_INTERVAL, default=DEFAULT_POLL_INTERVAL
                         ): _whole_number(
-                            SHORTEST_POLL_INTERVAL, LONGEST_POLL_INTERVAL, "s"
+                            number, SHORTEST_POLL_INTERVAL, LONGEST_POLL_INTERVAL, "s"
                         ),
                         vol.Required(
                             CONF_PREFERENCE, default=Preference.FRESHEST.value
@@ -117,10 +122,10 @@ def options_schema(sites: Any) -> vol.Schema:
                     {
                         vol.Required(
                             CONF_SIZE_LIMIT, default=DEFAULT_SIZE_LIMIT
-                        ): _whole_number(1, LARGEST_SIZE, "MiB"),
+                        ): _whole_number(number, 1, LARGEST_SIZE, "MiB"),
                         vol.Required(
                             CONF_AGE_LIMIT, default=DEFAULT_AGE_LIMIT
-                        ): _whole_number(0, LONGEST_AGE, "d"),
+                        ): _whole_number(number, 0, LONGEST_AGE, "d"),
                     },
                     extra=vol.REMOVE_EXTRA,
                 )
@@ -187,14 +192,28 @@ def outbox_limits(entry: ConfigEntry[Any]) -> Limits:
     )
 
 
-def fingerprint(
+def read_fingerprint(entry: ConfigEntry[Any]) -> tuple[Any, ...]:
+    """Return all of an entry that asks for a reload when it changes; not the token, which the session renews."""
+    return (
+        account_hosts(entry.data),
+        entry.title,
+        {key: its for key, its in entry.options.items() if key != CONF_OUTBOX},
+        {
+            id_: (subentry.title, dict(subentry.data))
+            for id_, subentry in entry.subentries.items()
+            if subentry.subentry_type != SUBENTRY_EXPORT
+        },
+    )
+
+
+def sent_fingerprint(
     entry: ConfigEntry[Any],
     adopted: Mapping[tuple[str, str, str], str] = MappingProxyType({}),
 ) -> tuple[Any, ...]:
-    """Return all of an entry that asks for a reload when it changes.
+    """Return all of an entry that asks for another exporter when it changes.
 
-    Not the token, which the session renews, nor whether an export is enabled, which is a switch, nor what the
-    exporter itself has decided of fields: their kinds, and `adopted`, the entity ids for which it stored registry ids; see `Sampler`.
+    Not whether an export is enabled, which is a switch, nor what the exporter itself has decided of fields:
+    their kinds, and `adopted`, the entity ids for which it stored registry ids; see `Sampler`.
     """
     exports = {
         export.id: replace(
@@ -214,11 +233,10 @@ def fingerprint(
         for export in read_exports(entry)[0]
     }
     return (
-        account_hosts(entry.data),
-        entry.title,
-        dict(entry.options),
+        entry.options.get(CONF_OUTBOX),
         {
             id_: exports.get(id_, (subentry.title, dict(subentry.data)))
             for id_, subentry in entry.subentries.items()
+            if subentry.subentry_type == SUBENTRY_EXPORT
         },
     )

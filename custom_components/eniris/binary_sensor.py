@@ -1,4 +1,4 @@
-"""Binary sensors: a node's truth values, whether Eniris answers, and whether an export has a problem."""
+"""Binary sensors: a node's truth values, whether Eniris answers and a controller pushes, and whether an export has a problem."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,18 +9,20 @@ from homeassistant.components.binary_sensor import (
     BinarySensorEntityDescription,
 )
 from homeassistant.const import EntityCategory, Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .data import EnirisConfigEntry
 from .entity import (
     Distinguished,
     EnirisAccountEntity,
+    EnirisControllerEntity,
     EnirisExportEntity,
     EnirisFieldEntity,
+    async_add_export_entities,
     async_add_field_entities,
 )
-from .importing.catalogue import FieldDescription, Kind
+from .field_description import FieldDescription, Kind
 from .importing.plan import FieldKey
 from .unique_ids import UniqueIds
 
@@ -33,8 +35,17 @@ CONNECTED = BinarySensorEntityDescription(
     entity_category=EntityCategory.DIAGNOSTIC,
 )
 
+LIVE_CONNECTION = BinarySensorEntityDescription(
+    key="live_connection",
+    translation_key="live_connection",
+    device_class=BinarySensorDeviceClass.CONNECTIVITY,
+    entity_category=EntityCategory.DIAGNOSTIC,
+)
+
 PROBLEM = BinarySensorEntityDescription(
     key="problem",
+    # By its device class it would be called as its state is
+    translation_key="problem",
     device_class=BinarySensorDeviceClass.PROBLEM,
     entity_category=EntityCategory.DIAGNOSTIC,
 )
@@ -45,13 +56,19 @@ async def async_setup_entry(
     entry: EnirisConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the binary sensors of the account, of every export, and of fields as they get values."""
+    """Add the binary sensors of the account, of every export and controller, and of fields as they get values."""
     async_add_entities([EnirisConnected(entry, CONNECTED)])
-    for export in entry.runtime_data.exporter.exports.values():
-        async_add_entities(
-            [EnirisExportProblem(entry, export, PROBLEM)], config_subentry_id=export.id
-        )
+    async_add_export_entities(
+        entry,
+        async_add_entities,
+        lambda export: [EnirisExportProblem(entry, export, PROBLEM)],
+    )
 
+    for controller in entry.runtime_data.controllers.values():
+        async_add_entities(
+            [EnirisLiveConnection(entry, controller, LIVE_CONNECTION)],
+            config_subentry_id=controller.settings.id,
+        )
     async_add_field_entities(
         entry,
         async_add_entities,
@@ -100,6 +117,31 @@ class EnirisConnected(EnirisAccountEntity, BinarySensorEntity):
     def is_on(self) -> bool | None:
         """Whether the last polls succeeded, None before the first."""
         return self.coordinator.is_connected
+
+
+class EnirisLiveConnection(EnirisControllerEntity, BinarySensorEntity):
+    """On while a controller pushes its values."""
+
+    _unrecorded_attributes = frozenset({"signs"})
+
+    async def async_added_to_hass(self) -> None:
+        """Follow the messages."""
+        self._attr_is_on = self.controller.live.is_live
+        self.async_on_remove(
+            self.controller.live.async_add_listener(self._async_changed)
+        )
+
+    @callback
+    def _async_changed(self) -> None:
+        if self._attr_is_on != self.controller.live.is_live:
+            self._attr_is_on = self.controller.live.is_live
+            self.async_write_ha_state()
+
+    @property
+    def extra_state_attributes(self) -> dict[str, Any]:
+        """Whether somebody has compared the signs of powers with the cloud's, or they are taken as they come."""
+        is_confirmed = self.controller.are_signs_confirmed
+        return {"signs": "confirmed" if is_confirmed else "assumed"}
 
 
 class EnirisExportProblem(EnirisExportEntity, BinarySensorEntity):

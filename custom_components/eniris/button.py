@@ -6,7 +6,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .data import EnirisConfigEntry
-from .entity import EnirisAccountEntity, EnirisExportEntity
+from .entity import EnirisAccountEntity, EnirisExportEntity, async_add_export_entities
 from .errors import failed
 
 PARALLEL_UPDATES = 1
@@ -31,10 +31,11 @@ async def async_setup_entry(
 ) -> None:
     """Add the buttons of the account and of every export."""
     async_add_entities([EnirisRefresh(entry, REFRESH)])
-    for export in entry.runtime_data.exporter.exports.values():
-        async_add_entities(
-            [EnirisUploadNow(entry, export, UPLOAD_NOW)], config_subentry_id=export.id
-        )
+    async_add_export_entities(
+        entry,
+        async_add_entities,
+        lambda export: [EnirisUploadNow(entry, export, UPLOAD_NOW)],
+    )
 
 
 class EnirisRefresh(EnirisAccountEntity, ButtonEntity):

@@ -6,8 +6,9 @@ from homeassistant.config_entries import ConfigEntry, ConfigSubentryFlow
 from homeassistant.core import callback
 
 from . import migration
-from .const import DOMAIN, SUBENTRY_EXPORT
+from .const import DOMAIN, SUBENTRY_CONTROLLER, SUBENTRY_EXPORT
 from .flows.account import AccountFlow
+from .flows.controller import ControllerSubentryFlow
 from .flows.export import ExportSubentryFlow
 from .flows.options import EnirisOptionsFlow
 
@@ -24,7 +25,10 @@ class EnirisConfigFlow(AccountFlow, domain=DOMAIN):
         cls, config_entry: ConfigEntry[Any]
     ) -> dict[str, type[ConfigSubentryFlow]]:
         """Return the kinds of things that can be added to an account."""
-        return {SUBENTRY_EXPORT: ExportSubentryFlow}
+        return {
+            SUBENTRY_EXPORT: ExportSubentryFlow,
+            SUBENTRY_CONTROLLER: ControllerSubentryFlow,
+        }
 
     @staticmethod
     @callback

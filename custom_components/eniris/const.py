@@ -28,6 +28,11 @@ ATTR_AGGREGATION: Final = "aggregation"
 ATTR_PERIOD: Final = "period"
 ATTR_LIMIT: Final = "limit"
 ATTR_ORDER: Final = "order"
+ATTR_GROUP: Final = "group"
+ATTR_POLICY: Final = "policy"
+ATTR_IMPORT_LIMIT: Final = "import_limit"
+ATTR_EXPORT_LIMIT: Final = "export_limit"
+ATTR_SCHEDULES: Final = "schedules"
 
 EVENT_HISTORY_EXPORTED: Final = "eniris_history_exported"
 
@@ -41,6 +46,18 @@ CONF_ENTITIES: Final = "entities"
 CONF_FIELDS: Final = "fields"
 CONF_ENTITY: Final = "entity"
 CONF_FIELD: Final = "field"
+
+SUBENTRY_CONTROLLER: Final = "controller"
+
+STEP_REAUTH_MQTT: Final = "reauth_mqtt"
+"""The step of a re-authentication that is about a controller's broker, not about the account."""
+CONF_SITE_NODE_ID: Final = "site_node_id"
+CONF_SERIAL: Final = "serial"
+CONF_WEBHOOK: Final = "webhook"
+CONF_PERIOD: Final = "period"
+CONF_MQTT: Final = "mqtt"
+CONF_TLS: Final = "tls"
+CONF_INVERTED: Final = "inverted"
 
 DEVICE_INTERVAL: Final = timedelta(minutes=15)
 DEFAULT_POLL_INTERVAL: Final = 60

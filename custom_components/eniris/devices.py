@@ -1,4 +1,4 @@
-"""Devices in Home Assistant's registry: an account's own, and below it those of its nodes and exports."""
+"""Devices in Home Assistant's registry: an account's own, and below it those of its nodes, exports and controllers."""
 
 import asyncio
 from collections.abc import Iterable
@@ -9,16 +9,21 @@ from homeassistant.const import CONF_USERNAME
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
-from .const import DOMAIN
+from .const import DOMAIN, SUBENTRY_CONTROLLER
+from .controller.config import ControllerSettings
 from .exporting.config import Export
-from .importing.catalogue import readable
+from .field_description import readable
 from .importing.coordinator import NodeCoordinator
 from .importing.nodes import Node, Nodes
+
+_MAKER: Final = "Eniris"
+_WEBSITE: Final = "https://www.eniris.io"
+"""Where owners find the way to their portal, the address of which no document tells."""
 
 _AT_ONCE: Final = 20
 """Devices that are registered before the event loop gets its turn."""
 
-type DeviceKind = Literal["account", "export", "node"]
+type DeviceKind = Literal["account", "controller", "export", "node"]
 
 
 class Identity(NamedTuple):
@@ -26,7 +31,7 @@ class Identity(NamedTuple):
 
     kind: DeviceKind
     id: str
-    """Of the export or of the node; the account's own identity for its own device."""
+    """Of the subentry or of the node; the account's own identity for its own device."""
 
 
 def account_identifier(entry: ConfigEntry[Any]) -> tuple[str, str]:
@@ -34,9 +39,9 @@ def account_identifier(entry: ConfigEntry[Any]) -> tuple[str, str]:
     return (DOMAIN, f"account_{entry.unique_id}")
 
 
-def export_identifier(entry: ConfigEntry[Any], export_id: str) -> tuple[str, str]:
-    """Return what identifies an export's device."""
-    return (DOMAIN, f"{entry.unique_id}_{export_id}")
+def subentry_identifier(entry: ConfigEntry[Any], subentry_id: str) -> tuple[str, str]:
+    """Return what identifies the device of an export or of a controller."""
+    return (DOMAIN, f"{entry.unique_id}_{subentry_id}")
 
 
 def _own_identities(entry: ConfigEntry[Any]) -> dict[tuple[str, str], Identity]:
@@ -44,8 +49,13 @@ def _own_identities(entry: ConfigEntry[Any]) -> dict[tuple[str, str], Identity]:
     return {
         account_identifier(entry): Identity("account", str(entry.unique_id)),
         **{
-            export_identifier(entry, id_): Identity("export", id_)
-            for id_ in entry.subentries
+            subentry_identifier(entry, id_): Identity(
+                "controller"
+                if subentry.subentry_type == SUBENTRY_CONTROLLER
+                else "export",
+                id_,
+            )
+            for id_, subentry in entry.subentries.items()
         },
     }
 
@@ -91,11 +101,37 @@ def async_register_exports(
         device = registry.async_get_or_create(
             config_entry_id=entry.entry_id,
             config_subentry_id=export.id,
-            identifiers={export_identifier(entry, export.id)},
+            identifiers={subentry_identifier(entry, export.id)},
             entry_type=dr.DeviceEntryType.SERVICE,
-            manufacturer="Eniris",
-            model=export.series.measurement,
+            manufacturer=_MAKER,
+            model="Data export",
             name=export.title,
+        )
+        registry.async_update_device(device.id, via_device_id=account.id)
+
+
+@callback
+def async_register_controllers(
+    hass: HomeAssistant,
+    entry: ConfigEntry[Any],
+    controllers: Iterable[ControllerSettings],
+) -> None:
+    """Create or update a device per controller, linked to the account's."""
+    registry = dr.async_get(hass)
+    account = registry.async_get_or_create(
+        config_entry_id=entry.entry_id, identifiers={account_identifier(entry)}
+    )
+    for controller in controllers:
+        device = registry.async_get_or_create(
+            config_entry_id=entry.entry_id,
+            config_subentry_id=controller.id,
+            identifiers={subentry_identifier(entry, controller.id)},
+            manufacturer=_MAKER,
+            model="SmartgridOne",
+            configuration_url=_WEBSITE,
+            serial_number=controller.serial,
+            translation_key="controller",
+            translation_placeholders={"site": controller.title},
         )
         registry.async_update_device(device.id, via_device_id=account.id)
 
@@ -150,8 +186,9 @@ class NodeDevices:
             config_entry_id=self._entry.entry_id,
             identifiers={account_identifier(self._entry)},
             entry_type=dr.DeviceEntryType.SERVICE,
-            manufacturer="Eniris",
+            manufacturer=_MAKER,
             model="Account",
+            configuration_url=_WEBSITE,
             # Files of diagnostics and entity ids are named after it
             name="Eniris account"
             if self._entry.title == self._entry.data.get(CONF_USERNAME)
@@ -171,7 +208,8 @@ class NodeDevices:
                 config_entry_id=self._entry.entry_id,
                 identifiers={(DOMAIN, node.id)},
                 name=node.device.name or node.id,
-                manufacturer=info.manufacturer,
+                manufacturer=info.manufacturer or (_MAKER if node.is_site else None),
+                configuration_url=_WEBSITE if node.is_site else None,
                 model=info.model or _model(node),
                 serial_number=info.serial_number,
                 sw_version=info.firmware_version,

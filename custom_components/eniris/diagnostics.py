@@ -21,6 +21,8 @@ from .account import stored_token
 from .api import Failure, Hosts
 from .api.calls import known_words
 from .const import CONF_SITES
+from .controller.config import ControllerSettings, read_controllers
+from .controller.fields import GROUPS
 from .data import EnirisConfigEntry, EnirisData
 from .devices import Identity, identity
 from .exporting.config import Export, async_entity_id, read_exports
@@ -56,6 +58,7 @@ async def async_get_config_entry_diagnostics(
     report: Told = {
         "account": _account(hass, entry),
         "entities": _entities(hass, entry),
+        "controllers": [_controller(entry, its) for its in read_controllers(entry)],
         "exports": [_export(hass, entry, export) for export in exports],
         "invalid_exports": [export.keys for export in invalid],
     }
@@ -71,7 +74,7 @@ async def async_get_config_entry_diagnostics(
 async def async_get_device_diagnostics(
     hass: HomeAssistant, entry: EnirisConfigEntry, device: DeviceEntry
 ) -> Told:
-    """Return the part that is about a node, an export or the account itself."""
+    """Return the part that is about a node, an export, a controller or the account itself."""
     found = identity(entry, device)
     if found is not None and found.kind == "account":
         return await async_get_config_entry_diagnostics(hass, entry)
@@ -79,6 +82,9 @@ async def async_get_device_diagnostics(
     for export in read_exports(entry)[0]:
         if found == Identity("export", export.id):
             report["export"] = _export(hass, entry, export)
+    for controller in read_controllers(entry):
+        if found == Identity("controller", controller.id):
+            report["controller"] = _controller(entry, controller)
     if entry.state is ConfigEntryState.LOADED:
         data = entry.runtime_data
         for node in data.nodes.data.by_id.values():
@@ -228,6 +234,22 @@ def _export(hass: HomeAssistant, entry: EnirisConfigEntry, export: Export) -> To
             part["history"] = _attributes(status.history.job, *_JOB)
             part["history"]["percent"] = status.history.percent
     return part
+
+
+def _controller(entry: EnirisConfigEntry, settings: ControllerSettings) -> Told:
+    """Return how a controller is set up, without what it or anybody is known by, and its figures."""
+    webhook, mqtt, inverted = settings.webhook, settings.mqtt, settings.inverted
+    told: Told = {
+        "webhook": webhook and _attributes(webhook, "period"),
+        "mqtt": mqtt and _attributes(mqtt, "host", "port", "tls"),
+        "inverted_groups": inverted and sorted(inverted & GROUPS),
+        "inverted_nodes": inverted and len(inverted - GROUPS),
+        "signs_confirmed": inverted is not None,
+    }
+    if entry.state is ConfigEntryState.LOADED:
+        running = entry.runtime_data.controllers.get(settings.id)
+        told["figures"] = running and running.figures()
+    return told
 
 
 async def _outbox(outbox: Outbox) -> Told:

@@ -1,7 +1,11 @@
-"""The bases of all entities: of an account, of an export, and of a node."""
+"""The bases of all entities: of an account, an export, a controller, and a node."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
+from homeassistant.components.sensor import SensorEntityDescription
+from homeassistant.const import EntityCategory
 from homeassistant.core import callback
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
@@ -11,15 +15,25 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
+from .controller.controller import Controller
+from .controller.policies import HeldPolicies
 from .data import EnirisConfigEntry
-from .devices import account_identifier, export_identifier
+from .devices import account_identifier, subentry_identifier
 from .exporting.config import Export
 from .exporting.exporter import ExportStatus
-from .importing.catalogue import FieldDescription
+from .field_description import FieldDescription
 from .importing.coordinator import TelemetryCoordinator
 from .importing.key_notifier import KeyNotifier
 from .importing.plan import FieldKey
 from .unique_ids import UniqueIds
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureDescription[SourceT](SensorEntityDescription):
+    """A sensor of a figure that is taken from a `SourceT`."""
+
+    entity_category: EntityCategory | None = EntityCategory.DIAGNOSTIC
+    value: Callable[[SourceT], float | datetime | None]
 
 
 class EnirisAccountEntity(CoordinatorEntity[TelemetryCoordinator]):
@@ -56,9 +70,10 @@ class EnirisExportEntity(Entity):
         self.entity_description = description
         self.export = export
         self.exporter = entry.runtime_data.exporter
+        self.is_added = False
         self._attr_unique_id = f"{entry.unique_id}_{export.id}_{description.key}"
         self._attr_device_info = DeviceInfo(
-            identifiers={export_identifier(entry, export.id)}
+            identifiers={subentry_identifier(entry, export.id)}
         )
 
     @property
@@ -68,8 +83,99 @@ class EnirisExportEntity(Entity):
 
     async def async_added_to_hass(self) -> None:
         """Write the state when the status changed."""
+        self.is_added = True
         self.async_on_remove(
             self.exporter.async_add_listener(self.async_write_ha_state)
+        )
+
+
+@callback
+def async_add_export_entities(
+    entry: EnirisConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    make: Callable[[Export], Iterable[EnirisExportEntity]],
+) -> None:
+    """Add what `make` makes of each export: now, what is new when its status changes, and all when the exports have changed."""
+    exports = entry.runtime_data.exports
+    added: dict[str | None, EnirisExportEntity] = {}
+
+    @callback
+    def add() -> None:
+        for export in exports.exporter.exports.values():
+            entities = [its for its in make(export) if its.unique_id not in added]
+            added.update({its.unique_id: its for its in entities})
+            async_add_entities(entities, config_subentry_id=export.id)
+
+    @callback
+    def add_and_follow() -> None:
+        add()
+        exports.exporter.async_add_listener(add)
+
+    async def replace() -> None:
+        gone = list(added.values())
+        added.clear()
+        for entity in gone:
+            # Others are disabled
+            if entity.is_added:
+                await entity.async_remove()
+        add_and_follow()
+
+    @callback
+    def changed() -> None:
+        entry.async_create_task(
+            exports.hass, replace(), "eniris exports", eager_start=False
+        )
+
+    add_and_follow()
+    entry.async_on_unload(exports.async_add_listener(changed))
+
+
+class EnirisControllerEntity(Entity):
+    """An entity of a controller: of what it pushes, or of what it is told to do."""
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+
+    def __init__(
+        self,
+        entry: EnirisConfigEntry,
+        controller: Controller,
+        description: EntityDescription,
+    ) -> None:
+        """Show `controller` as `description` says."""
+        self.controller = controller
+        self.entity_description = description
+        settings = controller.settings
+        self._attr_unique_id = f"{entry.unique_id}_{settings.id}_{description.key}"
+        self._attr_device_info = DeviceInfo(
+            identifiers={subentry_identifier(entry, settings.id)}
+        )
+
+
+class EnirisScheduleEntity(EnirisControllerEntity):
+    """An entity of a controller's schedules, which can be asked for and changed while the broker answers."""
+
+    def __init__(
+        self,
+        entry: EnirisConfigEntry,
+        controller: Controller,
+        policies: HeldPolicies,
+        description: EntityDescription,
+    ) -> None:
+        """Show the schedules of `controller`, or its `policies`, as `description` says."""
+        super().__init__(entry, controller, description)
+        self.policies = policies
+        self.schedules = policies.schedules
+
+    @property
+    def available(self) -> bool:
+        """Whether the broker can be used now."""
+        return self.schedules.is_connected
+
+    async def async_added_to_hass(self) -> None:
+        """Write the state when schedules change, begin or end."""
+        self.async_on_remove(
+            self.schedules.async_add_listener(self.async_write_ha_state)
         )
 
 

@@ -2,19 +2,19 @@
 
 from typing import Any
 
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
 from .const import EVENT_HISTORY_EXPORTED
-from .data import EnirisConfigEntry
 from .devices import Identity, identity
 from .exporting.history.jobs import Job
 
 
 @callback
 def async_fire_history_exported(
-    hass: HomeAssistant, entry: EnirisConfigEntry, job: Job
+    hass: HomeAssistant, entry: ConfigEntry[Any], job: Job
 ) -> None:
     """Tell automations how a job ended, and by its device of which export."""
     registry = dr.async_get(hass)

@@ -1,21 +1,18 @@
 """Sensors: a node's measured values and metadata, and the figures of an account and of an export."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
-from operator import attrgetter
+from functools import partial
 from typing import Any, Final
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
     SensorEntity,
-    SensorEntityDescription,
     SensorStateClass,
 )
 from homeassistant.const import (
     MATCH_ALL,
     PERCENTAGE,
-    EntityCategory,
     Platform,
     UnitOfEnergy,
     UnitOfPower,
@@ -29,77 +26,26 @@ from .data import EnirisConfigEntry, EnirisData
 from .entity import (
     Distinguished,
     EnirisAccountEntity,
-    EnirisExportEntity,
     EnirisFieldEntity,
     EnirisNodeEntity,
+    FigureDescription,
+    async_add_export_entities,
     async_add_field_entities,
     async_add_node_entities,
 )
-from .events import history_counts
-from .exporting.exporter import ExportStatus
-from .importing.catalogue import (
-    PRICES,
-    FieldDescription,
-    Kind,
-    directions,
-    usable_number,
-)
+from .export_sensor import export_sensors
+from .field_description import FieldDescription, Kind, usable_number
+from .importing.catalogue import PRICES, directions
 from .importing.forecast import ForecastPeriod, start_of_day
 from .importing.history.job import LeftOut
 from .importing.key_notifier import KeyNotifier
 from .importing.nodes import Node
 from .importing.plan import FieldKey
+from .live_sensor import async_add_live_sensors
 from .unique_ids import UniqueIds
 
 PARALLEL_UPDATES = 0
 
-
-@dataclass(frozen=True, kw_only=True)
-class FigureDescription[SourceT](SensorEntityDescription):
-    """A figure that is taken from a `SourceT`."""
-
-    entity_category: EntityCategory | None = EntityCategory.DIAGNOSTIC
-    value: Callable[[SourceT], float | datetime | None]
-
-
-EXPORT_SENSORS: Final = (
-    *(
-        FigureDescription[ExportStatus](
-            key=key,
-            translation_key=key,
-            state_class=state_class,
-            value=attrgetter(f"figures.{key}"),
-        )
-        for key, state_class in (
-            ("waiting", SensorStateClass.MEASUREMENT),
-            ("uploaded", SensorStateClass.TOTAL_INCREASING),
-            ("rejected", SensorStateClass.TOTAL_INCREASING),
-        )
-    ),
-    FigureDescription[ExportStatus](
-        key="oldest_waiting",
-        translation_key="oldest_waiting",
-        device_class=SensorDeviceClass.TIMESTAMP,
-        value=lambda status: status.figures.oldest,
-    ),
-    FigureDescription[ExportStatus](
-        key="last_upload",
-        translation_key="last_upload",
-        device_class=SensorDeviceClass.TIMESTAMP,
-        value=lambda status: status.figures.last_upload,
-    ),
-)
-
-EXPORT_HISTORY: Final = FigureDescription[ExportStatus](
-    key="history",
-    translation_key="history",
-    native_unit_of_measurement=PERCENTAGE,
-    suggested_display_precision=0,
-    # None where no past was ever asked for
-    value=lambda status: (
-        None if status.history is None else round(status.history.percent, 1)
-    ),
-)
 
 ACCOUNT_SENSORS: Final = (
     FigureDescription[EnirisData](
@@ -169,23 +115,31 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the sensors of the account, of exports, of the nodes' metadata, and of fields as they get values."""
-    async_add_entities(
-        [
-            *(EnirisAccountSensor(entry, each) for each in ACCOUNT_SENSORS),
-            EnirisHistoryProgress(entry, HISTORY_PROGRESS),
-        ]
-    )
-    for export in entry.runtime_data.exporter.exports.values():
-        async_add_entities(
-            [
-                *(EnirisExportSensor(entry, export, each) for each in EXPORT_SENSORS),
-                EnirisHistorySensor(entry, export, EXPORT_HISTORY),
-            ],
-            config_subentry_id=export.id,
-        )
+    async_add_entities(EnirisAccountSensor(entry, each) for each in ACCOUNT_SENSORS)
+    _async_add_history_progress(entry, async_add_entities)
+    async_add_export_entities(entry, async_add_entities, partial(export_sensors, entry))
     unique_ids = UniqueIds(hass, entry, Platform.SENSOR)
     async_add_field_entities(entry, async_add_entities, unique_ids, _field_sensors)
+    for controller in entry.runtime_data.controllers.values():
+        async_add_live_sensors(entry, controller, async_add_entities)
     await _async_add_node_sensors(hass, entry, async_add_entities, unique_ids)
+
+
+@callback
+def _async_add_history_progress(
+    entry: EnirisConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+) -> None:
+    """Add the sensor of the import of the past, once there is one."""
+    history = entry.runtime_data.history
+
+    @callback
+    def add() -> None:
+        if history.progress.percent is not None:
+            remove()
+            async_add_entities([EnirisHistoryProgress(entry, HISTORY_PROGRESS)])
+
+    remove = history.async_add_listener(add)
+    add()
 
 
 class EnirisAccountSensor(EnirisAccountEntity, SensorEntity):
@@ -225,39 +179,6 @@ class EnirisHistoryProgress(EnirisAccountSensor):
                 ]
                 for reason in LeftOut
             },
-        }
-
-
-class EnirisExportSensor(EnirisExportEntity, SensorEntity):
-    """A figure of an export."""
-
-    entity_description: FigureDescription[ExportStatus]
-
-    @property
-    def native_value(self) -> float | datetime | None:
-        """The figure, as it was last looked at."""
-        return self.entity_description.value(self.status)
-
-
-class EnirisHistorySensor(EnirisExportSensor):
-    """How much of the past that was asked for is sent."""
-
-    _unrecorded_attributes = frozenset({MATCH_ALL})
-
-    @property
-    def extra_state_attributes(self) -> dict[str, Any] | None:
-        """What was asked for, how far that has come, and what became of the values."""
-        history = self.status.history
-        if history is None:
-            return None
-        job = history.job
-        return {
-            "start": job.start.isoformat(),
-            "end": job.end.isoformat(),
-            "reading_back_to": max(
-                job.cursor, job.start, history.oldest or job.start
-            ).isoformat(),
-            **history_counts(job),
         }
 
 

@@ -9,7 +9,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import CONF_ENABLED
 from .data import EnirisConfigEntry
-from .entity import EnirisExportEntity
+from .entity import EnirisExportEntity, async_add_export_entities
 from .exporting.config import Export
 
 PARALLEL_UPDATES = 0
@@ -25,10 +25,9 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the switches of every export."""
-    for export in entry.runtime_data.exporter.exports.values():
-        async_add_entities(
-            [EnirisExportEnabled(entry, export)], config_subentry_id=export.id
-        )
+    async_add_export_entities(
+        entry, async_add_entities, lambda export: [EnirisExportEnabled(entry, export)]
+    )
 
 
 class EnirisExportEnabled(EnirisExportEntity, SwitchEntity):

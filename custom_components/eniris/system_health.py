@@ -1,4 +1,4 @@
-"""System health: whether the services can be reached, what the budget is, what waits."""
+"""System health: whether the services can be reached, what the budget is, what waits, which controllers push."""
 
 import asyncio
 from collections.abc import Collection, Iterable
@@ -41,6 +41,11 @@ async def _async_info(hass: HomeAssistant) -> dict[str, Any]:
             "ingress": _can_reach(hass, {its.ingress for its in hosts}),
         }
     if running:
+        figures = [
+            controller.figures()
+            for entry in running
+            for controller in entry.runtime_data.controllers.values()
+        ]
         paces = [entry.runtime_data.telemetry.pace for entry in running]
         info |= {
             "budget_left": _listed(
@@ -65,6 +70,8 @@ async def _async_info(hass: HomeAssistant) -> dict[str, Any]:
                 for exporter in (entry.runtime_data.exporter,)
                 for export_id in exporter.exports
             ),
+            "controllers": len(figures),
+            "controllers_live": sum(bool(its["is_live"]) for its in figures),
             "waiting": _waiting(
                 # By the time one is asked its account may be unloaded
                 [entry.runtime_data.exporter.outbox for entry in running]

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from json import dumps
+from json import dumps, loads
 import math
 import re
 import time
@@ -82,8 +82,13 @@ class Answer:
     def json(self) -> Any:
         """Return the decoded body; raise `EnirisResponseError` if it is not JSON."""
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as err:
+            try:
+                return orjson.loads(self.body)
+            except orjson.JSONDecodeError:
+                # Half a surrogate pair in one text must not cost all the others
+                text = dumps(loads(self.body), ensure_ascii=False)
+                return orjson.loads(text.encode(errors="replace"))
+        except (ValueError, RecursionError) as err:
             raise EnirisResponseError(
                 f"the answer is not valid JSON ({len(self.body)} bytes)"
             ) from err
@@ -333,10 +338,20 @@ def is_plain(text: str) -> bool:
     return len(text) <= LONGEST_NAME and _UNPRINTABLE.search(text) is None
 
 
+_CONNECTION_FAILURES: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (aiohttp.ClientConnectorDNSError, "the server's name could not be resolved"),
+    (aiohttp.ClientConnectorError, "the connection was refused or failed"),
+    (aiohttp.ServerDisconnectedError, "the server closed the connection"),
+    (ConnectionResetError, "the connection was interrupted"),
+    (aiohttp.ClientPayloadError, "the answer was cut off"),
+    (aiohttp.ClientResponseError, "the answer is not valid HTTP"),
+)
+"""What people are told, of the first that fits."""
+
+
 def _describe(err: Exception) -> str:
     """Name a connection's failure without the address, which may carry more than a host."""
-    if isinstance(err, aiohttp.ClientConnectorDNSError):
-        return "the server's name could not be resolved"
-    if isinstance(err, aiohttp.ClientConnectorError):
-        return "the connection was refused or failed"
-    return f"the connection failed ({type(err).__name__})"
+    return next(
+        (words for kind, words in _CONNECTION_FAILURES if isinstance(err, kind)),
+        "the connection failed",
+    )

@@ -13,6 +13,7 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
 from ..api import Session, WriteTarget
+from ..const import STEP_REAUTH_MQTT
 from .config import Export, InvalidExport
 from .history.backfill import Backfill, BackfillStatus
 from .history.jobs import Job
@@ -149,7 +150,9 @@ class Exporter:
                 self.entry.async_start_reauth(self.hass)
             flows = self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH})
             for flow in () if needed else flows:
-                # None was needed
+                # None was needed; the one of a controller's broker is another matter
+                if flow["step_id"] == STEP_REAUTH_MQTT:
+                    continue
                 self.hass.config_entries.flow.async_abort(flow["flow_id"])
         for target, its in self.uploader.targets.items():
             if its.present_wanted is not None:
@@ -213,7 +216,8 @@ class Exporter:
             )
             for id_, export in self.exports.items()
         }
-        if status != self._status:
+        # What waits gets older without any other change
+        if status != self._status or any(its.figures.oldest for its in status.values()):
             self._status = status
             for listener in self._listeners:
                 listener()

@@ -10,21 +10,35 @@ from homeassistant.config_entries import (
     ConfigEntry,
     ConfigFlowResult,
 )
-from homeassistant.const import CONF_USERNAME
-from homeassistant.core import DOMAIN as HOMEASSISTANT_DOMAIN
+from homeassistant.const import CONF_HOST, CONF_USERNAME
+from homeassistant.core import DOMAIN as HOMEASSISTANT_DOMAIN, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
-from ..account import fingerprint, stored_token, token_data
+from ..account import read_fingerprint, stored_token, token_data
 from ..api import Authentication, RefreshToken
-from ..const import CONF_HISTORY, DOMAIN
+from ..const import (
+    CONF_BACK,
+    CONF_HISTORY,
+    CONF_MQTT,
+    CONF_SERIAL,
+    DOMAIN,
+    STEP_REAUTH_MQTT,
+    SUBENTRY_CONTROLLER,
+)
 from ..http import account_hosts, async_http_session
 from ..recorder_access import has_recorder
-from .history_form import history_schema, history_start
+from .controller_forms import async_log_in_problem, log_in_form, shown_mqtt
+from .history_form import SINCE, date_schema, date_start, history_schema, history_start
 from .login import LoginFlow, discard_token
 
 
 class AccountFlow(LoginFlow):
-    """Add an account, or log in to one that there is."""
+    """Add an account, or log in to one that there is, or to the broker of one of its controllers."""
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        super().__init__()
+        self._controller_id = ""
 
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
@@ -35,7 +49,13 @@ class AccountFlow(LoginFlow):
     async def async_step_reauth(
         self, entry_data: Mapping[str, Any]
     ) -> ConfigFlowResult:
-        """Start over with an account whose token is not accepted any more."""
+        """Start over with an account whose token is not accepted any more.
+
+        Or with the broker of a controller, the subentry of which is named then.
+        """
+        if SUBENTRY_CONTROLLER in entry_data:
+            self._controller_id = entry_data[SUBENTRY_CONTROLLER]
+            return await self.async_step_reauth_mqtt()
         self._start_with(entry_data)
         return await self.async_step_reauth_confirm()
 
@@ -44,6 +64,40 @@ class AccountFlow(LoginFlow):
     ) -> ConfigFlowResult:
         """Ask for the password again."""
         return await self._ask_password("reauth_confirm", user_input)
+
+    async def async_step_reauth_mqtt(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for the log-in to a controller's broker again, and try it out."""
+        entry = self._get_reauth_entry()
+        subentry = entry.subentries.get(self._controller_id)
+        if subentry is None or CONF_MQTT not in subentry.data:
+            return self.async_abort(reason="no_mqtt_access")
+        settings = dict(subentry.data[CONF_MQTT])
+        errors: dict[str, str] = {}
+        quoted: dict[str, str] = {}
+        if user_input is not None:
+            settings |= user_input
+            errors, quoted = await async_log_in_problem(
+                settings, subentry.data[CONF_SERIAL]
+            )
+            if not errors:
+                self.hass.config_entries.async_update_subentry(
+                    entry, subentry, data={**subentry.data, CONF_MQTT: settings}
+                )
+                return self.async_abort(reason="reauth_successful")
+        return self.async_show_form(
+            step_id=STEP_REAUTH_MQTT,
+            data_schema=self.add_suggested_values_to_schema(
+                log_in_form(is_stored=False), shown_mqtt(settings)
+            ),
+            errors=errors,
+            description_placeholders={
+                "site": subentry.title,
+                CONF_HOST: settings[CONF_HOST],
+                **quoted,
+            },
+        )
 
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
@@ -91,7 +145,7 @@ class AccountFlow(LoginFlow):
         old = Authentication(async_http_session(self.hass), account_hosts(entry.data))
         old_token = stored_token(entry)
         self._change(entry, token)
-        self._end_reauth(entry)
+        withdraw_reauth(self.hass, entry)
         self.hass.async_create_task(
             _log_out_after_reload(entry, old, old_token), "eniris logout"
         )
@@ -100,7 +154,7 @@ class AccountFlow(LoginFlow):
     def _change(self, entry: ConfigEntry[Any], token: RefreshToken) -> None:
         """Store the log-in, leave the rest of the entry as it is, and reload it once."""
         self._token = None
-        before = fingerprint(entry)
+        before = read_fingerprint(entry)
         # By the time the update returns, a reload may have begun
         listens = bool(entry.update_listeners)
         named_after_user = entry.title == entry.data[CONF_USERNAME]
@@ -115,33 +169,33 @@ class AccountFlow(LoginFlow):
             },
         )
         # A loaded account reloads by itself when more than its token has changed
-        if not listens or fingerprint(entry) == before:
+        if not listens or read_fingerprint(entry) == before:
             self.hass.config_entries.async_schedule_reload(entry.entry_id)
-
-    def _end_reauth(self, entry: ConfigEntry[Any]) -> None:
-        """Withdraw the request to log in again, which older Home Assistants leave standing."""
-        for flow in list(entry.async_get_active_flows(self.hass, {SOURCE_REAUTH})):
-            self.hass.config_entries.flow.async_abort(flow["flow_id"])
-        ir.async_delete_issue(
-            self.hass,
-            HOMEASSISTANT_DOMAIN,
-            f"config_entry_reauth_{DOMAIN}_{entry.entry_id}",
-        )
 
     async def async_step_history(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask how far back the past is wanted."""
+        if user_input is not None and self._token is not None:
+            if user_input[CONF_BACK] == SINCE:
+                return await self.async_step_history_date()
+            return self._create(self._token, history_start(user_input[CONF_BACK]))
+        return self.async_show_form(
+            step_id="history", data_schema=history_schema(with_nothing=True)
+        )
+
+    async def async_step_history_date(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask since which day the past is wanted."""
         errors: dict[str, str] = {}
         if user_input is not None and self._token is not None:
-            start = history_start(user_input, errors)
+            start = date_start(user_input, errors)
             if not errors:
                 return self._create(self._token, start)
         return self.async_show_form(
-            step_id="history",
-            data_schema=self.add_suggested_values_to_schema(
-                history_schema(with_nothing=True), user_input or {}
-            ),
+            step_id="history_date",
+            data_schema=self.add_suggested_values_to_schema(date_schema(), user_input),
             errors=errors,
         )
 
@@ -155,6 +209,24 @@ class AccountFlow(LoginFlow):
         if start is not None:
             data[CONF_HISTORY] = start.isoformat()
         return self.async_create_entry(title=self._username, data=data)
+
+
+@callback
+def withdraw_reauth(
+    hass: HomeAssistant, entry: ConfigEntry[Any], step_id: str | None = None
+) -> None:
+    """Withdraw the request to log in again, if it stands at that step.
+
+    Older Home Assistants leave it standing, and none knows what a subentry's log-in is worth.
+    """
+    for flow in list(entry.async_get_active_flows(hass, {SOURCE_REAUTH})):
+        if step_id in (None, flow["step_id"]):
+            hass.config_entries.flow.async_abort(flow["flow_id"])
+            ir.async_delete_issue(
+                hass,
+                HOMEASSISTANT_DOMAIN,
+                f"config_entry_reauth_{DOMAIN}_{entry.entry_id}",
+            )
 
 
 async def _log_out_after_reload(

@@ -13,9 +13,15 @@ from homeassistant.config_entries import (
     SubentryFlowResult,
 )
 from homeassistant.const import CONF_NAME
-from homeassistant.helpers.json import json_dumps
+from homeassistant.util import dt as dt_util
 
-from ..api import EnirisError, ReauthenticationRequiredError
+from ..api import (
+    EnirisError,
+    FieldValue,
+    Hosts,
+    NotFoundError,
+    ReauthenticationRequiredError,
+)
 from ..const import (
     CONF_ATTRIBUTES,
     CONF_ENTITIES,
@@ -25,6 +31,7 @@ from ..const import (
     CONF_TAGS,
 )
 from ..exporting.config import BackfillRange, Mode, parse_series
+from ..http import account_hosts
 from ..recorder_access import has_recorder
 from .export_draft import SERIES, ExportDraft
 from .export_forms import (
@@ -39,7 +46,8 @@ from .export_forms import (
     shown_where,
     where_form,
 )
-from .export_trial import async_write, verdict
+from .export_trial import announced, as_code, async_write, verdict
+from .ranges import range_problem
 
 _NAMED: Final = 6
 """Entities or devices that a text names before it counts the rest."""
@@ -103,7 +111,7 @@ class SettingsSteps(ConfigSubentryFlow, metaclass=ABCMeta):
             menu_options=["where", "entities", "fields", "when", "trial"],
             description_placeholders={
                 CONF_NAME: self._draft.settings[CONF_NAME],
-                "entities": _some(list(self._draft.chosen)),
+                "entities": _some(list(self._draft.names().values())),
             },
         )
 
@@ -135,7 +143,7 @@ class SettingsSteps(ConfigSubentryFlow, metaclass=ABCMeta):
             step_id="own_series",
             menu_options=["other_series", "accept_series"],
             description_placeholders={
-                "devices": _some([_as_code(name) for name in self._draft.owners()])
+                "devices": _some([as_code(name) for name in self._draft.owners()])
             },
         )
 
@@ -190,14 +198,15 @@ class SettingsSteps(ConfigSubentryFlow, metaclass=ABCMeta):
         """Ask whether an attribute is sent in place of the state."""
         chosen = self._draft.chosen
         if user_input is not None:
-            for entity_id, choice in user_input.items():
-                attribute = choice.strip()
+            for entity_id, name in self._draft.names().items():
+                attribute = user_input[name].strip()
                 chosen[entity_id].attribute = (
                     None if attribute in ("", STATE) else attribute
                 )
             return await self.async_step_fields()
         return self.async_show_form(
-            step_id="attributes", data_schema=attributes_form(self.hass, chosen)
+            step_id="attributes",
+            data_schema=attributes_form(self.hass, chosen, self._draft.names()),
         )
 
     async def async_step_fields(
@@ -205,10 +214,10 @@ class SettingsSteps(ConfigSubentryFlow, metaclass=ABCMeta):
     ) -> SubentryFlowResult:
         """Ask for the name of each entity's field."""
         errors = self._take_errors()
-        chosen = self._draft.chosen
+        chosen, names = self._draft.chosen, self._draft.names()
         if user_input is not None:
             for entity_id, its in chosen.items():
-                its.field = user_input[entity_id].strip()
+                its.field = user_input[names[entity_id]].strip()
             errors = self._draft.field_errors()
             if not errors and self._is_change:
                 return await self.async_step_reconfigure()
@@ -218,8 +227,9 @@ class SettingsSteps(ConfigSubentryFlow, metaclass=ABCMeta):
             self._draft.suggest_fields()
         return self.async_show_form(
             step_id="fields",
-            data_schema=fields_form(chosen),
-            errors=errors,
+            data_schema=fields_form(chosen, names),
+            # Those of a whole form have a key of their own
+            errors={names.get(key, key): problem for key, problem in errors.items()},
             description_placeholders=self._placeholders,
         )
 
@@ -249,11 +259,16 @@ class SettingsSteps(ConfigSubentryFlow, metaclass=ABCMeta):
         self, mode: Mode, form: vol.Schema, user_input: dict[str, Any] | None
     ) -> SubentryFlowResult:
         settings = self._draft.settings
-        if user_input is None:
+        errors, quoted = range_problem(form, user_input or {})
+        if user_input is None or errors:
             shown = settings if settings.get(CONF_MODE) == mode else {}
             return self.async_show_form(
                 step_id=mode.value,
-                data_schema=self.add_suggested_values_to_schema(form, shown),
+                data_schema=self.add_suggested_values_to_schema(
+                    form, user_input or shown
+                ),
+                errors=errors,
+                description_placeholders=quoted,
             )
         settings |= {CONF_MODE: mode.value, **user_input}
         if self._is_change:
@@ -264,10 +279,12 @@ class SettingsSteps(ConfigSubentryFlow, metaclass=ABCMeta):
 class ExportSubentryFlow(SettingsSteps):
     """Add an export, or change one: after the settings comes a trial, then it is saved."""
 
+    _values: dict[str, FieldValue]
+
     async def async_step_trial(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Send the current values as one real write, and do as the server's answer says."""
+        """Tell which values a real write would bring where, before one is made."""
         draft = self._draft
         if not draft.chosen:
             # All that the export sent was deleted
@@ -277,25 +294,32 @@ class ExportSubentryFlow(SettingsSteps):
         if self._errors:
             # The series may be another one since the names were checked
             return await self.async_step_fields()
-        values = draft.values()
-        missing = [id_ for id_, its in draft.chosen.items() if its.field not in values]
+        self._values, self._at = draft.values(), dt_util.utcnow()
         self._placeholders = {
             "error": "",
-            "values": "\n".join(
-                f"- {_as_code(field)} = {_as_code(json_dumps(value))}"
-                for field, value in values.items()
-            ),
-            "missing": ", ".join(missing) or "–",
+            **announced(parse_series(draft.settings), draft.chosen, self._values),
+            "entities": ", ".join(draft.names().values()),
         }
-        if not values:
+        if not self._values:
             return await self.async_step_nothing_to_send()
-        entry = self._get_entry()
+        return self._menu("trial", "write", "save")
+
+    async def async_step_write(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Send the values as one real write, and do as the server's answer says."""
+        draft, entry = self._draft, self._get_entry()
+        series = parse_series(draft.settings)
         try:
-            await async_write(self.hass, entry, parse_series(draft.settings), values)
+            await async_write(self.hass, entry, series, self._at, self._values)
         except EnirisError as err:
             if isinstance(err, ReauthenticationRequiredError):
                 entry.async_start_reauth(self.hass)
             self._placeholders["error"] = str(err)
+            ingress = account_hosts(entry.data).ingress
+            if isinstance(err, NotFoundError) and ingress != Hosts().ingress:
+                # It may not be the database that is wrong
+                self._placeholders["error"] += f"; {ingress}"
             step, self._errors = verdict(err, draft.chosen)
             if step == "where":
                 return await self.async_step_other_series()
@@ -308,32 +332,25 @@ class ExportSubentryFlow(SettingsSteps):
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Tell that the service gave no verdict."""
-        return self._not_tried("unreachable")
+        return self._menu("unreachable", "write", "save")
 
     async def async_step_nothing_to_send(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Tell that no entity has a value at present."""
-        return self._not_tried("nothing_to_send")
-
-    def _not_tried(self, step_id: str) -> SubentryFlowResult:
-        return self.async_show_menu(
-            step_id=step_id,
-            menu_options=["trial", "save"],
-            description_placeholders=self._placeholders,
-        )
+        return self._menu("nothing_to_send", "trial", "save")
 
     async def async_step_written(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Show what was written, then save."""
-        if user_input is not None:
-            return await self.async_step_save()
-        return self.async_show_form(
-            step_id="written",
-            data_schema=vol.Schema({}),
+        """Show what was written."""
+        return self._menu("written", "history" if self._asks_for_past() else "save")
+
+    def _menu(self, step_id: str, *options: str) -> SubentryFlowResult:
+        return self.async_show_menu(
+            step_id=step_id,
+            menu_options=list(options),
             description_placeholders=self._placeholders,
-            last_step=not self._asks_for_past(),
         )
 
     async def async_step_save(
@@ -376,8 +393,3 @@ def _some(names: Sequence[str]) -> str:
     """Return the first few names, and how many there are besides."""
     rest = len(names) - _NAMED
     return (", ".join(names[:_NAMED]) or "–") + (f" … (+{rest})" if rest > 0 else "")
-
-
-def _as_code(text: str) -> str:
-    """Return Markdown that shows a text as it is, whatever it holds."""
-    return f"`{text.replace('`', "'")}`"

@@ -1,5 +1,6 @@
 """`ExportDraft`: an export as far as its dialog has come."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,6 +57,9 @@ _STORED: Final = {
     Mode.INTERVAL: (CONF_INTERVAL, CONF_AGGREGATE, CONF_HEARTBEAT),
 }
 """What is stored of a mode."""
+
+LONGEST_NAME: Final = 100
+"""Characters that a new name may have."""
 
 _BEGIN: Final[Mapping[str, Any]] = {
     **dict.fromkeys(SERIES, ""),
@@ -146,6 +150,18 @@ class ExportDraft:
         """Keep what was chosen for these entities, and begin with the others."""
         self.chosen = {id_: self.chosen.get(id_, ChosenEntity()) for id_ in entity_ids}
 
+    def names(self) -> dict[str, str]:
+        """Return what the forms call each entity: its name, with its id where another one has the same."""
+        names = {}
+        for entity_id in self.chosen:
+            state = self._hass.states.get(entity_id)
+            names[entity_id] = entity_id if state is None else state.name
+        shared = Counter(names.values())
+        return {
+            entity_id: f"{name} ({entity_id})" if shared[name] > 1 else name
+            for entity_id, name in names.items()
+        }
+
     def _taken(self) -> set[str]:
         """Return the fields of the chosen series that other exports write."""
         series = parse_series(self.settings)
@@ -168,6 +184,8 @@ class ExportDraft:
             state = self._hass.states.get(entity_id)
             if problem := field_problem(its.field, state, its.attribute, taken):
                 errors[entity_id] = problem
+            elif len(its.field) > LONGEST_NAME:
+                errors[entity_id] = "name_too_long"
             taken.add(its.field)
         return errors
 

@@ -11,7 +11,6 @@ from homeassistant.helpers.selector import (
     BooleanSelector,
     EntitySelector,
     EntitySelectorConfig,
-    NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
     SelectOptionDict,
@@ -39,7 +38,8 @@ from ..const import (
 )
 from ..exporting.config import DEFAULT_INTERVAL, Aggregate, BackfillRange
 from ..exporting.fields.names import name_problem, parse_tags, target_problems
-from .export_draft import ChosenEntity
+from .export_draft import LONGEST_NAME, ChosenEntity
+from .ranges import UncheckedNumberSelector
 
 DOMAINS: Final = [
     "binary_sensor",
@@ -92,9 +92,14 @@ MEASUREMENTS: Final = [
     "switchedLoadMetrics",
     "externalSignalMetrics",
     "installationMetrics",
-    "planning",
 ]
-"""What the API page lists; others can be typed."""
+"""What the API page lists of devices; others can be typed."""
+
+_OF_THE_CONTROLLER: Final = {"getMeasStats", "planning"}
+"""What is not measured, and so not offered."""
+
+_LONGEST: Final = 255
+"""Characters that a new tag or measurement may have."""
 
 STATE: Final = "state"
 """The choice that stands for the state itself; no attribute has this name."""
@@ -111,7 +116,7 @@ _DEFAULT_SHORTEST: Final = {"rp_one_m": 60}
 def where_form(known: Sequence[SeriesInfo]) -> vol.Schema:
     """Return the first form, with suggestions from the series that the account has."""
     databases = sorted({series.database for series in known})
-    measurements = sorted({series.measurement for series in known})
+    measurements = sorted({series.measurement for series in known} - _OF_THE_CONTROLLER)
     policies = sorted({series.retention_policy for series in known})
     return vol.Schema(
         {
@@ -170,7 +175,7 @@ def read_where(
     rows = [row for row in typed.get(CONF_TAGS, []) if row.strip()]
     tags, tag_problem = parse_tags(rows)
     problems = {
-        CONF_NAME: None if typed[CONF_NAME] else "empty",
+        CONF_NAME: _name_problem(typed[CONF_NAME]),
         **target_problems(
             WriteTarget(
                 typed[CONF_COLLECTOR],
@@ -178,11 +183,23 @@ def read_where(
                 typed[CONF_RETENTION_POLICY],
             )
         ),
-        CONF_MEASUREMENT: name_problem(typed[CONF_MEASUREMENT]),
-        CONF_TAGS: tag_problem,
+        CONF_MEASUREMENT: name_problem(typed[CONF_MEASUREMENT])
+        or _length_problem(typed[CONF_MEASUREMENT]),
+        CONF_TAGS: tag_problem
+        or next(filter(None, map(_length_problem, (*tags, *tags.values()))), None),
     }
     errors = {key: problem for key, problem in problems.items() if problem}
     return {**typed, CONF_TAGS: (rows or _NO_TAGS) if errors else tags}, errors
+
+
+def _name_problem(name: str) -> str | None:
+    if not name:
+        return "empty"
+    return "name_too_long" if len(name) > LONGEST_NAME else None
+
+
+def _length_problem(text: str) -> str | None:
+    return "text_too_long" if len(text) > _LONGEST else None
 
 
 def entities_form() -> vol.Schema:
@@ -198,12 +215,16 @@ def entities_form() -> vol.Schema:
 
 
 def attributes_form(
-    hass: HomeAssistant, chosen: Mapping[str, ChosenEntity]
+    hass: HomeAssistant,
+    chosen: Mapping[str, ChosenEntity],
+    names: Mapping[str, str],
 ) -> vol.Schema:
     """Return the form that asks for an attribute of each entity."""
     return vol.Schema(
         {
-            vol.Required(entity_id, default=its.attribute or STATE): SelectSelector(
+            vol.Required(
+                names[entity_id], default=its.attribute or STATE
+            ): SelectSelector(
                 SelectSelectorConfig(
                     options=[
                         SelectOptionDict(value=name, label=name)
@@ -224,11 +245,13 @@ def _attributes_of(hass: HomeAssistant, entity_id: str) -> list[str]:
     return [] if state is None else sorted(state.attributes)
 
 
-def fields_form(chosen: Mapping[str, ChosenEntity]) -> vol.Schema:
-    """Return the form that asks for the name of each entity's field."""
+def fields_form(
+    chosen: Mapping[str, ChosenEntity], names: Mapping[str, str]
+) -> vol.Schema:
+    """Return the form that asks for the name of each entity's field; `names` are those of the entities."""
     return vol.Schema(
         {
-            vol.Required(entity_id, default=its.field): TextSelector()
+            vol.Required(names[entity_id], default=its.field): TextSelector()
             for entity_id, its in chosen.items()
         }
     )
@@ -282,8 +305,8 @@ def backfill_form() -> vol.Schema:
     )
 
 
-def _seconds(least: int = 0, step: Any = "any") -> NumberSelector:
-    return NumberSelector(
+def _seconds(least: int = 0, step: Any = "any") -> UncheckedNumberSelector:
+    return UncheckedNumberSelector(
         NumberSelectorConfig(
             min=least,
             max=86_400,

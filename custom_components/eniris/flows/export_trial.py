@@ -1,12 +1,13 @@
 """The trial of an export: one real write of the values that its entities have at present."""
 
 from collections.abc import Mapping
+from datetime import datetime
 import re
 from typing import Final, Literal
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.util import dt as dt_util
+from homeassistant.helpers.json import json_dumps
 
 from ..account import stored_token
 from ..api import (
@@ -39,13 +40,41 @@ _OF_FIELDS: Final = (
 """Refusals of what was sent, rather than of where it goes."""
 
 
+def as_code(text: str) -> str:
+    """Return Markdown that shows a text as it is, whatever it holds."""
+    return f"`{text.replace('`', "'")}`"
+
+
+def announced(
+    series: Series,
+    chosen: Mapping[str, ChosenEntity],
+    values: Mapping[str, FieldValue],
+) -> dict[str, str]:
+    """Return what the texts of a trial quote: where a point goes, what is in it, and what is not."""
+    tags = [f"{key}={value}" for key, value in series.tags]
+    return {
+        "series": as_code(" ".join([series.measurement, *tags])),
+        "target": as_code(" / ".join(series.target)),
+        "values": "\n".join(
+            f"- {as_code(name)} = {as_code(json_dumps(value))}"
+            for name, value in values.items()
+        ),
+        "missing": "\n".join(
+            f"- {as_code(its.field)} = –"
+            for its in chosen.values()
+            if its.field not in values
+        ),
+    }
+
+
 async def async_write(
     hass: HomeAssistant,
     entry: EnirisConfigEntry,
     series: Series,
+    time: datetime,
     values: Mapping[str, FieldValue],
 ) -> None:
-    """Write one point with the present time; raises `EnirisError`."""
+    """Write one point; raises `EnirisError`."""
     session = (
         entry.runtime_data.session
         if entry.state is ConfigEntryState.LOADED
@@ -53,7 +82,7 @@ async def async_write(
             async_http_session(hass), stored_token(entry), account_hosts(entry.data)
         )
     )
-    point = Point(series.measurement, dict(series.tags), dt_util.utcnow(), values)
+    point = Point(series.measurement, dict(series.tags), time, values)
     await session.write_body(series.target, encode_points([point]))
 
 

@@ -53,6 +53,8 @@ class LoginFlow(SecondFactorFlow, metaclass=ABCMeta):
         """Addresses that need no trial."""
         self._step = ""
         """The step that asks for the password."""
+        self._password = ""
+        """What was typed, while it is tried."""
         self._token: RefreshToken | None = None
         """What nobody uses yet; it is logged out where the dialog ends before somebody does."""
 
@@ -75,9 +77,17 @@ class LoginFlow(SecondFactorFlow, metaclass=ABCMeta):
         return await self._log_in(user_input[CONF_PASSWORD])
 
     def _show_password_form(self, errors: dict[str, str]) -> ConfigFlowResult:
-        collapsed = not errors.keys() & self._addresses.keys()
+        collapsed = not (
+            errors.keys() & self._addresses.keys()
+            or any(map(self._is_new, self._addresses))
+        )
         shown = {
             CONF_USERNAME: self._username,
+            **(
+                {CONF_PASSWORD: self._password}
+                if self._password and CONF_PASSWORD not in errors
+                else {}
+            ),
             CONF_ADVANCED: self._addresses,
             **self._addresses,
         }
@@ -103,7 +113,17 @@ class LoginFlow(SecondFactorFlow, metaclass=ABCMeta):
         return self._show_password_form(errors)
 
     async def _log_in(self, password: str) -> ConfigFlowResult:
-        """Log in with what was typed, and go on with the next step or with the same form again."""
+        """Log in with what was typed, and go on with the next step or with the same form again.
+
+        The form has the password still, unless that was wrong; this dialog does not.
+        """
+        self._password = password
+        try:
+            return await self._try_password(password)
+        finally:
+            self._password = ""
+
+    async def _try_password(self, password: str) -> ConfigFlowResult:
         if errors := self._input_errors(password):
             return await self._ask_again(errors)
         try:
@@ -146,24 +166,32 @@ class LoginFlow(SecondFactorFlow, metaclass=ABCMeta):
         return {"base": above, key: problem}
 
     async def _check_reachable(self) -> dict[str, str]:
-        """Return the error of the first new address behind which nobody answers.
+        """Return the error of the first new address behind which nobody answers, or somebody else.
 
-        Whatever answers will do. No token goes along.
+        No token goes along. Of the api host whatever answers will do, since it is asked with the token later. The
+        ingress has to refuse an empty write without a token, in the service's own JSON.
         """
-        for key in (CONF_API_URL, CONF_INGRESS_URL):
+        for key, method, path in (
+            (CONF_API_URL, "GET", "/"),
+            (CONF_INGRESS_URL, "POST", "/v1/telemetry"),
+        ):
             if not self._is_new(key):
                 continue
+            is_refused = False
             try:
                 await send(
                     async_http_session(self.hass),
-                    "GET",
-                    f"{self._addresses[key].rstrip('/')}/",
+                    method,
+                    f"{self._addresses[key].rstrip('/')}{path}",
                     timeout=_REACH_TIMEOUT,
                 )
             except EnirisConnectionError as err:
                 return self._failure(key, err)
-            except EnirisStatusError:
-                continue
+            except EnirisStatusError as err:
+                is_refused = bool(err.error or err.message)
+                self._problem(key, err)
+            if key == CONF_INGRESS_URL and not is_refused:
+                return self._address_errors(key, "unexpected_answer")
         return {}
 
     def _is_new(self, key: str) -> bool:

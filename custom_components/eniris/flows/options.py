@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlow
@@ -14,10 +15,11 @@ from homeassistant.helpers.selector import (
 from homeassistant.util import dt as dt_util
 
 from ..account import options_schema, read_options
-from ..const import CONF_IMPORT, CONF_OUTBOX, CONF_SITES
+from ..const import CONF_BACK, CONF_IMPORT, CONF_OUTBOX, CONF_SITES
 from ..importing.history.importer import History
 from ..recorder_access import has_recorder
-from .history_form import history_schema, history_start
+from .history_form import SINCE, date_schema, date_start, history_schema, history_start
+from .ranges import UncheckedNumberSelector, range_problem
 
 
 class EnirisOptionsFlow(OptionsFlow):
@@ -40,7 +42,12 @@ class EnirisOptionsFlow(OptionsFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask for all options in one form."""
+        form = options_schema(self._sites_selector(), UncheckedNumberSelector)
+        errors: dict[str, str] = {}
+        quoted: dict[str, str] = {}
         if user_input is not None:
+            errors, quoted = range_problem(form, user_input)
+        if user_input is not None and not errors:
             options = read_options(self.config_entry.options)
             if (
                 user_input[CONF_OUTBOX] != options[CONF_OUTBOX]
@@ -55,9 +62,10 @@ class EnirisOptionsFlow(OptionsFlow):
         return self.async_show_form(
             step_id="settings",
             data_schema=self.add_suggested_values_to_schema(
-                options_schema(self._sites_selector()),
-                read_options(self.config_entry.options),
+                form, user_input or read_options(self.config_entry.options)
             ),
+            errors=errors,
+            description_placeholders=quoted,
         )
 
     async def async_step_history(
@@ -72,19 +80,35 @@ class EnirisOptionsFlow(OptionsFlow):
             return self.async_show_menu(
                 step_id="history", menu_options=["history_progress", "history_stop"]
             )
+        if user_input is not None:
+            if user_input[CONF_BACK] == SINCE:
+                return await self.async_step_history_date()
+            return await self._import_since(history_start(user_input[CONF_BACK]))
+        return self.async_show_form(
+            step_id="history", data_schema=history_schema(with_nothing=False)
+        )
+
+    async def async_step_history_date(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask since which day the past is wanted."""
         errors: dict[str, str] = {}
         if user_input is not None:
-            start = history_start(user_input, errors)
-            if start is not None:
-                await self._history.async_request(start)
-                return await self.async_step_history_progress()
+            start = date_start(user_input, errors)
+            if not errors:
+                return await self._import_since(start)
         return self.async_show_form(
-            step_id="history",
-            data_schema=self.add_suggested_values_to_schema(
-                history_schema(with_nothing=False), user_input or {}
-            ),
+            step_id="history_date",
+            data_schema=self.add_suggested_values_to_schema(date_schema(), user_input),
             errors=errors,
         )
+
+    async def _import_since(self, start: datetime | None) -> ConfigFlowResult:
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="not_loaded")
+        if start is not None:
+            await self._history.async_request(start)
+        return await self.async_step_history_progress()
 
     async def async_step_history_progress(
         self, user_input: dict[str, Any] | None = None

@@ -18,6 +18,7 @@ from homeassistant.util import dt as dt_util
 
 from ..api import EnirisError, FieldValue, RateLimitedError, SeriesInfo
 from ..const import LOGGER
+from ..field_description import usable_number
 from .budget.reader import (
     Column,
     Rows,
@@ -25,7 +26,7 @@ from .budget.reader import (
     TelemetryReaderError,
     TelemetryRequest,
 )
-from .catalogue import PRICES, usable_number
+from .catalogue import PRICES
 from .coordinator import NodeCoordinator, TelemetryCoordinator
 from .plan import FieldKey, counting_candidates
 

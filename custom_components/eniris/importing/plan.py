@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from ..api import Aggregate, DatabaseNamespace, SeriesInfo, TelemetryQuery
 from ..api.telemetry import FIELDS_PER_QUERY
-from .catalogue import FieldDescription, describe_node
+from ..field_description import FieldDescription
+from .catalogue import describe_node, enabled_at_first
 from .nodes import Node
 
 _NUMBERS: Final = {
@@ -208,7 +209,8 @@ def _plan_node(
     groups: defaultdict[
         tuple[int, bool], list[tuple[FieldKey, FieldDescription, bool]]
     ] = defaultdict(list)
-    for (measurement, name), description in describe_node(node.device.series).items():
+    fields = enabled_at_first(node.device, describe_node(node.device.series))
+    for (measurement, name), description in fields.items():
         key = FieldKey(node.id, measurement, name)
         numbers = candidates[measurement, name]
         skipped, is_rare = learned.get(key, NOTHING_LEARNED)

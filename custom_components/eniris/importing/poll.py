@@ -24,8 +24,8 @@ from ..api import (
 )
 from ..api.telemetry import QUERIES_PER_REQUEST
 from ..const import LOGGER
+from ..field_description import FieldDescription
 from .budget.poll_rate import PollRate
-from .catalogue import FieldDescription
 from .energy import CountingQuery
 from .nodes import Nodes
 from .plan import (

@@ -118,16 +118,11 @@ class Fix(RepairsFlow, metaclass=ABCMeta):
     async def _async_change_exports(
         self, entry: EnirisConfigEntry, changes: Mapping[str, Mapping[str, Any]]
     ) -> EnirisConfigEntry:
-        """Change the settings of exports, by their ids, and return the account once it runs with that.
-
-        Without a wait between the changes the account is reloaded once.
-        """
+        """Change the settings of exports, by their ids, and return the account once it runs with that."""
         for export_id, change in changes.items():
             export = entry.subentries[export_id]
             self.hass.config_entries.async_update_subentry(
                 entry, export, data={**export.data, **change}
             )
-        # A change reloads the account at once, and that holds the lock
-        async with entry.setup_lock:
-            pass
+        await entry.runtime_data.exports.async_follow()
         return self._entry

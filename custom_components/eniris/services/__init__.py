@@ -1,4 +1,4 @@
-"""Actions: the account's metadata and telemetry, exports, and the past in both directions."""
+"""Actions: the account's metadata and telemetry, exports, the past in both directions, and schedules."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -25,6 +25,12 @@ from .nodes import (
     get_device,
     set_device_properties,
 )
+from .schedules import (
+    GET_SCHEDULES_SCHEMA,
+    SET_SCHEDULE_SCHEMA,
+    get_schedules,
+    set_schedule,
+)
 from .shared import ACCOUNT_SCHEMA
 from .telemetry import QUERY_TELEMETRY_SCHEMA, query_telemetry
 
@@ -38,6 +44,8 @@ SERVICE_GET_DEVICE: Final = "get_device"
 SERVICE_SET_DEVICE_PROPERTIES: Final = "set_device_properties"
 SERVICE_QUERY_TELEMETRY: Final = "query_telemetry"
 SERVICE_GET_FORECAST: Final = "get_forecast"
+SERVICE_SET_SCHEDULE: Final = "set_schedule"
+SERVICE_GET_SCHEDULES: Final = "get_schedules"
 
 type _Handler = Callable[[ServiceCall], Coroutine[Any, Any, Any]]
 
@@ -58,6 +66,8 @@ ACTIONS: Final[dict[str, tuple[_Handler, vol.Schema, SupportsResponse]]] = {
     ),
     SERVICE_QUERY_TELEMETRY: (query_telemetry, QUERY_TELEMETRY_SCHEMA, _ONLY),
     SERVICE_GET_FORECAST: (get_forecast, GET_FORECAST_SCHEMA, _ONLY),
+    SERVICE_SET_SCHEDULE: (set_schedule, SET_SCHEDULE_SCHEMA, _OPTIONAL),
+    SERVICE_GET_SCHEDULES: (get_schedules, GET_SCHEDULES_SCHEMA, _ONLY),
 }
 
 

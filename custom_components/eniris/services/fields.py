@@ -26,8 +26,9 @@ from ..const import (
 )
 from ..data import EnirisConfigEntry
 from ..errors import invalid
+from ..field_description import FieldDescription
 from ..importing.budget.reader import Column
-from ..importing.catalogue import FieldDescription, describe, describe_node, directions
+from ..importing.catalogue import describe, describe_node, directions
 from ..importing.plan import FieldKey, Preference, preferred
 from ..unique_ids import async_unique_id
 from .nodes import addressed_node

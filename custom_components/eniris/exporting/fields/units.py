@@ -94,6 +94,9 @@ _UNITS: Final = {
     "degC": FieldUnit(
         const.UnitOfTemperature.CELSIUS, unit_conversion.TemperatureConverter
     ),
+    "bar": FieldUnit(const.UnitOfPressure.BAR, unit_conversion.PressureConverter),
+    "m3": FieldUnit(const.UnitOfVolume.CUBIC_METERS, unit_conversion.VolumeConverter),
+    "L": FieldUnit(const.UnitOfVolume.LITERS, unit_conversion.VolumeConverter),
     "frac": _FRACTION,
 }
 
@@ -133,6 +136,9 @@ def unit_suffix(unit: Any) -> str | None:
         return None
     if unit == const.PERCENTAGE:
         return "frac"
+    for suffix, field in _UNITS.items():
+        if field.unit == unit:
+            return suffix
     for suffix, field in _UNITS.items():
         # Parts per million are usually asked for as such
         if field is not _FRACTION and field.reaches(unit):

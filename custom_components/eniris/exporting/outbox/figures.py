@@ -26,6 +26,13 @@ class Figures:
     oldest: datetime | None = None
     last_upload: datetime | None = None
 
+    @property
+    def seconds_waiting(self) -> int:
+        """How long the oldest sample has waited, 0 where none does."""
+        if self.oldest is None:
+            return 0
+        return max(0, round((dt_util.utcnow() - self.oldest).total_seconds()))
+
     def add(self, other: "Figures") -> None:
         """Add what was counted elsewhere."""
         self.waiting += other.waiting

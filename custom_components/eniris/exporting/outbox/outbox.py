@@ -62,6 +62,7 @@ class Outbox:
         self.store = Store(path, self._file.awake)
         self.memory = self._file.memory
         self._is_owner = False
+        self._is_closed = False
         self._listeners: list[Callable[[], None]] = []
         self._timer: CALLBACK_TYPE | None = None
         self.failing: set[WriteTarget] = set()
@@ -91,6 +92,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Put everything on disk and close the file; what could not be put there waits for the next to open it."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer()
         if self._hass.is_stopping:
@@ -138,7 +140,8 @@ class Outbox:
 
     @callback
     def _schedule_commit(self) -> None:
-        if self._timer is None and len(self.memory):
+        # What is added after the end is in memory for the next outbox
+        if self._timer is None and len(self.memory) and not self._is_closed:
             wait = 0.0 if self._due(False) else IN_MEMORY_FOR
             if self.problem is not None or not self._file.awake.is_set():
                 wait = _COMMIT_AGAIN_AFTER

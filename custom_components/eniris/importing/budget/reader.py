@@ -31,7 +31,7 @@ from ...api import (
 )
 from ...api.telemetry import FIELDS_PER_QUERY
 from ...const import LOGGER
-from ..catalogue import usable_number
+from ...field_description import usable_number
 from .poll_rate import SHARE, PollRate
 
 MOST_QUERIES: Final = 1000

@@ -24,7 +24,7 @@ from ...api import (
     TelemetryQuery,
 )
 from ...api.telemetry import FIELDS_PER_QUERY
-from ..catalogue import FieldDescription, Kind
+from ...field_description import FieldDescription, Kind
 from ..plan import FieldKey
 
 HOUR: Final = 3600
