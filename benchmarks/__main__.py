@@ -24,6 +24,7 @@ MINUTES = {
     "disk": "what is written, and how soon a value is stored",
     "poll": "reading the account",
     "start": "set-up",
+    "live": "from a controller to a state",
 }
 HOURS = {
     "soak": "days on end",

@@ -12,7 +12,16 @@ import time
 
 import aiohttp
 
-from . import check, config_dir, energy, log, steps
+from . import (
+    check,
+    check_controller,
+    config_dir,
+    controller,
+    dashboard,
+    energy,
+    log,
+    steps,
+)
 from .cloud import Cloud
 from .config_dir import ROOT
 from .errors import DemoError
@@ -27,19 +36,21 @@ STOP_PATIENCE = 45.0
 class Demo:
     """The two processes, and the log-in to the one that is set up through its interfaces."""
 
-    def __init__(self, folder: Path, port: int, simulator_port: int, tier: str) -> None:
+    def __init__(self, folder: Path, ports: config_dir.Ports, tier: str) -> None:
         """Describe the demo; `running` starts it and sets it up, `started` leaves that to a person."""
         self.folder = folder
-        self.port = port
         self.log = folder / "home-assistant.console.log"
         self.simulator_log = folder / "simulator.log"
-        self.home = HomeAssistant(f"http://{LOOPBACK}:{port}")
-        self.cloud = Cloud(f"http://{LOOPBACK}:{simulator_port}")
+        self.home = HomeAssistant(f"http://{LOOPBACK}:{ports.home}")
+        self.cloud = Cloud(f"http://{LOOPBACK}:{ports.simulator}")
         # A fixed seed: the tokens that Home Assistant keeps are good for the next simulator, too
         simulator = ["-m", "simulator", "--home", "--seed", "1", "--tier", tier]
         self.simulator_process = Child(
             "The simulator",
-            [sys.executable, *simulator, "--port", str(simulator_port)],
+            [
+                *(sys.executable, *simulator),
+                *("--port", str(ports.simulator), "--mqtt-port", str(ports.mqtt)),
+            ],
             cwd=ROOT,
             log=self.simulator_log,
             env={"PYTHONUNBUFFERED": "1"},
@@ -79,8 +90,11 @@ class Demo:
             await steps.ensure_loaded(self.home, 60)
             await steps.ensure_export(self.home, entry_id)
             await steps.ensure_loaded(self.home, 60)
-            await steps.ensure_dashboard(self.home)
+            await controller.ensure_controller(self.home, self.cloud, entry_id)
+            await steps.ensure_loaded(self.home, 60)
+            await controller.ensure_schedule(self.home, self.cloud, 60)
             await energy.ensure_energy(self.home, 120)
+            await dashboard.ensure_dashboard(self.home, self.cloud.base)
             yield
 
 
@@ -88,19 +102,24 @@ async def stay(arguments: argparse.Namespace, folder: Path) -> None:
     """Run until stopped."""
     ensure_free(arguments.port, "--port")
     ensure_free(arguments.simulator_port, "--simulator-port")
+    ensure_free(arguments.mqtt_port, "--mqtt-port")
     if arguments.reset:
         config_dir.remove(folder)
-    config_dir.prepare(folder, arguments.port, arguments.simulator_port)
-    demo = Demo(folder, arguments.port, arguments.simulator_port, arguments.tier)
+    ports = config_dir.Ports(
+        arguments.port, arguments.simulator_port, arguments.mqtt_port
+    )
+    config_dir.prepare(folder, ports)
+    demo = Demo(folder, ports, arguments.tier)
     say(f"Starting; the logs are in {folder.name}/")
     began = time.monotonic()
     try:
         async with demo.running():
             say(
                 f"Ready after {time.monotonic() - began:.0f} s:\n"
-                f"  {demo.home.base}/{steps.DASHBOARD}   log in with {steps.USER} / {steps.PASSWORD}\n"
+                f"  {demo.home.base}/{dashboard.PATH}   log in with {steps.USER} / {steps.PASSWORD}\n"
                 f"  {demo.home.base}/energy   the Energy dashboard\n"
                 f"  {demo.cloud.base}/_simulator/   the simulated cloud\n"
+                f"To add more yourself:\n{dashboard.TO_TRY}\n"
                 "Ctrl-C stops both."
             )
             await first_to_end(demo.home_process, demo.simulator_process)
@@ -125,14 +144,15 @@ async def check_once(arguments: argparse.Namespace) -> None:
     """Set a fresh demo up, see whether it works, and leave nothing behind."""
     with tempfile.TemporaryDirectory(prefix=".demo-check-", dir=ROOT) as name:
         folder = Path(name)
-        port, simulator_port = free_port(), free_port()
-        config_dir.prepare(folder, port, simulator_port)
-        demo = Demo(folder, port, simulator_port, arguments.tier)
+        ports = config_dir.Ports(free_port(), free_port(), free_port())
+        config_dir.prepare(folder, ports)
+        demo = Demo(folder, ports, arguments.tier)
         began = time.monotonic()
         try:
             async with demo.running():
                 say(f"Set up after {time.monotonic() - began:.0f} s")
                 say(await check.watch(demo.home, demo.cloud))
+                say(await check_controller.watch_controller(demo.home, demo.cloud))
             say(f"Stopped after {time.monotonic() - began:.0f} s")
             say(check.judge_log(demo.log))
         except (DemoError, aiohttp.ClientError, TimeoutError):
@@ -156,6 +176,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="try a fresh one, and end")
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--simulator-port", type=int, default=8124)
+    parser.add_argument("--mqtt-port", type=int, default=8126)
     parser.add_argument("--tier", default="premium")
     return parser.parse_args()
 

@@ -41,6 +41,10 @@ class Cloud:
         """Have something done, and return the answer."""
         return await self._call("POST", path, json=body)
 
+    async def put(self, path: str, /, **body: Any) -> None:
+        """Set something."""
+        await self._call("PUT", path, json=body)
+
     async def delete(self, path: str) -> None:
         """Have something forgotten."""
         await self._call("DELETE", path)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import json
 from pathlib import Path
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import DemoError
 from .processes import LOOPBACK
@@ -17,11 +17,19 @@ ROOT = Path(__file__).resolve().parents[2]
 MARKER = "demo.json"
 
 
-def prepare(folder: Path, port: int, simulator_port: int) -> None:
+class Ports(NamedTuple):
+    """Where Home Assistant, the simulated cloud, and the broker of the simulated controller listen; 0: it does not."""
+
+    home: int
+    simulator: int
+    mqtt: int = 0
+
+
+def prepare(folder: Path, ports: Ports) -> None:
     """Make the folder, or bring the one that is there up to date."""
     storage = folder / ".storage"
     storage.mkdir(parents=True, exist_ok=True)
-    _remember(folder / MARKER, simulator_port)
+    _remember(folder / MARKER, ports)
     link = folder / "custom_components" / "eniris"
     link.parent.mkdir(exist_ok=True)
     source = ROOT / "custom_components" / "eniris"
@@ -31,7 +39,7 @@ def prepare(folder: Path, port: int, simulator_port: int) -> None:
     if not link.is_symlink():
         link.symlink_to(source, target_is_directory=True)
     configuration = (Path(__file__).parent / "configuration.yaml").read_text("utf-8")
-    http = {"server_host": [LOOPBACK], "server_port": port}
+    http = {"server_host": [LOOPBACK], "server_port": ports.home}
     if find_spec("homeassistant.components.http.config") is None:
         configuration += f"\nhttp: {json.dumps(http)}\n"
     else:
@@ -88,15 +96,17 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _remember(marker: Path, simulator_port: int) -> None:
-    """Keep to the simulator's port: the entry holds its address."""
+def _remember(marker: Path, ports: Ports) -> None:
+    """Keep to the simulator's ports: the entry holds its addresses."""
+    kept = {"--simulator-port": ports.simulator, "--mqtt-port": ports.mqtt}
     if marker.exists():
-        known = json.loads(marker.read_text("utf-8"))["simulator_port"]
-        if known != simulator_port:
+        known = json.loads(marker.read_text("utf-8"))
+        if known != kept:
+            options = " ".join(f"{name} {port}" for name, port in known.items())
             raise DemoError(
-                f"This demo was set up with --simulator-port {known}; use that, or --reset"
+                f"This demo was set up with {options}; use that, or --reset"
             )
-    marker.write_text(json.dumps({"simulator_port": simulator_port}), "utf-8")
+    marker.write_text(json.dumps(kept), "utf-8")
 
 
 def _store(

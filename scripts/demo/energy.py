@@ -24,8 +24,15 @@ FIELDS = {
     "car": (HomeWorld.EV_CHARGER, "importedAbsEnergyTot_Wh"),
     "heat_pump": (HomeWorld.HEAT_PUMP, "consumedAbsEnergyTot_Wh"),
     "kitchen": (HomeWorld.KITCHEN_METER, "importedAbsEnergyTot_Wh"),
+    "grid_power": (GRID, "actualPowerTot_W"),
+    "sun_east_power": (HomeWorld.STRING_EAST, "actualPowerTot_W"),
+    "sun_west_power": (HomeWorld.STRING_WEST, "actualPowerTot_W"),
+    "battery_power": (BATTERY, "actualPowerTot_W"),
+    "car_power": (HomeWorld.EV_CHARGER, "actualPowerTot_W"),
+    "heat_pump_power": (HomeWorld.HEAT_PUMP, "actualPowerTot_W"),
+    "kitchen_power": (HomeWorld.KITCHEN_METER, "actualPowerTot_W"),
 }
-DEVICES = ("car", "heat_pump", "kitchen")
+DEVICES = {"car": "Car", "heat_pump": "Heat pump", "kitchen": "Kitchen"}
 
 
 async def ensure_energy(home: HomeAssistant, patience: float) -> None:
@@ -73,13 +80,23 @@ async def _entity_ids(home: HomeAssistant) -> dict[str, str]:
 
 
 def preferences(ids: dict[str, str]) -> dict[str, Any]:
-    """Return what is saved, in the form of the Home Assistant at hand."""
+    """Return what is saved, in the form of the Home Assistant at hand; older ones show no power."""
     bought = {"stat_energy_from": ids["import"], "entity_energy_price": ids["price"]}
     unknown = {"stat_cost": None, "number_energy_price": None}
     grid: dict[str, Any]
+    power: dict[str, dict[str, Any]] = {}
     if MAJOR_VERSION >= 2026:
+        power = {
+            role: {"stat_rate": ids[f"{role}_power"]}
+            for role in ("sun_east", "sun_west", *DEVICES)
+        }
+        # There a battery's power is positive while it is discharged
+        power["battery"] = {
+            "power_config": {"stat_rate_inverted": ids["battery_power"]}
+        }
         grid = {
             "type": "grid",
+            "power_config": {"stat_rate": ids["grid_power"]},
             **bought,
             **unknown,
             "stat_energy_to": ids["export"],
@@ -106,6 +123,7 @@ def preferences(ids: dict[str, str]) -> dict[str, Any]:
             "type": "solar",
             "stat_energy_from": ids[role],
             "config_entry_solar_forecast": None,
+            **power.get(role, {}),
         }
         for role in ("sun_east", "sun_west")
     ]
@@ -113,10 +131,14 @@ def preferences(ids: dict[str, str]) -> dict[str, Any]:
         "type": "battery",
         "stat_energy_from": ids["discharged"],
         "stat_energy_to": ids["charged"],
+        **power.get("battery", {}),
     }
     return {
         "energy_sources": [grid, *sun, battery],
-        "device_consumption": [{"stat_consumption": ids[role]} for role in DEVICES],
+        "device_consumption": [
+            {"stat_consumption": ids[role], "name": name, **power.get(role, {})}
+            for role, name in DEVICES.items()
+        ],
     }
 
 

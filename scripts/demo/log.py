@@ -5,7 +5,7 @@ from pathlib import Path
 import re
 
 _RECORD = re.compile(
-    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ (?P<level>[A-Z]+) \([^)]*\) \[(?P<logger>[^\]]*)\]"
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ (?P<level>[A-Z]+) \(.*?\) \[(?P<logger>[^\]]*)\]"
 )
 _BAD = {"WARNING", "ERROR", "CRITICAL"}
 # Home Assistant says these of every custom integration and of every start without pip

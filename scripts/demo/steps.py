@@ -1,7 +1,7 @@
 """What a person would click to set the demo up, each step only if it has not been done before."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
@@ -13,11 +13,10 @@ from .processes import Child
 USER = "demo"
 PASSWORD = "demo"
 ACCOUNT = {"username": "demo@example.com", "password": "demo"}
-DASHBOARD = "eniris-demo"
-SHOWN_POWER = tuple(
-    f"_{name}_power" for name in ("grid", "storage", "produced", "consumed", "ev")
-)
+CONTROLLER = "Home controller"
+"""The controller's device."""
 
+EXPORT = "Demo sensors"
 COLLECTOR = "demo-ingress"
 DATABASE = "demo"
 RETENTION_POLICY = "rp_one_s"
@@ -166,7 +165,7 @@ async def ensure_export(home: HomeAssistant, entry_id: str) -> None:
         [entry_id, "export"],
         {
             "user": {
-                "name": "Demo sensors",
+                "name": EXPORT,
                 "collector": COLLECTOR,
                 "database": DATABASE,
                 "retention_policy": RETENTION_POLICY,
@@ -174,10 +173,23 @@ async def ensure_export(home: HomeAssistant, entry_id: str) -> None:
                 "tags": [f"{key}={value}" for key, value in TAGS.items()],
             },
             "entities": {"entities": list(EXPORTED)},
-            "fields": EXPORTED,
+            "fields": by_name(await home.call("get_states"), EXPORTED),
         },
-        {"when": "change"},
+        {"when": "change", "trial": "write"},
     )
+
+
+def by_name(
+    states: Iterable[Mapping[str, Any]], by_entity: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what is said of entities by their names, which forms call them by."""
+    names = {
+        state["entity_id"]: state["attributes"].get(
+            "friendly_name", state["entity_id"].partition(".")[2].replace("_", " ")
+        )
+        for state in states
+    }
+    return {names.get(id_, id_): said for id_, said in by_entity.items()}
 
 
 async def walk(
@@ -185,23 +197,37 @@ async def walk(
     path: str,
     handler: str | list[str],
     answers: Mapping[str, Mapping[str, Any]],
-    choices: Mapping[str, str] = MappingProxyType({}),
+    choices: Mapping[str, str | Sequence[str]] = MappingProxyType({}),
 ) -> None:
-    """Go through a flow: choose from its menus, and fill in what its forms ask for."""
+    """Go through a flow: choose from its menus, and fill in what its forms ask for.
+
+    A menu that comes again and again needs several choices, the one that is to come first being the first.
+    """
     flow = await home.post(path, {"handler": handler, "show_advanced_options": True})
     been: set[str] = set()
+    left = {
+        step: [choice] if isinstance(choice, str) else list(choice)
+        for step, choice in choices.items()
+    }
     while flow["type"] in {"form", "menu"}:
         step = flow["step_id"]
         address = f"{path}/{flow['flow_id']}"
-        lost = step in been or (flow["type"] == "menu" and step not in choices)
+        if flow["type"] == "menu":
+            options = flow["menu_options"]
+            choices_left = left.get(step, options if len(options) == 1 else [])
+            choice = next(iter(choices_left), None)
+            lost = choice not in flow["menu_options"]
+        else:
+            lost = step in been
         if lost or flow.get("errors"):
             await home.delete(address)
             told = flow.get("errors") or flow.get("description_placeholders")
             raise DemoError(f"The flow {handler} stopped at its step {step}: {told}")
-        been.add(step)
         if flow["type"] == "menu":
-            reply = {"next_step_id": choices[step]}
+            reply = {"next_step_id": choice}
+            del choices_left[:1]
         else:
+            been.add(step)
             reply = _fill_in(flow, answers.get(step, {}))
         flow = await home.post(address, reply)
     if flow["type"] != "create_entry":
@@ -236,57 +262,3 @@ async def imported(home: HomeAssistant) -> dict[str, list[str]]:
             name = devices.get(entity["device_id"], "Eniris")
             by_device.setdefault(name, []).append(entity["entity_id"])
     return {name: sorted(by_device[name]) for name in sorted(by_device)}
-
-
-async def ensure_dashboard(home: HomeAssistant) -> None:
-    """Show what goes in and out on a page of its own."""
-    known = await home.call("lovelace/dashboards/list")
-    if any(item["url_path"] == DASHBOARD for item in known):
-        return
-    entities = await imported(home)
-    power = [
-        entity_id
-        for entity_ids in entities.values()
-        for entity_id in entity_ids
-        if entity_id.endswith(SHOWN_POWER)
-    ]
-    cards: list[dict[str, Any]] = [
-        {
-            "type": "entities",
-            "title": "Home Assistant → Eniris",
-            "entities": list(EXPORTED),
-        },
-        {
-            "type": "history-graph",
-            "title": "Exported",
-            "hours_to_show": 1,
-            "entities": ["sensor.demo_p1_power", "sensor.demo_boiler_temperature"],
-        },
-    ]
-    if power:
-        cards.append(
-            {
-                "type": "history-graph",
-                "title": "Imported power",
-                "hours_to_show": 1,
-                "entities": power,
-            }
-        )
-    cards += [
-        {"type": "entities", "title": name, "entities": entity_ids}
-        for name, entity_ids in entities.items()
-    ]
-    await home.call(
-        "lovelace/dashboards/create",
-        url_path=DASHBOARD,
-        title="Eniris demo",
-        icon="mdi:home-lightning-bolt",
-        show_in_sidebar=True,
-        require_admin=False,
-        mode="storage",
-    )
-    await home.call(
-        "lovelace/config/save",
-        url_path=DASHBOARD,
-        config={"views": [{"title": "Eniris", "path": "eniris", "cards": cards}]},
-    )

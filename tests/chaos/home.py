@@ -51,7 +51,7 @@ class Home:
         """The device of an export, by its measurement."""
         self.refresh_button = ""
         self._child: Child | None = None
-        config_dir.prepare(folder, self.port, simulator_port)
+        config_dir.prepare(folder, config_dir.Ports(self.port, simulator_port))
         self._write_configuration()
         (folder / "custom_components" / METERS).symlink_to(
             Path(__file__).parent / METERS, target_is_directory=True
@@ -232,7 +232,11 @@ class Home:
         for export in EXPORTS:
             await self._add_export(export)
             await self.wait_until_loaded()
-        await self._find_entities()
+        async with asyncio.timeout(60):
+            while len(self.waiting_sensors) < len(EXPORTS):
+                # They come once the exporter was made anew
+                await asyncio.sleep(0.5)
+                await self._find_entities()
         for export in EXPORTS:
             if export.past:
                 entity_id = self.switches[export.measurement]
@@ -249,7 +253,9 @@ class Home:
                 "tags": [f"{key}={value}" for key, value in TAGS.items()],
             },
             "entities": {"entities": list(export.fields)},
-            "fields": export.fields,
+            "fields": steps.by_name(
+                await self.control.call("get_states"), export.fields
+            ),
             "change": {"shortest": export.shortest.total_seconds(), "heartbeat": 0},
         }
         if export.interval is not None:
@@ -262,7 +268,10 @@ class Home:
             "/api/config/config_entries/subentries/flow",
             [self.entry_id, "export"],
             answers,
-            {"when": "change" if export.interval is None else "interval"},
+            {
+                "when": "change" if export.interval is None else "interval",
+                "trial": "write",
+            },
         )
 
     async def _find_entities(self) -> None:
@@ -272,7 +281,9 @@ class Home:
         )
         titles = {export.name: export.measurement for export in EXPORTS}
         measurements = {
-            item["subentry_id"]: titles[item["title"]] for item in subentries
+            item["subentry_id"]: titles[item["title"]]
+            for item in subentries
+            if item["subentry_type"] == "export"
         }
         for entity in await self.control.call("config/entity_registry/list"):
             if entity["platform"] != "eniris":

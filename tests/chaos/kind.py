@@ -11,7 +11,7 @@ from scripts.demo.errors import DemoError
 from .door import GoneError
 from .world import World
 
-type Deck = Literal["service", "machine"]
+type Deck = Literal["service", "machine", "controller"]
 type Inject = Callable[[World, random.Random, float], Awaitable[None]]
 type Need = Literal["mounts", "faketime", "a C compiler"]
 

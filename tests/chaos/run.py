@@ -21,6 +21,7 @@ from simulator.tokens import TokenKind
 from simulator.world import HomeWorld
 
 from . import logs
+from .controlled import Controlled
 from .door import GoneError
 from .exports import EXPORTS, OTHER_DATABASE
 from .home import USER, Home
@@ -57,7 +58,7 @@ async def run(seed: int, minutes: float, kinds: list[Kind], *, mounts: bool) -> 
             planned = plan(usable, seed, minutes * 60)
             try:
                 async with asyncio.timeout(minutes * 60 + SLACK):
-                    await _carry_out(world, planned, report)
+                    await _carry_out(world, planned, report, secrets)
             except (DemoError, GoneError, TimeoutError) as err:
                 report.problems.append(f"the run broke off: {err!r}")
                 if world.home.logs:
@@ -85,7 +86,10 @@ async def _world(
     """Provide all parts, and take them away whatever happens."""
     password = f"chaos-{random.Random(seed).getrandbits(64):016x}"
     secrets.add(password)
-    simulator = Simulator(HomeWorld(seed=1), tier="unlimited")
+    home_world = HomeWorld(seed=1)
+    simulator = Simulator(home_world, tier="unlimited")
+    controlled = Controlled(home_world)
+    secrets.add(controlled.password)
     simulator.accounts[USER].password = password
     simulator.switches.namespaces |= {
         (OTHER_DATABASE, export.retention_policy) for export in EXPORTS
@@ -93,14 +97,15 @@ async def _world(
     _collect_tokens(simulator, secrets)
     scratch = folder / "scratch"
     scratch.mkdir()
-    async with simulator, Proxy(simulator.port) as proxy:
+    async with simulator, controlled.simulated, Proxy(simulator.port) as proxy:
         home = Home(folder / "config", simulator.port, Clock(folder / "clock"))
         if mounts:
             home.disk.mount()
-        world = World(simulator, proxy, home, password, scratch)
+        world = World(simulator, proxy, home, controlled, password, scratch)
         try:
             yield world
         finally:
+            await controlled.close()
             await world.kill()
             home.disk.unmount()
 
@@ -130,9 +135,14 @@ def usable_kinds(kinds: list[Kind], world: World, report: Report) -> list[Kind]:
     return [kind for kind in kinds if permitted[kind.needs]]
 
 
-async def _carry_out(world: World, planned: list[Planned], report: Report) -> None:
+async def _carry_out(
+    world: World, planned: list[Planned], report: Report, secrets: set[str]
+) -> None:
     await world.start()
     await world.home.set_up(world.simulator.url, world.proxy.url, world.password)
+    await world.controlled.set_up(world.home)
+    secrets.add(world.controlled.webhook.token)
+    await world.home.wait_until_loaded()
     await world.home.refresh()
     usable = await _imported(world)
     # The trials' own points are at no time of a value, and those of the past were on for a moment
@@ -156,8 +166,10 @@ async def _carry_out(world: World, planned: list[Planned], report: Report) -> No
     await _ask_again(world)
     end = await _settle(world, report)
     await _judge_import(world, usable, report)
+    report.problems += await world.controlled.judge(world.home)
     await world.proxy.settle()
     await world.home.stop()
+    _judge_schedules(world, report)
     for file in world.home.outbox_files():
         # Beside the logs, where it tells why something still waits
         shutil.copy(file, world.scratch.parent)
@@ -223,6 +235,7 @@ async def _look_on(world: World, report: Report) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY)
         await world.look()
+        _judge_schedules(world, report)
         with suppress(GoneError, DemoError):
             if await world.home.log_in_again(world.password):
                 world.note("logged in again")
@@ -233,6 +246,13 @@ async def _look_on(world: World, report: Report) -> None:
                         f"{entity_id} went back from {before} to {total}"
                     )
                 highest[entity_id] = total
+
+
+def _judge_schedules(world: World, report: Report) -> None:
+    """See to it that what was asked of the controller ends by itself, whoever is killed."""
+    for problem in world.controlled.problems(clock_was_set=len(world.clock_set) > 1):
+        if problem not in report.problems:
+            report.problems.append(problem)
 
 
 async def _ask_often(world: World) -> None:
@@ -257,6 +277,7 @@ async def _clear(world: World) -> None:
     world.simulator.faults.clear()
     world.simulator.switches.refuse_fields.clear()
     world.set_clock(0)
+    await world.controlled.clear()
     await asyncio.to_thread(world.home.disk.clear)
     await asyncio.sleep(2)
     if not world.home.running:

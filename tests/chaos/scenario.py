@@ -9,6 +9,7 @@ from .kind import Deck, Kind
 _DISTANCES: dict[Deck, tuple[float, float]] = {
     "service": (0.5, 4.5),
     "machine": (8.0, 16.0),
+    "controller": (2.0, 8.0),
 }
 """Seconds between one fault of a deck and the next."""
 

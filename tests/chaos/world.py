@@ -16,6 +16,7 @@ from simulator.faults import Fault
 from simulator.server import Simulator
 
 from . import outbox_file
+from .controlled import Controlled
 from .door import GoneError
 from .exports import EXPORTS, TAGS
 from .home import USER, Home
@@ -47,6 +48,7 @@ class World:
     simulator: Simulator
     proxy: Proxy
     home: Home
+    controlled: Controlled
     password: str
     scratch: Path
     begin: int = 0

@@ -137,6 +137,26 @@ class Frontend:
         await self.page.get_by_text(title, exact=True).click()
         await expect(self.surface).to_be_visible()
 
+    async def open_calendar(self) -> None:
+        """Go to the calendars."""
+        await self._go("/calendar")
+        await expect(self.calendar.locator(".fc-event").first).to_be_visible()
+
+    @property
+    def calendar(self) -> Locator:
+        """Return what shows the events of all calendars."""
+        return self.page.locator("ha-full-calendar")
+
+    async def open_energy(self) -> None:
+        """Go to the Energy dashboard."""
+        await self._go("/energy")
+        await expect(self.energy.locator("canvas").first).to_be_visible()
+
+    @property
+    def energy(self) -> Locator:
+        """Return the Energy dashboard."""
+        return self.page.locator("ha-panel-energy")
+
     @property
     def content(self) -> Locator:
         """Return what the page of an integration holds."""
@@ -227,6 +247,18 @@ class Frontend:
             ]:
                 for box, value in wrong:
                     await box.fill(value)
+
+    async def fill_number(self, label: str, value: str) -> None:
+        """Fill in a field of a dialog that takes a number."""
+        box = self.dialog.get_by_role("spinbutton", name=label)
+        self._filled.append((box, value))
+        await self._enter(self._filled)
+
+    async def quoted(self) -> list[str]:
+        """Return what a dialog shows to be copied."""
+        shown = self.dialog.locator("code")
+        await expect(shown.first).to_be_visible()
+        return await shown.all_inner_texts()
 
     async def fill_combo_box(self, label: str, value: str) -> None:
         """Fill in a field that has suggestions, whether the value is among them or not."""

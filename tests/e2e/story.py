@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 import re
@@ -13,7 +13,7 @@ import time
 
 from playwright.async_api import Error as PlaywrightError, Page, expect
 
-from scripts.demo import config_dir, log, steps
+from scripts.demo import check_controller, config_dir, energy, log, steps
 from scripts.demo.__main__ import Demo
 from scripts.demo.config_dir import ROOT
 from scripts.demo.processes import free_port
@@ -30,12 +30,15 @@ PASSWORD = "demo"
 NEW_PASSWORD = "changed"
 SECRET = "JBSWY3DPEHPK3PXP"
 
-PROBLEM = "Problem"
+PROBLEM = "Upload status"
 WAITING = text("entity", "sensor", "waiting", "name")
 UPLOADED = text("entity", "sensor", "uploaded", "name")
 UPLOAD_NOW = text("entity", "button", "upload_now", "name")
 
-_EXPECTED = re.compile(r"cannot be reached|cannot be uploaded at present")
+_FIRST_STATISTICS = 900.0
+"""Seconds until new sensors have statistics, and history before them."""
+
+_EXPECTED = re.compile(r"Can't reach Eniris|cannot be uploaded at present")
 """What the outages have our log say."""
 
 
@@ -64,8 +67,11 @@ class Story:
             ("Look at the options", self._see_options),
             ("Add an export", self._add_export),
             ("Values arrive", self._see_values),
+            ("Add the controller", self._add_controller),
+            ("Live values, and a policy", self._see_controller),
             ("The network breaks, and is mended", self._break_network),
             ("The right to write is taken, and given back", self._take_right),
+            ("Look at the Energy dashboard", self._see_energy),
             ("Reconfigure", self._reconfigure),
             ("Remove the account", self._remove),
         ):
@@ -124,7 +130,9 @@ class Story:
         await self._frontend.submit()
         await self._frontend.expect_step(_config("step", "history", "title"))
         await self._picture("history")
-        await self._frontend.tick(text("selector", "back", "options", "none"))
+        # A dashboard without history would be an empty picture
+        back = "none" if self._camera is None else "days_7"
+        await self._frontend.tick(text("selector", "back", "options", back))
         await self._frontend.submit()
         # Their names are fields to fill in by now
         await self._frontend.expect_text("EM340")
@@ -186,19 +194,25 @@ class Story:
         await self._frontend.submit()
         await self._frontend.expect_step(_export("step", "fields", "title"))
         for entity_id, field in steps.EXPORTED.items():
-            await self._frontend.fill(entity_id, field)
+            await self._frontend.fill(names[entity_id], field)
         await self._picture("export_fields")
         await self._frontend.submit()
         await self._frontend.expect_step(_export("step", "when", "title"))
         await self._frontend.choose(_export("step", "when", "menu_options", "change"))
         await self._frontend.expect_step(_export("step", "change", "title"))
         await self._frontend.submit()
-        await self._frontend.expect_step(_export("step", "written", "title"))
+        await self._frontend.expect_step(_export("step", "trial", "title"))
         for field in steps.EXPORTED.values():
             await self._frontend.expect_text(field)
+        assert await self._points() == 0
+        await self._picture("export_trial")
+        await self._frontend.choose(_export("step", "trial", "menu_options", "write"))
+        await self._frontend.expect_step(_export("step", "written", "title"))
         assert await self._points() == 1
         await self._picture("export_written")
-        await self._frontend.submit()
+        await self._frontend.choose(
+            _export("step", "written", "menu_options", "history")
+        )
         await self._frontend.expect_step(_export("step", "history", "title"))
         await self._frontend.tick(text("selector", "history", "options", "nothing"))
         await self._frontend.submit()
@@ -214,6 +228,58 @@ class Story:
         await self._frontend.expect_state(PROBLEM, "OK")
         await self._frontend.expect_state(UPLOADED, r"[1-9][\d,]*")
         await self._picture_of_device("export_device")
+
+    async def _add_controller(self) -> None:
+        simulated = await self._cloud.get("controller")
+        await self._frontend.open_integration(NAME)
+        await self._frontend.add_subentry(_controller("initiate_flow", "user"))
+        await self._frontend.expect_step(_controller("step", "user", "title"))
+        await self._frontend.submit()
+        menu = ("step", "set_up")
+        await self._frontend.expect_step(_controller(*menu, "title"))
+        await self._frontend.choose(_controller(*menu, "menu_options", "webhook"))
+        await self._frontend.expect_step(_controller("step", "webhook", "title"))
+        address, *_, token = await self._frontend.quoted()
+        await self._frontend.submit()
+        await self._frontend.expect_step(_controller(*menu, "title"))
+        await self._frontend.choose(_controller(*menu, "menu_options", "mqtt"))
+        labels = ("step", "mqtt", "data")
+        await self._frontend.expect_step(_controller("step", "mqtt", "title"))
+        await self._frontend.fill(_controller(*labels, "host"), simulated["host"])
+        await self._frontend.fill_number(
+            _controller(*labels, "port"), str(simulated["port"])
+        )
+        user = _controller(*labels, "username")
+        password = _controller(*labels, "password")
+        await self._frontend.fill(user, simulated["username"])
+        await self._frontend.fill(password, "wrong")
+        await self._frontend.submit()
+        refused = _controller("error", "invalid_auth")
+        await self._frontend.expect_text(refused.partition("} ")[2].partition(",")[0])
+        await self._frontend.fill(password, simulated["password"])
+        await self._frontend.submit()
+        await self._frontend.finish()
+        path = address[address.index("/api/webhook/") :]
+        await self._cloud.put(
+            "controller/webhook",
+            url=f"{self._home.base}{path}",
+            token=token,
+            period=1,
+        )
+
+    async def _see_controller(self) -> None:
+        await self._frontend.open_device(steps.CONTROLLER)
+        name = text("entity", "sensor", "grid_power", "name")
+        await self._frontend.expect_state(name, r"-?[\d.,]+\s*k?W")
+        name = text("entity", "binary_sensor", "live_connection", "name")
+        await self._frontend.expect_state(name, "Connected")
+        await check_controller.watch_controller(self._home, self._cloud)
+        if self._camera is not None:
+            await self._picture_of_device("live")
+            await self._frontend.open_calendar()
+            calendar = self._frontend.calendar
+            await self._camera.take(self._page, "schedule", calendar, margin=0)
+        await self._frontend.open_device(EXPORT)
 
     async def _break_network(self) -> None:
         await self._cloud.post("faults", path="*", fault="drop")
@@ -258,6 +324,28 @@ class Story:
         await self._frontend.open_issues()
         await expect(self._page.get_by_text(title)).to_have_count(0)
 
+    async def _see_energy(self) -> None:
+        """Take the dashboard's picture, for which Home Assistant has to begin statistics: some minutes."""
+        if self._camera is None:
+            return
+        await energy.ensure_energy(self._home, PATIENCE / 1000)
+        prefs = await self._home.call("energy/get_prefs")
+        statistic = prefs["device_consumption"][0]["stat_consumption"]
+
+        async def imported() -> int:
+            found = await self._home.call(
+                "recorder/statistics_during_period",
+                start_time=(datetime.now(UTC) - timedelta(days=2)).isoformat(),
+                period="hour",
+                statistic_ids=[statistic],
+            )
+            return len(found.get(statistic, []))
+
+        await self._until("history", imported, least=24, patience=_FIRST_STATISTICS)
+        await self._frontend.open_energy()
+        dashboard = self._frontend.energy
+        await self._camera.take(self._page, "energy", dashboard, margin=0)
+
     async def _reconfigure(self) -> None:
         await self._cloud.post(f"accounts/{self._username}", password=NEW_PASSWORD)
         await self._frontend.open_integration(NAME)
@@ -291,7 +379,7 @@ class Story:
         await self._frontend.open_integrations()
         await expect(self._frontend.integration(NAME)).to_have_count(0)
         await self._frontend.open_devices()
-        for name in ("Grid meter", EXPORT):
+        for name in ("Grid meter", EXPORT, steps.CONTROLLER):
             await expect(self._frontend.device(name)).to_have_count(0)
         left = sorted(path.name for path in storage.glob("*eniris*"))
         assert not left, f"files are left: {left}"
@@ -325,10 +413,14 @@ class Story:
         return total
 
     async def _until(
-        self, what: str, look: Callable[[], Awaitable[int]], least: int = 1
+        self,
+        what: str,
+        look: Callable[[], Awaitable[int]],
+        least: int = 1,
+        patience: float = PATIENCE / 1000,
     ) -> None:
         """Wait until the simulator has seen something `least` times."""
-        end = time.monotonic() + PATIENCE / 1000
+        end = time.monotonic() + patience
         while (seen := await look()) < least:
             assert time.monotonic() < end, f"not seen: {what} ({seen} of {least})"
             await asyncio.sleep(0.2)
@@ -336,6 +428,10 @@ class Story:
 
 def _config(*path: str) -> str:
     return text("config", *path)
+
+
+def _controller(*path: str) -> str:
+    return text("config_subentries", "controller", *path)
 
 
 def _export(*path: str) -> str:
@@ -349,10 +445,10 @@ async def live(
 
     What fails raises with a note that names the step and the folder of the evidence.
     """
-    port, simulator_port = free_port(), free_port()
+    ports = config_dir.Ports(free_port(), free_port(), free_port())
     home = folder / "home"
-    config_dir.prepare(home, port, simulator_port)
-    demo = Demo(home, port, simulator_port, "premium")
+    config_dir.prepare(home, ports)
+    demo = Demo(home, ports, "premium")
     step = "Starting"
     try:
         async with demo.started():
