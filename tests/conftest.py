@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.eniris.const import (
     CONF_ADVANCED,
@@ -20,19 +21,30 @@ from custom_components.eniris.const import (
     CONF_INGRESS_URL,
     DOMAIN,
 )
+from custom_components.eniris.controller.controller import Controller
 from custom_components.eniris.data import EnirisConfigEntry
 from homeassistant.components.recorder.core import Recorder
-from homeassistant.config_entries import SOURCE_USER
+from homeassistant.config_entries import SOURCE_USER, ConfigSubentry
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowManager, FlowResultType
 from homeassistant.helpers.issue_registry import IssueRegistry
 from homeassistant.helpers.storage import STORAGE_DIR
+from simulator.controller import SimulatedController
+from simulator.controller.broker import AnyBroker
+from simulator.controller.certificate import write_certificate
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 from simulator.world.profile import Patterns
 from tests.kit.common import settle
-from tests.kit.exports import Home, home_with_account
+from tests.kit.controller import (
+    WEBHOOK,
+    Posting,
+    add_controller,
+    mqtt,
+    simulated_broker,
+)
+from tests.kit.exports import POWER, Home, home_with_account
 from tests.kit.history import NOW
 from tests.kit.shown import checked_issue, checked_step
 
@@ -48,12 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 _MARKS: Final = {
     "slow": (
-        # Chaos kills, too
         "tests/chaos/test_chaos.py::test_short_run",
-        "tests/proof/test_kill.py",
         "tests/simulator/",
-        "tests/test_postman.py",
-        "tests/test_soak.py",
+        "tests/docs/test_postman.py",
+        "tests/scripts/test_soak.py",
     ),
     "browser": ("tests/e2e/test_story.py",),
     "once": (
@@ -66,14 +76,11 @@ _MARKS: Final = {
         "tests/proof/",
         "tests/security/test_hostile_text.py",
         "tests/simulator/",
-        "tests/test_bad_input.py",
-        "tests/test_benchmarks.py",
-        "tests/test_energy_begun_again.py",
-        "tests/test_energy_truth.py",
-        "tests/test_package.py",
-        "tests/test_postman.py",
-        "tests/test_scripts.py",
-        "tests/test_soak.py",
+        "tests/fuzz/test_bad_input.py",
+        "tests/scripts/",
+        "tests/importing/test_totals_begun_again.py",
+        "tests/importing/test_totals_truth.py",
+        "tests/docs/test_postman.py",
     ),
 }
 """By mark: tests that have it, see `pyproject.toml`."""
@@ -165,8 +172,8 @@ def is_ours(record: logging.LogRecord) -> bool:
     """Tell whether a log record is about this integration."""
     # The checkout itself may have our name in its path
     text = record.getMessage().replace(_ROOT, "")
-    if record.name == "asyncio" and text.startswith("Executing "):
-        # The loop's remark on a step that took long, which any step does on a busy machine
+    if text.startswith(("Executing ", "Updating state for ")) and " took " in text:
+        # What the loop and Home Assistant say of a step that took long, which any step does on a busy machine
         return False
     return (
         "eniris" in record.name
@@ -235,6 +242,16 @@ async def home(
 
 
 @pytest.fixture
+async def export(home: Home) -> ConfigSubentry:
+    """Return an export of a power sensor, the first value of which is uploaded."""
+    home.add_power()
+    export = await home.add_export({POWER: "actualPowerTot_W"})
+    await home.wait(6)
+    assert home.values() == [1500.0]
+    return export
+
+
+@pytest.fixture
 async def entry(hass: HomeAssistant, user_input: dict[str, Any]) -> EnirisConfigEntry:
     """Return an account that was set up through the form."""
     return await set_up_account(hass, user_input)
@@ -254,6 +271,59 @@ async def set_up_account(
     await settle(hass)
     entry: EnirisConfigEntry = result["result"]
     return entry
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the files of the certificate of the broker's TLS listener, and of its key."""
+    return write_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def broker(certificate: tuple[Path, Path]) -> AnyBroker:
+    """Return the broker of the controller, which does not run yet."""
+    return simulated_broker(certificate)
+
+
+@pytest.fixture
+async def controller(
+    socket_enabled: None, world: HomeWorld, broker: AnyBroker
+) -> AsyncIterator[SimulatedController]:
+    """Return the running controller of the home; it publishes when it is told to."""
+    async with SimulatedController(
+        world.sites[0], broker=broker, period=None
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+async def with_mqtt(
+    hass: HomeAssistant, entry: EnirisConfigEntry, controller: SimulatedController
+) -> Controller:
+    """Return the controller of an account that has MQTT access to it."""
+    return await add_controller(hass, entry, controller, mqtt=mqtt(controller))
+
+
+@pytest.fixture
+async def webhook(
+    hass: HomeAssistant,
+    entry: EnirisConfigEntry,
+    controller: SimulatedController,
+    hass_client_no_auth: ClientSessionGenerator,
+) -> Posting:
+    """Return what posts to an account whose controller has a webhook."""
+    await add_controller(hass, entry, controller, webhook=WEBHOOK)
+    client: Posting = await hass_client_no_auth()
+    return client
+
+
+@pytest.fixture
+def all_enabled() -> Iterator[None]:
+    """Have every entity enabled."""
+    with patch(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
+    ):
+        yield
 
 
 @pytest.fixture

@@ -35,10 +35,7 @@ def all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_car(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """What the charge point says of the car."""
     entry = await set_up_frozen(hass, freezer, user_input)

@@ -112,10 +112,7 @@ async def press_refresh(hass: HomeAssistant, entry: EnirisConfigEntry) -> None:
 
 
 async def test_tree(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """Account, site and nodes hang below each other, with what the metadata says of them."""
     entry = await set_up_frozen(hass, freezer, user_input)
@@ -125,9 +122,11 @@ async def test_tree(
     assert account.via_device_id is None
     assert account.name == "Eniris account"
     assert account.manufacturer == "Eniris"
+    assert account.configuration_url
     site = device_of(hass, entry, HomeWorld.SITE)
     assert site
-    assert site.name == "Home"
+    assert (site.name, site.manufacturer, site.model) == ("Home", "Eniris", "Site")
+    assert site.configuration_url == account.configuration_url
     assert via(hass, entry, HomeWorld.SITE) == account
     for node_id in (GRID, HomeWorld.HYBRID_INVERTER, HomeWorld.EV_CHARGER):
         assert via(hass, entry, node_id) == site
@@ -257,8 +256,7 @@ async def test_renamed_and_changed_node(
     assert registered
     simulator.devices.rename(device["id"], "Meter cupboard")
     simulator.devices.edit(
-        device["id"],
-        {"info": {"protocolDriverParameters": {"firmwareVersion": "2.0"}}},
+        device["id"], {"info": {"protocolDriverParameters": {"firmwareVersion": "2.0"}}}
     )
     await advance(hass, freezer, METADATA_POLL)
     changed = device_of(hass, entry, GRID)
@@ -348,7 +346,7 @@ async def test_refresh_button_while_unreachable(
     """The button says what stands in the way."""
     entry = await set_up_frozen(hass, freezer, user_input)
     await simulator.stop()
-    with pytest.raises(HomeAssistantError, match="cannot be reached"):
+    with pytest.raises(HomeAssistantError, match="reach Eniris"):
         await press_refresh(hass, entry)
 
 
@@ -387,10 +385,7 @@ async def test_user_deletes_a_device(
 
 
 async def test_options(
-    hass: HomeAssistant,
-    socket_enabled: None,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """The options say which sites are shown, how often they are read, and from where."""
     freezer.move_to("2026-07-01T12:00:30Z")
@@ -454,10 +449,7 @@ async def test_options(
 
 
 async def test_site_that_is_gone(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """Sites that were chosen and are not there any more can be unchosen; until then all devices stay."""
     entry = await set_up_frozen(hass, freezer, user_input)
@@ -489,7 +481,6 @@ async def test_site_that_is_gone(
 @pytest.mark.parametrize("others", [0, 1])
 async def test_chosen_site_is_replaced(
     hass: HomeAssistant,
-    simulator: Simulator,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
     others: int,
@@ -582,10 +573,7 @@ async def test_entity_ids_of_a_new_node(
 
 
 async def test_two_accounts_with_the_same_nodes(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """What one account does not want any more stays the other's."""
     first = await set_up_frozen(hass, freezer, user_input)
@@ -648,7 +636,6 @@ async def test_node_that_comes_back(
 async def test_user_deletes_a_device_while_not_loaded(
     hass: HomeAssistant,
     hass_ws_client: WebSocketGenerator,
-    simulator: Simulator,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
 ) -> None:

@@ -19,6 +19,7 @@ from custom_components.eniris.const import (
     CONF_AUTHENTICATION_URL,
     CONF_IMPORT,
     CONF_INGRESS_URL,
+    CONF_MQTT,
     CONF_REFRESH_TOKEN,
     CONF_SITES,
     DOMAIN,
@@ -38,9 +39,12 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from simulator.accounts import Account
+from simulator.controller import SimulatedController
 from simulator.server import Simulator
 from simulator.world import HomeWorld
 
+from .kit.common import settle
+from .kit.controller import TOKEN, WEBHOOK, WEBHOOK_ID, add_controller, mqtt
 from .kit.exports import INGRESS, POWER, START, Home, MeterWorld, home_with_account
 from .security.leaks import found_in
 
@@ -302,7 +306,8 @@ async def test_outbox_that_cannot_be_opened(
     await home.hass.config_entries.async_unload(home.entry.entry_id)
     # A file is no folder
     monkeypatch.setattr(
-        "custom_components.eniris.outbox_path", lambda *_: Path(__file__) / "no" / "no"
+        "custom_components.eniris.export_host.outbox_path",
+        lambda *_: Path(__file__) / "no" / "no",
     )
     await home.hass.config_entries.async_setup(home.entry.entry_id)
     assert home.entry.state is ConfigEntryState.LOADED
@@ -353,14 +358,7 @@ async def test_nothing_secret_or_personal(
     simulator.accounts.add(Account(USER, USER_ID, PASSWORD))
     url = simulator.url
     home = await home_with_account(
-        hass,
-        freezer,
-        simulator,
-        {
-            **user_input,
-            "password": PASSWORD,
-        },
-        USER,
+        hass, freezer, simulator, {**user_input, "password": PASSWORD}, USER
     )
     assert await async_setup_component(hass, "diagnostics", {})
     [user] = [user for user in await hass.auth.async_get_users() if user.is_admin]
@@ -495,3 +493,56 @@ async def test_nothing_secret_or_personal(
     assert len(texts) == 7
     for text in texts:
         assert not found_in(text, secrets)
+
+
+@pytest.mark.parametrize("world", [HomeWorld], indirect=True)
+@pytest.mark.expected_log("refuses the log-in")
+async def test_controller(
+    hass: HomeAssistant,
+    entry: EnirisConfigEntry,
+    controller: SimulatedController,
+    hass_client: ClientSessionGenerator,
+) -> None:
+    """How it is set up and what it has done, but nothing by which it, its webhook or anybody is known."""
+    inverted = ["storage", HomeWorld.BATTERY]
+    access = mqtt(controller, password="a-password")
+    await add_controller(hass, entry, controller, webhook=WEBHOOK, inverted=inverted)
+    [subentry] = entry.subentries.values()
+    hass.config_entries.async_update_subentry(
+        entry, subentry, data={**subentry.data, CONF_MQTT: access}
+    )
+    await settle(hass)
+    assert await async_setup_component(hass, "diagnostics", {})
+    client = await hass_client()
+    data = await own_data(client, entry)
+    running = entry.runtime_data.controllers[subentry.subentry_id]
+    assert data["controllers"] == [
+        {
+            "webhook": {"period": "0:01:00"},
+            "mqtt": {"host": controller.host, "port": controller.port, "tls": False},
+            "inverted_groups": ["storage"],
+            "inverted_nodes": 1,
+            "signs_confirmed": True,
+            "figures": running.figures(),
+        }
+    ]
+    [device] = [
+        device
+        for device in dr.async_entries_for_config_entry(
+            dr.async_get(hass), entry.entry_id
+        )
+        if device.serial_number == controller.serial
+        and device.model == "SmartgridOne"
+        and subentry.subentry_id in str(device.identifiers)
+    ]
+    part = await own_data(client, entry, device)
+    assert part == {"account": data["account"], "controller": data["controllers"][0]}
+    whole = json.dumps(data)
+    for secret in (
+        TOKEN,
+        WEBHOOK_ID,
+        "a-password",
+        controller.serial,
+        HomeWorld.BATTERY,
+    ):
+        assert secret not in whole

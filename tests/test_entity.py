@@ -2,7 +2,7 @@
 
 import pytest
 
-from custom_components.eniris import sensor
+from custom_components.eniris import export_sensor
 from custom_components.eniris.data import EnirisConfigEntry
 from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.const import EntityCategory
@@ -70,7 +70,7 @@ async def test_device_classes(entities: list[er.RegistryEntry]) -> None:
         if each.domain == "sensor" and each.original_device_class is not None:
             is_bare = each.original_device_class in WITHOUT_UNIT
             assert (each.unit_of_measurement is None) == is_bare, each.entity_id
-    for description in sensor.EXPORT_SENSORS:
+    for description in export_sensor.EXPORT_SENSORS:
         # A count says what it counts
         texts = ENGLISH["entity"]["sensor"][description.translation_key]
         assert ("unit_of_measurement" in texts) == (description.device_class is None)

@@ -37,7 +37,6 @@ from simulator.tokens import TokenRefusedError
 from simulator.world import HomeWorld
 
 from .kit.common import (
-    METADATA_POLL,
     POLL,
     add_export,
     advance,
@@ -108,7 +107,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
 
 
 async def test_unload_leaves_nothing(
-    hass: HomeAssistant, entry: EnirisConfigEntry, simulator: Simulator
+    hass: HomeAssistant, entry: EnirisConfigEntry
 ) -> None:
     """An account that is unloaded runs nothing and asks nothing, and is back after a set-up."""
     add_export(hass, entry)
@@ -139,26 +138,8 @@ async def test_unload_leaves_nothing(
     )
 
 
-async def test_no_request_after_unload(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """No timer is left that would ask the service for anything."""
-    entry = await set_up_frozen(hass, freezer, user_input)
-    assert await hass.config_entries.async_unload(entry.entry_id)
-    simulator.log.reset()
-    await advance(hass, freezer, METADATA_POLL)
-    await advance(hass, freezer, DAY)
-    assert not simulator.log.requests
-
-
 async def test_reload_keeps_everything(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """A reload changes neither registry nor states."""
     entry = await set_up_frozen(hass, freezer, user_input)
@@ -267,29 +248,8 @@ async def test_refresh_token_is_renewed_daily(
     assert simulator.mint.read(tokens[-1])
 
 
-async def test_three_weeks_with_one_log_in(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """Longer than a token lives, and over a restart, nobody has to log in again."""
-    entry = await set_up_frozen(hass, freezer, user_input)
-    for day in range(21):
-        await advance(hass, freezer, DAY)
-        if day == 10:
-            assert await hass.config_entries.async_reload(entry.entry_id)
-            await settle(hass)
-    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
-    assert not hass.config_entries.flow.async_progress()
-    assert simulator.log.count("POST /auth/login") == 1
-
-
 async def test_disabled_account_is_forgotten(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """Nothing is kept of what an account knew once it is disabled."""
     entry = await set_up_frozen(hass, freezer, user_input)
@@ -300,9 +260,7 @@ async def test_disabled_account_is_forgotten(
     assert entry.entry_id not in hass.data.get(KEPT, {})
 
 
-@pytest.mark.expected_log(
-    "Error fetching Eniris devices data: Eniris cannot be reached"
-)
+@pytest.mark.expected_log("Error fetching Eniris devices data: Can't reach Eniris")
 async def test_set_up_while_unreachable(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -327,7 +285,7 @@ async def test_set_up_while_unreachable(
     [(level, message)] = logged(caplog)
     assert level == logging.ERROR
     assert message.startswith("Error fetching Eniris devices data: ")
-    assert "Eniris cannot be reached" in message
+    assert "Can't reach Eniris" in message
     assert "demo" not in message
 
     await simulator.start(port=simulator.port)
@@ -379,29 +337,7 @@ async def test_service_hangs_at_start(
     assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
 
 
-@pytest.mark.expected_log("Error fetching Eniris (devices|telemetry) data")
-async def test_outage(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """An outage of hours is told once, when it begins and when it ends."""
-    entry = await set_up_frozen(hass, freezer, user_input)
-    await simulator.stop()
-    caplog.clear()
-    await advance_in_polls(hass, freezer, timedelta(hours=2))
-    assert state_of(hass, entry, GRID, "actualPowerTot_W") == STATE_UNAVAILABLE
-    assert [level for level, _ in logged(caplog)] == [logging.ERROR]
-    assert not [message for _, message in logged(caplog) if "demo" in message]
-    await simulator.start(port=simulator.port)
-    await advance_in_polls(hass, freezer, METADATA_POLL)
-    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
-    assert [level for level, _ in logged(caplog)[1:]] == [logging.INFO]
-
-
-@pytest.mark.expected_log("fetching Eniris .*log-in")
+@pytest.mark.expected_log("fetching Eniris .*login")
 async def test_dead_log_in_at_set_up(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -424,43 +360,8 @@ async def test_dead_log_in_at_set_up(
     assert len(hass.config_entries.flow.async_progress()) == 1
 
 
-async def test_stale_access_token(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """An access token that is refused costs one new one and one repeat, which nobody notices."""
-    entry = await set_up_frozen(hass, freezer, user_input)
-    simulator.log.reset()
-    simulator.revoke("demo@example.com", "access")
-    await advance(hass, freezer)
-    assert simulator.log.count("POST /v1/telemetry/query", 401) == 1
-    assert simulator.log.count("GET /auth/accesstoken", 200) == 1
-    assert simulator.log.count("POST /v1/telemetry/query", 200) == 1
-    assert state_of(hass, entry, GRID, "actualPowerTot_W") != STATE_UNAVAILABLE
-
-
-async def test_access_tokens_are_reused(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """An hour of polls asks for an access token at most every 3.75 minutes."""
-    await set_up_frozen(hass, freezer, user_input)
-    simulator.log.reset()
-    await advance_in_polls(hass, freezer, timedelta(hours=1))
-    assert simulator.log.count("GET /auth/accesstoken") <= 16
-    assert simulator.log.count("POST /v1/telemetry/query", 401) == 0
-    assert simulator.log.count("POST /v1/telemetry/query", 200) == 60
-
-
 async def test_two_accounts(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """Two accounts live side by side, also where both see the same nodes."""
     first = await set_up_frozen(hass, freezer, user_input)
@@ -475,7 +376,7 @@ async def test_two_accounts(
 
 
 async def test_stop_of_home_assistant(
-    hass: HomeAssistant, simulator: Simulator, entry: EnirisConfigEntry
+    hass: HomeAssistant, entry: EnirisConfigEntry
 ) -> None:
     """When Home Assistant stops, the outbox is closed: one whole file, and no thread."""
     add_export(hass, entry)

@@ -75,7 +75,7 @@ async def saved_from_its_form(home: Home) -> None:
     await dialog.open(home.exports[0])
     await dialog.choose("trial")
     dialog.expect("written")
-    await dialog.submit({})
+    await dialog.end()
     await home.settle()
 
 

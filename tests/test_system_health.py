@@ -8,18 +8,22 @@ import pytest
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.eniris.const import DOMAIN
+from custom_components.eniris.controller.controller import Controller
 from custom_components.eniris.system_health import async_register
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
+from simulator.controller import SimulatedController
+from simulator.world import HomeWorld
 
+from .kit.controller import seen
 from .kit.exports import POWER, Home, MeterWorld, home_with_account
 from .kit.shown import ENGLISH
 
 
 @pytest.fixture
-def world() -> MeterWorld:
-    """Return a small world."""
-    return MeterWorld()
+def world(request: pytest.FixtureRequest) -> Any:
+    """Return the small world, or another one."""
+    return getattr(request, "param", MeterWorld)()
 
 
 async def shown(hass: HomeAssistant, clients: WebSocketGenerator) -> dict[str, Any]:
@@ -53,6 +57,8 @@ async def test_all_is_well(home: Home, hass_ws_client: WebSocketGenerator) -> No
         "budget_left": f"{6000 - pace.cost:g} / 6000",
         "cost_per_minute": f"{pace.cost:.3g}",
         "problems": 0,
+        "controllers": 0,
+        "controllers_live": 0,
         "waiting": 0,
     }
     assert set(info) == set(ENGLISH["system_health"]["info"])
@@ -136,3 +142,19 @@ async def test_unloaded_meanwhile(home: Home) -> None:
     assert await home.hass.config_entries.async_unload(home.entry.entry_id)
     told = {key: await value for key, value in info.items() if isawaitable(value)}
     assert told["waiting"] == {"type": "failed", "error": "unreadable"}
+
+
+@pytest.mark.parametrize("world", [HomeWorld], indirect=True)
+async def test_controllers(
+    hass: HomeAssistant,
+    with_mqtt: Controller,
+    controller: SimulatedController,
+    hass_ws_client: WebSocketGenerator,
+) -> None:
+    """How many there are, and how many push their values."""
+    info = await shown(hass, hass_ws_client)
+    assert (info["controllers"], info["controllers_live"]) == (1, 0)
+    await controller.publish_live()
+    await seen(lambda: with_mqtt.live.is_live)
+    info = await shown(hass, hass_ws_client)
+    assert (info["controllers"], info["controllers_live"]) == (1, 1)

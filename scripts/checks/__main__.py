@@ -2,13 +2,13 @@
 
 import sys
 
-from . import code, documents, metadata, texts
+from . import code, documents, layout, metadata, texts
 
 
 def main() -> int:
     """Run all checks and return how many found something."""
     failed = 0
-    for module in (code, documents, metadata, texts):
+    for module in (code, documents, layout, metadata, texts):
         complaints = list(module.check())
         failed += bool(complaints)
         for complaint in complaints:

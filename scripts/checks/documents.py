@@ -7,10 +7,22 @@ import re
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from custom_components.eniris import binary_sensor, button, sensor, switch
+from custom_components.eniris import (
+    binary_sensor,
+    button,
+    calendar,
+    export_sensor,
+    number,
+    sensor,
+    switch,
+)
 from custom_components.eniris.api.write import GZIP_FROM
+from custom_components.eniris.controller import fields as live
+from custom_components.eniris.controller.message import LiveKey
+from custom_components.eniris.controller.schedules import POLICIES
 from custom_components.eniris.exporting.outbox.batches import BATCH_BYTES, BATCH_POINTS
 from custom_components.eniris.exporting.outbox.live import REJECTS_KEPT
+from custom_components.eniris.field_description import Kind
 from custom_components.eniris.importing import catalogue
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.util.yaml import load_yaml_dict
@@ -97,7 +109,9 @@ def _links() -> Iterator[str]:
         prose = _prose_of(path)
         if "![](" in prose:
             yield f"{path.name} has an image without words."
-        for target in re.findall(r"\]\(([^()\s]+)\)", prose):
+        for target in re.findall(
+            r"(?:\]\(|^\[[\w-]+\]: )([^()\s]+)", prose, re.MULTILINE
+        ):
             url = urlsplit(target)
             if url.netloc == "my.home-assistant.io" and "/redirect/" in url.path:
                 buttons.setdefault(url.path.split("/")[2], []).append(
@@ -121,9 +135,7 @@ def _links() -> Iterator[str]:
     if sorted(imported) != sorted(sources):
         yield "The buttons do not import each of the blueprints."
     if buttons != {
-        "hacs_repository": [
-            {"owner": [owner], "repository": [name], "category": ["integration"]}
-        ],
+        "hacs_repository": [{"owner": [owner], "repository": [name]}],
         "config_flow_start": [{"domain": [DOMAIN]}],
     }:
         yield "The buttons do not open this repository and this integration."
@@ -146,13 +158,21 @@ def _tables() -> Iterator[tuple[str, set[object], set[object]]]:
 
     yield (
         "Actions",
-        first(README, "## Actions"),
+        set(
+            re.findall(
+                rf"^\| \[`({DOMAIN}\.\w+)`\]",
+                text_of(DOCS / "actions.md"),
+                re.MULTILINE,
+            )
+        ),
         {f"{DOMAIN}.{action}" for action in SERVICES},
     )
     yield (
         "Repair issues",
         set(
-            re.findall(r"^\| Repair issue \*(.+?)\* \|", text_of(README), re.MULTILINE)
+            re.findall(
+                r"^### (.+)$", text_of(DOCS / "troubleshooting.md"), re.MULTILINE
+            )
         ),
         {
             # The beginning of the title, before what tells an issue from others of its kind
@@ -205,7 +225,7 @@ def _entities() -> Iterator[tuple[str, str, bool]]:
         if description.accumulates:
             shown_as.append(catalogue.beside_counter(description))
         for item in shown_as:
-            platform = "binary_sensor" if item.kind is catalogue.Kind.FLAG else "sensor"
+            platform = "binary_sensor" if item.kind is Kind.FLAG else "sensor"
             text: str = ENGLISH["entity"][platform][item.translation_key]["name"]
             unit = item.suggested_unit_of_measurement or item.native_unit_of_measurement
             yield (
@@ -216,13 +236,26 @@ def _entities() -> Iterator[tuple[str, str, bool]]:
     others: tuple[tuple[EntityDescription, str], ...] = (
         *((item, "sensor") for item in sensor.NODE_SENSORS),
         *((item, "sensor") for item in sensor.ACCOUNT_SENSORS),
-        *((item, "sensor") for item in sensor.EXPORT_SENSORS),
+        *((item, "sensor") for item in export_sensor.EXPORT_SENSORS),
         (sensor.HISTORY_PROGRESS, "sensor"),
-        (sensor.EXPORT_HISTORY, "sensor"),
+        (export_sensor.EXPORT_HISTORY, "sensor"),
         (binary_sensor.CONNECTED, "binary_sensor"),
+        (binary_sensor.PROBLEM, "binary_sensor"),
         (button.REFRESH, "button"),
         (button.UPLOAD_NOW, "button"),
         (switch.ENABLED, "switch"),
+        (binary_sensor.LIVE_CONNECTION, "binary_sensor"),
+        *((item, "sensor") for item in live._KNOWN.values()),
+        (
+            live.describe_live(LiveKey("", "active_power_W"), is_node=True),
+            "sensor",
+        ),
+        (calendar.SCHEDULES, "calendar"),
+        *(
+            (EntityDescription(key=group, translation_key=f"{group}_policy"), "select")
+            for group in POLICIES
+        ),
+        *((item, "number") for item in number.LIMITS),
     )
     for other, platform in others:
         texts = ENGLISH["entity"][platform][other.translation_key]
@@ -232,5 +265,3 @@ def _entities() -> Iterator[tuple[str, str, bool]]:
             or texts.get("unit_of_measurement", "")
         )
         yield texts["name"], unit, other.entity_registry_enabled_default
-    # Home Assistant names it by its device class
-    yield str(binary_sensor.PROBLEM.device_class).capitalize(), "", True

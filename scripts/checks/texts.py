@@ -12,13 +12,16 @@ from typing import Any, Final
 
 import voluptuous as vol
 
+from custom_components.eniris.controller.schedules import POLICIES
+from custom_components.eniris.field_description import Kind
 from custom_components.eniris.importing.catalogue import (
     CATALOGUE,
-    Kind,
     beside_counter,
     describe,
     directions,
 )
+from custom_components.eniris.words import KNOWN_WORDS
+from homeassistant.const import CONF_HOST, CONF_PORT
 
 from . import source
 from .files import ENGLISH, MANIFEST, PACKAGE, SERVICES, read_json
@@ -28,42 +31,81 @@ _SAME: Final = {
         "Aggregation",
         "Code",
         "Collector",
+        "Controller",
+        "Eco",
         "Export",
+        "Host",
         "Limit",
         "Measurement",
         "Name",
+        "Normal",
+        "OK",
+        "Offline",
+        "Online",
+        "Port",
         "Signal",
         "Status",
+        "TLS",
         "Tags",
+        "{site} Controller",
     },
-    "es": {"Collector", "Measurement", "Retention policy", "Tags", "tokens"},
+    "es": {
+        "Collector",
+        "Eco",
+        "Error",
+        "Host",
+        "Manual",
+        "Measurement",
+        "Normal",
+        "OK",
+        "Retention policy",
+        "TLS",
+        "Tags",
+        "tokens",
+    },
     "fr": {
+        "15 minutes",
         "5 minutes",
         "Code",
         "Collector",
         "Date",
         "Export",
         "Measurement",
+        "Normal",
+        "OK",
         "Options",
         "Points",
+        "Port",
         "Retention policy",
         "Signal",
+        "Site",
         "Sites",
+        "TLS",
         "Tags",
     },
     "nl": {
+        "1 week",
         "Account",
         "Accounts",
         "Code",
         "Collector",
+        "Controller",
+        "Controllers",
         "Database",
+        "Eco",
         "Export",
+        "Host",
         "Interval",
         "Measurement",
+        "OK",
+        "Offline",
+        "Online",
         "Retention policy",
         "Status",
+        "TLS",
         "Tags",
         "tokens",
+        "{site} controller",
     },
 }
 """By language: words that are the same in English, and terms of the service that its users know in English."""
@@ -78,6 +120,9 @@ _UNFIT: Final = {
     "spaces around it": re.compile(r"^\s|\s$|^$"),
     "a placeholder that is no identifier": re.compile(r"{(?!\w*})|{\d|{}"),
 }
+
+_FIELDS_OF_HOME_ASSISTANT: Final = {CONF_HOST, CONF_PORT}
+"""Fields of forms that are nowhere written out."""
 
 _ENDS_OF_HOME_ASSISTANT: Final = {
     "already_configured",
@@ -200,7 +245,7 @@ def _of_actions() -> Iterator[str]:
 
 def _of_entities() -> Iterator[str]:
     """Yield fields whose entity has no name, and names of no entity."""
-    known = set(source.strings())
+    known = {*source.strings(), *(f"{group}_policy" for group in POLICIES)}
     for field in CATALOGUE:
         for measurement in ("submeteringMetrics", "batteryMetrics"):
             described = describe(measurement, field)
@@ -212,6 +257,9 @@ def _of_entities() -> Iterator[str]:
                 known.add(str(description.translation_key))
                 if description.translation_key not in ENGLISH["entity"][platform]:
                     yield f"{field} has no name: {description.translation_key}."
+    for name, words in KNOWN_WORDS.items():
+        if words != set(ENGLISH["entity"]["sensor"][name].get("state", ())):
+            yield f"The states of sensor.{name} are not its known words."
     for platform, names in ENGLISH["entity"].items():
         if not (PACKAGE / f"{platform}.py").is_file():
             yield f"There are no entities of {platform}."
@@ -221,7 +269,11 @@ def _of_entities() -> Iterator[str]:
 
 def _left_over() -> Iterator[str]:
     """Yield what is named in the code and has no text, and texts that nothing names."""
-    strings = set(source.strings()) | _ENDS_OF_HOME_ASSISTANT
+    strings = {
+        *source.strings(),
+        *_FIELDS_OF_HOME_ASSISTANT,
+        *_ENDS_OF_HOME_ASSISTANT,
+    }
     # What is wrong with a name
     strings |= {f"name_{each}" for each in strings}
     steps = set()

@@ -20,7 +20,6 @@ from custom_components.eniris.api import (
     RefreshToken,
     ServerError,
     Session,
-    UnauthorizedError,
     WriteTarget,
     encode_points,
 )
@@ -29,7 +28,7 @@ from simulator.faults import FaultKind
 from simulator.server import Simulator
 from simulator.timestamps import utc_now
 
-from .conftest import USERNAME, Received, StubServer, everything_about, log_in
+from .conftest import USERNAME, Received, StubServer, log_in
 
 ACCESS = "GET /auth/accesstoken"
 RENEW = "GET /auth/refreshtoken"
@@ -52,13 +51,6 @@ CALLS: list[tuple[Call, str]] = [
     (Session.query_devices, "POST /v1/device/query"),
     (write_one, "POST /v1/telemetry"),
 ]
-
-
-async def test_one_token_for_all(session: Session, simulator: Simulator) -> None:
-    """Fifty callers at once share one request for a token, and the token."""
-    tokens = await asyncio.gather(*(session.access_token() for _ in range(50)))
-    assert len(set(tokens)) == 1
-    assert simulator.log.count(ACCESS) == 1
 
 
 async def test_one_token_for_all_calls(session: Session, simulator: Simulator) -> None:
@@ -442,36 +434,6 @@ async def test_each_call_goes_to_its_host(
         ("/api/v1/company", "Bearer access"),
         ("/v1/telemetry", "Bearer access"),
     ]
-
-
-async def test_no_secret_in_a_log(
-    stub: StubServer,
-    http: aiohttp.ClientSession,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Through renewal, a stale token and the end, no token shows, though the server echoes all."""
-    caplog.set_level("DEBUG")
-    secrets = ["old-refresh-token", "first-access-token", "second-access-token"]
-    issued = iter(secrets[1:])
-
-    def respond(received: Received) -> web.Response:
-        if received.path == "/auth/accesstoken":
-            return web.Response(text=next(issued))
-        return web.json_response(
-            {"error": str(received.headers), "message": str(received.headers)},
-            status=503 if received.path == "/auth/refreshtoken" else 401,
-        )
-
-    stub.respond = respond
-    session = Session(http, RefreshToken(secrets[0], 0.0), stub.hosts)
-    with pytest.raises(UnauthorizedError) as caught:
-        await session.companies()
-    assert len(stub.requests) == 5
-    assert "was not renewed" in caplog.text
-    assert "**REDACTED**" in str(caught.value)
-    shown = f"{everything_about(caught.value)} {session!r} {caplog.text}"
-    for secret in secrets:
-        assert secret not in shown
 
 
 async def test_service_is_down(session: Session, simulator: Simulator) -> None:

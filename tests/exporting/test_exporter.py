@@ -15,23 +15,16 @@ from custom_components.eniris.const import (
 from custom_components.eniris.exporting.exporter import Exporter
 from custom_components.eniris.exporting.outbox.live import load_rejects
 from custom_components.eniris.exporting.outbox.outbox import Outbox
-from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.const import (
-    CONF_PASSWORD,
     EVENT_HOMEASSISTANT_FINAL_WRITE,
     EVENT_HOMEASSISTANT_STOP,
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
-from simulator.model import SeriesKey
 from simulator.server import Simulator
-from simulator.store import IncomingPoint
-from simulator.timestamps import datetime_to_ns
 
 from .conftest import (
-    SERIES,
     START,
-    TARGET,
     AddAccount,
     Clock,
     Received,
@@ -56,81 +49,6 @@ def exporter_of(entry: MockConfigEntry) -> Exporter:
     """Return the exporter of an account."""
     exporter: Exporter = entry.runtime_data.exporter
     return exporter
-
-
-@BLOCKED
-async def test_one_wrong_field_of_five(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    simulator: Simulator,
-) -> None:
-    """It waits, at a few requests more; accepted an hour later all of it is stored, and the issue ends."""
-    series = SeriesKey(
-        TARGET.database, TARGET.retention_policy, SERIES.measurement, SERIES.tags
-    )
-    before = datetime_to_ns(START - timedelta(days=1))
-    simulator.store.write([IncomingPoint(series, before, {"f2_W": "word"})])
-    fields = {f"sensor.f{n}": f"f{n}_W" for n in range(5)}
-    for entity_id in fields:
-        hass.states.async_set(entity_id, "0", {"unit_of_measurement": "W"})
-    entry = await add_account(export_data(fields))
-    for step in range(1, 240):
-        for n, entity_id in enumerate(fields):
-            hass.states.async_set(
-                entity_id, str(step + n / 100), {"unit_of_measurement": "W"}
-            )
-        await clock.advance(1)
-    assert len(received.writes) <= 239 + 20
-    assert issue_ids(hass) == {"field_blocked"}
-    exporter = exporter_of(entry)
-    await exporter.async_refresh()
-    status = exporter.status(export_id(entry))
-    assert "f2_W" in (status.problem or "")
-    assert status.figures.waiting == 240
-    assert status.figures.rejected == 0
-    assert len(received.values("f1_W")) == 239
-    simulator.store.clear()
-    await clock.advance(3700, step=20)
-    assert len(received.values("f2_W")) == 239
-    assert issue_ids(hass) == set()
-    await exporter.async_refresh()
-    assert exporter.status(export_id(entry)).problem is None
-    assert exporter.status(export_id(entry)).figures.waiting == 0
-
-
-@pytest.mark.parametrize("status", [400, 409, 422])
-@OUTAGE
-async def test_all_refused_for_a_minute(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    simulator: Simulator,
-    status: int,
-) -> None:
-    """Several exports at once: the problem is told of each, and every value goes up afterwards."""
-    entry = await add_account(
-        export_data(A_FIELD), export_data({"sensor.b": "b_W", "sensor.c": "c_W"})
-    )
-    exporter = exporter_of(entry)
-    fault = simulator.faults.add(PATH, "status", status=status)
-    for n in range(60):
-        for entity_id in ("sensor.a", "sensor.b", "sensor.c"):
-            hass.states.async_set(entity_id, str(n))
-        await clock.advance(1)
-    assert len(received.writes) <= 40
-    assert issue_ids(hass) == {"target_refuses"}
-    for number in range(2):
-        assert exporter.status(export_id(entry, number)).problem is not None
-    simulator.faults.remove(fault.id)
-    await clock.advance(200, step=5)
-    for name in ("actualPowerTot_W", "b_W", "c_W"):
-        assert received.values(name) == [(n, float(n)) for n in range(60)]
-    assert issue_ids(hass) == set()
-    assert exporter.status(export_id(entry)).problem is None
-    assert await exporter.outbox.store.run(load_rejects) == []
 
 
 @pytest.mark.parametrize(
@@ -266,26 +184,6 @@ async def test_text_stays_text(
     assert issue_ids(hass) == set()
 
 
-@pytest.mark.parametrize("state_class", ["total", "total_increasing"])
-async def test_mean_of_a_counter(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    state_class: str,
-) -> None:
-    """It is the last value, at the end of its interval."""
-    attributes = {"unit_of_measurement": "Wh", "state_class": state_class}
-    every_minute = {CONF_MODE: "interval", CONF_INTERVAL: 60, CONF_AGGREGATE: "mean"}
-    await add_account(
-        export_data({"sensor.a": "importedAbsEnergyTot_Wh"}, **every_minute)
-    )
-    for value in ("100", "200", "350"):
-        hass.states.async_set("sensor.a", value, attributes)
-        await clock.advance(21, step=3)
-    assert received.values("importedAbsEnergyTot_Wh") == [(60, 350.0)]
-
-
 @pytest.mark.parametrize("is_reloaded", [False, True])
 async def test_number_that_becomes_a_counter(
     hass: HomeAssistant,
@@ -383,79 +281,6 @@ async def test_decided_right_before_the_end(
     await clock.settle()
     (subentry,) = entry.subentries.values()
     assert subentry.data[CONF_FIELDS][0][CONF_KIND] == "number"
-
-
-@pytest.mark.parametrize("is_reload", [False, True])
-async def test_unload_uploads(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    is_reload: bool,
-) -> None:
-    """What was sampled a moment before goes up."""
-    entry = await add_account(export_data(A_FIELD))
-    hass.states.async_set("sensor.a", "1")
-    if is_reload:
-        assert await hass.config_entries.async_reload(entry.entry_id)
-    else:
-        assert await hass.config_entries.async_unload(entry.entry_id)
-    await clock.settle()
-    assert received.values() == [(0, 1.0)]
-
-
-@OUTAGE
-async def test_stop_while_the_service_is_down(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    simulator: Simulator,
-) -> None:
-    """What was not uploaded waits for the next start."""
-    entry = await add_account(export_data(A_FIELD))
-    outage = simulator.faults.add(PATH, "status", status=500)
-    hass.states.async_set("sensor.a", "1")
-    await clock.advance(6)
-    assert await hass.config_entries.async_unload(entry.entry_id)
-    simulator.faults.remove(outage.id)
-    hass.states.async_remove("sensor.a")
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await clock.settle()
-    await clock.advance(6)
-    assert received.values() == [(0, 1.0)]
-
-
-async def test_reauthentication(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    simulator: Simulator,
-) -> None:
-    """A dead refresh token costs nothing: after the log-in all goes up."""
-    hass.states.async_set("sensor.a", "1")
-    entry = await add_account(export_data(A_FIELD))
-    await clock.advance(6)
-    simulator.revoke("demo@example.com", "access")
-    simulator.revoke("demo@example.com", "refresh")
-    for number in range(2, 12):
-        hass.states.async_set("sensor.a", str(number))
-        await clock.advance(5)
-    (flow,) = hass.config_entries.flow.async_progress()
-    assert flow["context"]["source"] == SOURCE_REAUTH
-    assert received.values() == [(0, 1.0)]
-    exporter = exporter_of(entry)
-    await exporter.async_refresh()
-    status = exporter.status(export_id(entry))
-    assert status.problem == "log in again"
-    assert status.figures.waiting == 10
-    await hass.config_entries.flow.async_configure(
-        flow["flow_id"], {CONF_PASSWORD: "demo"}
-    )
-    await clock.settle()
-    await clock.advance(6)
-    assert received.values() == [(0, 1.0), *((6 + 5 * n, n + 2.0) for n in range(10))]
 
 
 async def test_reauthentication_that_was_not_needed(

@@ -1,29 +1,21 @@
 """The sampler: from a state to a point at the service, whatever happens to the entity."""
 
-from contextlib import closing
-import sqlite3
 import time
 from typing import Any
 
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.eniris.const import (
     CONF_AGGREGATE,
-    CONF_ENABLED,
     CONF_HEARTBEAT,
     CONF_INTERVAL,
-    CONF_MEASUREMENT,
     CONF_MODE,
     CONF_SHORTEST,
 )
 from custom_components.eniris.exporting import sampler as sampler_module
 from custom_components.eniris.exporting.exporter import Exporter
-from custom_components.eniris.exporting.outbox import memory, store
-from custom_components.eniris.exporting.outbox.rows import Rows
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
-from simulator.server import Simulator
 
 from .conftest import (
     AddAccount,
@@ -33,7 +25,6 @@ from .conftest import (
     export_data,
     export_id,
     issue_ids,
-    outbox_file,
 )
 
 A_FIELD = {"sensor.a": "actualPowerTot_W"}
@@ -51,36 +42,6 @@ def register(registry: er.EntityRegistry) -> er.RegistryEntry:
     return registry.async_get_or_create(
         "sensor", "test", "unique-a", suggested_object_id="a"
     )
-
-
-def in_memory(entry: MockConfigEntry) -> int:
-    """Return how much is not on disk yet."""
-    exporter: Exporter = entry.runtime_data.exporter
-    return len(exporter.sampler._notes) + len(exporter.outbox.memory)
-
-
-def on_disk(hass: HomeAssistant, entry: MockConfigEntry) -> list[Any]:
-    """Return the values that another process finds in the outbox, oldest first."""
-    file = outbox_file(hass, entry)
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
-        rows = Rows(db)
-        return [
-            value
-            for queue in rows.queues()
-            for block in rows.read(queue)
-            for value in block.values
-        ]
-
-
-async def limit_disk(entry: MockConfigEntry, *, is_full: bool) -> None:
-    """Let the disk have no room for more than there is, or room again."""
-
-    def limit(rows: Rows) -> None:
-        (pages,) = rows.db.execute("PRAGMA page_count").fetchone()
-        limit = pages if is_full else 1_000_000
-        rows.db.execute(f"PRAGMA max_page_count = {limit}")
-
-    await entry.runtime_data.exporter.outbox.store.run(limit)
 
 
 async def test_changes(
@@ -219,18 +180,6 @@ async def test_intervals(
     assert received.values() == expected
 
 
-async def test_shortest_distance_and_heartbeat(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
-) -> None:
-    """What the user asked for reaches the service."""
-    await add_account(export_data(A_FIELD, **{CONF_SHORTEST: 5, CONF_HEARTBEAT: 30}))
-    for number in range(4):
-        hass.states.async_set("sensor.a", str(number))
-        await clock.advance(1)
-    await clock.advance(40)
-    assert received.values() == [(0, 0.0), (3, 3.0), (35, 3.0)]
-
-
 async def test_renamed_entity(
     hass: HomeAssistant,
     clock: Clock,
@@ -322,37 +271,6 @@ async def test_late_entity(
     assert received.values("b_W") == [(20, 2.0)]
 
 
-async def test_removed_state(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
-) -> None:
-    """An entity without a state has no value; with the next state it has one again."""
-    hass.states.async_set("sensor.a", "1")
-    await add_account(export_data(A_FIELD, **{CONF_HEARTBEAT: 10}))
-    await clock.advance(5)
-    hass.states.async_remove("sensor.a")
-    await clock.advance(30)
-    hass.states.async_set("sensor.a", "1")
-    await clock.advance(6)
-    assert received.values() == [(0, 1.0), (35, 1.0)]
-
-
-async def test_one_entity_in_several_fields(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
-) -> None:
-    """Each export has its own way with the same entity."""
-    hass.states.async_set("sensor.a", "1", {"unit_of_measurement": "kW"})
-    await add_account(
-        export_data({"sensor.a": "a_W"}),
-        export_data({"sensor.a": "b_W"}, **{CONF_MEASUREMENT: "other"}, **EVERY_MINUTE),
-    )
-    await clock.advance(66, step=3)
-    assert received.values("a_W") == [(0, 1000.0)]
-    assert received.values("b_W") == [(60, 1000.0)]
-    assert [point.measurement for point in received.points()] == [
-        *("gridMetrics", "other"),
-    ]
-
-
 @pytest.mark.parametrize("when", [{}, {CONF_MODE: "interval", CONF_INTERVAL: 1}])
 async def test_disabled(
     hass: HomeAssistant,
@@ -383,21 +301,6 @@ async def test_disabled(
     assert {value for _, value in since} == {3.0}
     assert since[0][0] == (23 if not when else 24)
     assert [value for _, value in received.values("b_W")] == [1.0, 2.0, 3.0]
-
-
-async def test_disabled_from_the_start(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
-) -> None:
-    """The subentry remembers that an export is off."""
-    hass.states.async_set("sensor.a", "1")
-    entry = await add_account(export_data(A_FIELD, **{CONF_ENABLED: False}))
-    await clock.advance(3)
-    hass.states.async_set("sensor.a", "2")
-    await clock.advance(6)
-    assert received.writes == []
-    entry.runtime_data.exporter.sampler.async_enable(export_id(entry), True)
-    await clock.advance(6)
-    assert received.values() == [(9, 2.0)]
 
 
 async def test_switched_between_two_changes(
@@ -438,96 +341,6 @@ async def test_one_that_cannot_be_taken(
         clock.freezer.tick(1)
     await clock.advance(6)
     assert received.values("b_W") == [(0, 0.0), (1, 1.0)]
-
-
-async def test_waiting_samples_of_a_disabled_export_go_up(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount, received: Received
-) -> None:
-    """Off means to collect nothing, not to throw away."""
-    entry = await add_account(export_data(A_FIELD))
-    hass.states.async_set("sensor.a", "1")
-    await clock.advance(1)
-    entry.runtime_data.exporter.sampler.async_enable(export_id(entry), False)
-    await clock.advance(6)
-    assert received.values() == [(0, 1.0)]
-
-
-async def test_on_disk_within_two_seconds(
-    hass: HomeAssistant, clock: Clock, add_account: AddAccount, simulator: Simulator
-) -> None:
-    """Whenever the change comes, and whatever the service does."""
-    simulator.faults.add("/v1/telemetry", "drop")
-    entry = await add_account(export_data(A_FIELD))
-    for number in range(12):
-        await clock.advance(0.3, step=0.3)
-        hass.states.async_set("sensor.a", str(number))
-        await clock.advance(2, step=0.5)
-        assert on_disk(hass, entry)[-1] == number
-        assert not in_memory(entry)
-
-
-@pytest.mark.expected_log("cannot be put on disk .*full")
-@pytest.mark.expected_log("can be put on disk again")
-async def test_full_disk(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    simulator: Simulator,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Samples stay in memory in their order, it is told once, and none is lost."""
-    outage = simulator.faults.add("/v1/telemetry", "drop")
-    entry = await add_account(export_data({"sensor.a": "note"}))
-    exporter: Exporter = entry.runtime_data.exporter
-    hass.states.async_set("sensor.a", "first")
-    await clock.advance(2)
-    await limit_disk(entry, is_full=True)
-    for number in range(200):
-        hass.states.async_set("sensor.a", f"{number} " + "x" * 200)
-        await clock.advance(0.5, step=0.5)
-    await exporter.async_refresh()
-    assert in_memory(entry) > 100
-    assert "full" in (exporter.status(export_id(entry)).problem or "")
-    await limit_disk(entry, is_full=False)
-    await clock.advance(2)
-    assert not in_memory(entry)
-    assert [text.split()[0] for text in on_disk(hass, entry)] == [
-        *("first", *map(str, range(200))),
-    ]
-    assert caplog.text.count("cannot be put on disk") == 1
-    assert caplog.text.count("put on disk again") == 1
-    simulator.faults.remove(outage.id)
-    await clock.advance(310, step=10)
-    assert len(received.values("note")) == 201
-    assert exporter.status(export_id(entry)).problem is None
-
-
-@pytest.mark.expected_log("cannot be put on disk .*full")
-async def test_reload_while_the_disk_is_full(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    simulator: Simulator,
-) -> None:
-    """What is in memory alone outlives a reload, which a new log-in brings about for one."""
-    outage = simulator.faults.add("/v1/telemetry", "drop")
-    entry = await add_account(export_data({"sensor.a": "note"}))
-    await limit_disk(entry, is_full=True)
-    texts = [f"{number} " + "x" * 200 for number in range(100)]
-    for text in texts:
-        hass.states.async_set("sensor.a", text)
-        await clock.advance(0.1, step=0.1)
-    await clock.advance(2)
-    assert in_memory(entry) > 50
-    # The limit goes with the connection
-    assert await hass.config_entries.async_reload(entry.entry_id)
-    await clock.settle()
-    simulator.faults.remove(outage.id)
-    await clock.advance(310, step=10)
-    assert not in_memory(entry)
-    assert [text for _, text in received.values("note")] == texts
 
 
 async def test_reload_catches_up(
@@ -706,42 +519,3 @@ async def test_state_of_the_past_is_no_clock_that_was_set(
     hass.states.async_set("sensor.a", "1", timestamp=time.time() - 10)
     await clock.advance(30, step=5)
     assert received.values("b_W") == [(0, 25.0)]
-
-
-@pytest.mark.expected_log("cannot be put on disk")
-@pytest.mark.expected_log("the oldest are dropped")
-@pytest.mark.expected_log("can be put on disk again")
-async def test_memory_is_bounded_without_a_file(
-    hass: HomeAssistant,
-    clock: Clock,
-    add_account: AddAccount,
-    received: Received,
-    simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where a damaged file cannot even be followed by a new one, the newest values are kept."""
-    monkeypatch.setattr(memory, "MEMORY_LIMIT", 10)
-    entry = await add_account(export_data(A_FIELD))
-    await clock.advance(2)
-    outbox = entry.runtime_data.exporter.outbox
-
-    outage = simulator.faults.add("/v1/telemetry", "drop")
-
-    def refuse(*_args: object) -> None:
-        raise OSError("no space for a file")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "connect", refuse)
-        await hass.async_add_executor_job(outbox.store._close)
-        for number in range(50):
-            hass.states.async_set("sensor.a", str(number))
-            await clock.advance(1)
-        # The last one may have come right after a try to put all on disk
-        await clock.advance(2)
-        assert in_memory(entry) == 10
-    simulator.faults.remove(outage.id)
-    await clock.advance(310, step=10)
-    assert [value for _, value in received.values()] == [
-        float(number) for number in range(40, 50)
-    ]
-    assert in_memory(entry) == 0

@@ -8,11 +8,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.eniris.api import WriteTarget
-from custom_components.eniris.exporting.config import Series
 from custom_components.eniris.exporting.outbox.batches import (
     BATCH_BYTES,
     Batch,
-    Sample,
     Settlement,
 )
 from custom_components.eniris.exporting.outbox.corrections import discard
@@ -23,17 +21,7 @@ from simulator.faults import FaultKind
 from simulator.server import Simulator
 from tests.kit.common import until
 
-from .conftest import (
-    OTHER_TARGET,
-    SERIES,
-    TARGET,
-    Received,
-    UploaderKit,
-    at,
-    issue_ids,
-    sample,
-    to_target,
-)
+from .conftest import TARGET, Received, UploaderKit, at, issue_ids, sample, to_target
 
 PATH = "/v1/telemetry"
 NOWHERE = WriteTarget("demo-ingress", "nowhere", "rp_one_s")
@@ -204,25 +192,6 @@ async def test_pause(
 
 
 @OUTAGE
-async def test_one_issue_for_a_target(
-    hass: HomeAssistant, kit: UploaderKit, simulator: Simulator
-) -> None:
-    """Another refusal of the same target takes the place of the one before."""
-    kit.add(sample(0, series=to_target(NOWHERE)))
-    simulator.accounts["demo@example.com"].roles.clear()
-    await kit.upload()
-    assert issue_ids(hass) == {"role_missing"}
-    simulator.accounts["demo@example.com"].roles.add("CustomerName")
-    await kit.wait(73)
-    await kit.upload()
-    assert issue_ids(hass) == {"namespace_unknown"}
-    simulator.faults.add(PATH, "status", status=400)
-    await kit.wait(150)
-    await kit.upload()
-    assert issue_ids(hass) == {"target_refuses"}
-
-
-@OUTAGE
 async def test_pause_after_an_outage_begins_small(
     kit: UploaderKit, received: Received, simulator: Simulator
 ) -> None:
@@ -301,10 +270,7 @@ async def test_later(
 
 
 async def test_no_answer(
-    hass: HomeAssistant,
-    kit: UploaderKit,
-    received: Received,
-    simulator: Simulator,
+    hass: HomeAssistant, kit: UploaderKit, received: Received, simulator: Simulator
 ) -> None:
     """A server that is silent is given up after a minute."""
     kit.add(sample(0))
@@ -319,22 +285,6 @@ async def test_no_answer(
         assert upload.done() is done
     assert await kit.waiting() == 1
     assert "no answer" in (kit.uploader.problem(TARGET) or "")
-
-
-async def test_service_gone(
-    kit: UploaderKit, received: Received, simulator: Simulator
-) -> None:
-    """Nobody listens at all; then somebody does again."""
-    port = simulator.port
-    await simulator.stop()
-    for number in range(5):
-        kit.add(sample(number, float(number)))
-        await kit.upload()
-        await kit.wait(100)
-    assert kit.uploader.problem(TARGET) is not None
-    await simulator.start(port=port)
-    await kit.upload()
-    assert received.values() == [(n, float(n)) for n in range(5)]
 
 
 @OUTAGE
@@ -432,20 +382,6 @@ async def test_one_sample_too_large(
     assert value == "x" * 20_000
     assert "413" in reason
     assert len(received.writes) < 25
-
-
-async def test_targets_with_similar_names(
-    hass: HomeAssistant, kit: UploaderKit, simulator: Simulator
-) -> None:
-    """What works at one target takes back nothing of another."""
-    other = WriteTarget("a_demo", "x", "rp_one_s")
-    kit.issues.report_target("namespace_unknown", other, "no")
-    simulator.switches.namespaces.add(("demo_x", "rp_one_s"))
-    works = Series(WriteTarget("a", "demo_x", "rp_one_s"), "m", SERIES.tags)
-    kit.add(Sample("export", works, at(0), "f", 1.0))
-    await kit.upload()
-    assert await kit.waiting() == 0
-    assert issue_ids(hass) == {"namespace_unknown"}
 
 
 @pytest.mark.parametrize("refused_again", [False, pytest.param(True, marks=SET_ASIDE)])
@@ -590,20 +526,3 @@ async def test_blocked_field_after_a_restart(
     assert await kit.waiting() == 29
     assert await kit.reasons() == []
     await kit.outbox.close()
-
-
-@BLOCKED
-async def test_blocked_at_one_target_alone(
-    hass: HomeAssistant, kit: UploaderKit, received: Received
-) -> None:
-    """Another target may well take what this one refuses, and so may another measurement."""
-    await block_note(kit)
-    other = Series(TARGET, "otherMetrics", SERIES.tags)
-    kit.add(
-        sample(5, "word", "note", series=to_target(OTHER_TARGET)),
-        sample(6, "word", "note", series=other),
-        sample(7, 7.0, "note"),
-    )
-    await kit.upload()
-    assert await kit.waiting() == 2
-    assert len(received.values("note")) == 4

@@ -71,18 +71,6 @@ def test_every_change() -> None:
     assert len(track.advance(6, 1000)) == 4
 
 
-def test_shortest_distance() -> None:
-    """The last change within the distance waits, and keeps its own time."""
-    track = changes(shortest=10)
-    track.observe(0, 1.0)
-    for seconds in (1, 4, 9):
-        track.observe(seconds, float(seconds))
-    assert track.made == [(0, 1.0)]
-    assert track.advance(9.999) == [(0, 1.0)]
-    assert track.advance(10) == [(0, 1.0), (9, 9.0)]
-    assert len(track.advance(11, 100)) == 2
-
-
 def test_shortest_distance_holds_after_one_that_waited() -> None:
     """One that waited counts from when it was due, so that pairs of changes are no way around."""
     track = changes(shortest=10)
@@ -101,17 +89,6 @@ def test_late_timer_does_not_lose_what_was_due() -> None:
     track.observe(10.5, 3.0)
     assert track.made == [(0, 1.0), (9, 2.0)]
     assert track.advance(20) == [(0, 1.0), (9, 2.0), (10.5, 3.0)]
-
-
-@pytest.mark.parametrize("unchanged_for", [29.9, 30, 31])
-def test_heartbeat(unchanged_for: float) -> None:
-    """An unchanged value is sent again, with the time at which it still held."""
-    track = changes(heartbeat=30)
-    track.observe(0, 1.0)
-    expected: list[tuple[float, FieldValue]] = [(0, 1.0)]
-    if unchanged_for >= 30:
-        expected.append((unchanged_for, 1.0))
-    assert track.advance(unchanged_for) == expected
 
 
 def test_heartbeat_counts_from_the_last_sample() -> None:
@@ -165,11 +142,7 @@ def test_interval_last() -> None:
 
 @pytest.mark.parametrize(
     ("aggregate", "expected"),
-    [
-        ("mean", (100 * 10 + 200 * 20 + 50 * 30) / 60),
-        ("min", 50.0),
-        ("max", 200.0),
-    ],
+    [("mean", (100 * 10 + 200 * 20 + 50 * 30) / 60), ("min", 50.0), ("max", 200.0)],
 )
 def test_aggregates(aggregate: str, expected: float) -> None:
     """Each value has the weight of its time, and the sample the time of the interval's start."""

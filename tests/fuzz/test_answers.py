@@ -291,11 +291,7 @@ def _are_results(result: Any) -> bool:
         and len(result.results) == 1
         and all(
             number is None or math.isfinite(number)
-            for number in (
-                result.cost.cost,
-                result.cost.remaining,
-                result.cost.used,
-            )
+            for number in (result.cost.cost, result.cost.remaining, result.cost.used)
         )
         and (result.time is None or result.time.tzinfo is UTC)
         and all(

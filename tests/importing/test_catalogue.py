@@ -1,5 +1,6 @@
 """The field catalogue, held against what Home Assistant allows and what the translations name."""
 
+from collections.abc import Collection
 from dataclasses import replace
 import json
 import math
@@ -7,30 +8,23 @@ from pathlib import Path
 import re
 from typing import Any
 
-from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.eniris import sensor
-from custom_components.eniris.api import FieldValue, SeriesInfo
-from custom_components.eniris.api.telemetry import is_queryable_field
+from custom_components.eniris.api import Device, FieldValue, SeriesInfo
+from custom_components.eniris.field_description import FieldDescription, Kind
 from custom_components.eniris.importing.catalogue import (
     CATALOGUE,
-    FieldDescription,
-    Kind,
     beside_counter,
     describe,
     describe_node,
     directions,
-    readable,
-    usable_number,
+    enabled_at_first,
 )
 from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
-from homeassistant.components.sensor.const import (
-    DEVICE_CLASS_STATE_CLASSES,
-    DEVICE_CLASS_UNITS,
-)
 from homeassistant.const import EntityCategory
 from simulator.world import HomeWorld
+from tests.kit.catalogue import FIELDS, is_consistent
 
 PACKAGE = Path(sensor.__file__).parent
 TEXTS = json.loads((PACKAGE / "translations" / "en.json").read_text("utf-8"))["entity"]
@@ -56,68 +50,6 @@ MEASUREMENTS = [
     "getMeasStats",
 ]
 
-DIRECTIONS = ("imported", "exported", "produced", "consumed", "charged", "discharged")
-# As the API's page has them, abbreviations written out
-FIELDS = (
-    *[
-        "actualPowerTot_W",
-        "actualPowerL1_W",
-        "actualPowerL2_W",
-        "actualPowerL3_W",
-        "childrenStoragePower_W",
-        "childrenProducedPower_W",
-        "childrenEVPower_W",
-        "childrenConsumedPower_W",
-        "childrenOtherPower_W",
-        "powerSetpoint_W",
-        "setpoint_W",
-        "importLimit_W",
-        "exportLimit_W",
-        "reacPowerTot_VAr",
-        "reacPowerSetpoint_VAr",
-        "reactivePowerSetpoint_VAr",
-        "childrenStorageChargedEnergyDeltaTot_Wh",
-        "childrenStorageDischargedEnergyDeltaTot_Wh",
-        "childrenProducedEnergyDeltaTot_Wh",
-        "childrenConsumedEnergyDeltaTot_Wh",
-        "autoconsumedEnergyDeltaTot_Wh",
-        "currentL1_A",
-        "currentL2_A",
-        "currentL3_A",
-        "currentN_A",
-        "voltageL1N_V",
-        "voltageL2N_V",
-        "voltageL3N_V",
-        "voltageL1L2_V",
-        "voltageL2L3_V",
-        "voltageL3L1_V",
-        "frequency_Hz",
-        "powerFactorTot",
-        "powerFactorL1",
-        "powerFactorL2",
-        "powerFactorL3",
-        "voltageDC_V",
-        "currentDC_A",
-        "batteryVoltage_V",
-        "batteryCurrent_A",
-        "stateOfCharge_frac",
-        "stateOfHealth_frac",
-        "childrenStorageStateOfCharge_frac",
-        "status",
-        "operationMode",
-        "policy",
-        "strategy",
-        "constraint_ph0_label",
-        "evRequiringCharge",
-        "signalActive",
-        "getMeasTime_s",
-        "buyPrice_perkWh",
-        "sellPrice_perkWh",
-    ],
-    *(f"{direction}AbsEnergyTot_Wh" for direction in DIRECTIONS),
-    *(f"{direction}EnergyDeltaTot_Wh" for direction in DIRECTIONS),
-)
-
 KNOWN = {
     (description.translation_key, description.key): description
     for measurement in MEASUREMENTS
@@ -130,76 +62,6 @@ KNOWN = {
     )
 }
 ALL = list(KNOWN.values())
-
-UNKNOWN = [
-    "power_kW",
-    "power_MW",
-    "apparent_VA",
-    "apparent_kVA",
-    "reac_VAr",
-    "reac_kVAr",
-    "energy_Wh",
-    "energy_kWh",
-    "energy_MWh",
-    "fooAbsEnergyTot_Wh",
-    "fooEnergyDeltaTot_Wh",
-    "fooDelta_kWh",
-    "reacEnergy_VArh",
-    "u_V",
-    "u_mV",
-    "u_kV",
-    "i_A",
-    "i_mA",
-    "charge_Ah",
-    "f_Hz",
-    "t_s",
-    "t_ms",
-    "t_h",
-    "share_frac",
-    "share_pct",
-    "share_%",
-    "cell_degC",
-    "cell_degF",
-    "cell_K",
-    "tilt_deg",
-    "p_Pa",
-    "p_hPa",
-    "p_kPa",
-    "p_mbar",
-    "p_bar",
-    "gas_m3",
-    "gas_m³",
-    "flow_m3/h",
-    "flow_m³/h",
-    "flow_L/min",
-    "sun_W/m2",
-    "sun_W/m²",
-    "light_lx",
-    "fan_rpm",
-    "earth_ohm",
-    "earth_Ohm",
-    "spotPrice_perkWh",
-]
-
-
-def is_consistent(description: FieldDescription) -> bool:
-    """Tell whether Home Assistant lets this combination pass without a warning."""
-    device_class = description.device_class
-    unit = description.native_unit_of_measurement
-    if device_class is None:
-        return description.suggested_unit_of_measurement is None
-    units = DEVICE_CLASS_UNITS[device_class]
-    return (
-        unit in units
-        and (
-            description.suggested_unit_of_measurement is None
-            or description.suggested_unit_of_measurement in units
-        )
-        and (
-            description.state_class is None
-            or description.state_class in DEVICE_CLASS_STATE_CLASSES[device_class]
-        )
-    )
 
 
 def series(measurement: str, *fields: str, policy: str = "rp_one_s") -> SeriesInfo:
@@ -280,8 +142,8 @@ def test_unit_agrees_with_the_name(field: str) -> None:
 
 
 def test_kinds() -> None:
-    """Texts and truth values are what the page says they are."""
-    assert {key for key, found in CATALOGUE.items() if found.kind is Kind.TEXT} == {
+    """Words and truth values are what the page says they are."""
+    assert {key for key, found in CATALOGUE.items() if found.kind is Kind.WORD} == {
         "status",
         "operationMode",
         "policy",
@@ -296,7 +158,7 @@ def test_kinds() -> None:
 
 
 def test_disabled() -> None:
-    """What few people look at is disabled."""
+    """What few people look at is disabled, unless the node is one on which they do."""
     disabled = {
         key
         for key, found in CATALOGUE.items()
@@ -306,13 +168,71 @@ def test_disabled() -> None:
         key
         for key in CATALOGUE
         if key.endswith("_VAr")
-        or key.startswith("powerFactor")
-        or key == "getMeasTime_s"
+        or key.startswith(("powerFactor", "voltage", "current"))
+        or key
+        in {
+            *("actualPowerL1_W", "actualPowerL2_W", "actualPowerL3_W"),
+            *("batteryCurrent_A", "batteryVoltage_V", "frequency_Hz", "getMeasTime_s"),
+        }
     } | {
         "childrenProducedEnergyDeltaTot_Wh",
         "childrenConsumedEnergyDeltaTot_Wh",
         "autoconsumedEnergyDeltaTot_Wh",
     }
+
+
+def on_at_first(
+    node_type: str | None, *parents: str, fields: Collection[str] = CATALOGUE
+) -> set[str]:
+    """Return which fields of a node of a type are enabled."""
+    device = Device("x", node_type=node_type, parents=parents)
+    described = {("m", field): describe("m", field) for field in fields}
+    return {
+        field
+        for (_, field), found in enabled_at_first(device, described).items()
+        if found.entity_registry_enabled_default
+    }
+
+
+def test_meter_of_the_grid() -> None:
+    """Phases and frequency are enabled where a meter hangs below a site, and on nothing else."""
+    others = on_at_first("powerMeter", "SGC1_switchboard_0")
+    assert others == on_at_first("hybridInverter", "SGC1_site_0") == on_at_first(None)
+    assert on_at_first("powerMeter", "SGC1_site_0") - others == {
+        "frequency_Hz",
+        *(f"actualPowerL{phase}_W" for phase in (1, 2, 3)),
+        *(f"currentL{phase}_A" for phase in (1, 2, 3)),
+        *(f"voltageL{phase}N_V" for phase in (1, 2, 3)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("node_type", "missing"),
+    [
+        ("heatPump", {"exported", "produced", "discharged"}),
+        ("evCharger", {"exported", "produced", "discharged"}),
+        ("solarString", {"imported", "consumed", "charged"}),
+        ("battery", set()),
+        ("somethingNew", set()),
+    ],
+)
+def test_energy_that_a_node_cannot_have(node_type: str, missing: set[str]) -> None:
+    """What stands at zero for ever is not enabled, counter or sum."""
+    directions = (
+        *("imported", "exported", "produced", "consumed", "charged", "discharged"),
+    )
+    fields = {
+        field.format(direction): direction
+        for direction in directions
+        for field in (
+            "{}AbsEnergyTot_Wh",
+            "{}EnergyDeltaTot_Wh",
+            "sum_{}EnergyDeltaTot_Wh",
+        )
+    }
+    enabled = on_at_first(node_type, fields=fields)
+    assert {fields[name] for name in fields.keys() - enabled} == missing
+    assert {fields[name] for name in enabled} == {*directions} - missing
 
 
 def test_icons_belong_to_names() -> None:
@@ -343,210 +263,6 @@ def test_name_on_the_battery() -> None:
     on_inverter = describe("hybridInverterMetrics", "batteryVoltage_V")
     assert on_battery.translation_key == "voltage"
     assert on_inverter.translation_key == "battery_voltage"
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "native"),
-    [
-        ("actualPowerTot_W", 3, 3),
-        ("actualPowerTot_W", -2.5, -2.5),
-        ("actualPowerTot_W", True, None),
-        ("actualPowerTot_W", "3", None),
-        ("actualPowerTot_W", None, None),
-        ("actualPowerTot_W", math.nan, None),
-        ("actualPowerTot_W", math.inf, None),
-        ("actualPowerTot_W", -math.inf, None),
-        ("actualPowerTot_W", 1e19, None),
-        ("actualPowerTot_W", 10**400, None),
-        ("actualPowerTot_W", 2**63, 2**63),
-        ("stateOfCharge_frac", 0.07, 7.0),
-        ("stateOfCharge_frac", 1, 100),
-        ("stateOfCharge_frac", 0.536728515625, 53.6728515625),
-        ("stateOfCharge_frac", 9e18, None),
-        ("status", "RUNNING", "RUNNING"),
-        ("status", "  a\tb\r\nc  ", "a b c"),
-        ("status", "à l’arrêt", "à l’arrêt"),
-        ("status", "", None),
-        ("status", " \n", None),
-        ("status", "\0", None),
-        ("status", "a\x1bb", None),
-        ("status", "\ud800", None),
-        ("status", "x" * 255, "x" * 255),
-        ("status", "x" * 256, None),
-        ("status", 3, "3"),
-        ("status", 3.0, "3"),
-        ("status", 3.5, "3.5"),
-        ("status", True, None),
-        ("status", None, None),
-        ("signalActive", True, True),
-        ("signalActive", False, False),
-        ("signalActive", 1, True),
-        ("signalActive", 0.0, False),
-        ("signalActive", 2, None),
-        ("signalActive", "true", None),
-        ("signalActive", None, None),
-        ("importedEnergyDeltaTot_Wh", 12.5, 12.5),
-        ("importedEnergyDeltaTot_Wh", None, None),
-    ],
-)
-def test_native_value(
-    field: str, value: FieldValue | None, native: float | str | None
-) -> None:
-    """Values are scaled without noise; what cannot be shown is none."""
-    shown = CATALOGUE[field].native(value)
-    assert shown == native
-    assert isinstance(shown, bool) == isinstance(native, bool)
-
-
-# Fields that the table lacks
-
-
-@pytest.mark.parametrize("field", UNKNOWN)
-def test_unknown_field_with_a_unit(field: str) -> None:
-    """The unit tells what it is, in a way that Home Assistant accepts."""
-    assert is_queryable_field(field)
-    description = describe("someMetrics", field)
-    assert description.key == field
-    assert description.kind is Kind.NUMBER
-    assert is_consistent(description)
-    assert description.native_unit_of_measurement
-    assert not description.entity_registry_enabled_default
-    assert description.translation_key is None
-    assert isinstance(description.name, str) and description.name
-    assert description.decided(True) is description
-    assert description.accumulates == (field == "fooEnergyDeltaTot_Wh")
-
-
-@pytest.mark.parametrize(
-    ("field", "name", "device_class", "state_class", "unit"),
-    [
-        ("someNewPower_W", "Some new power", "power", "measurement", "W"),
-        (
-            "maximumProductionPower_W",
-            "Maximum production power",
-            "power",
-            "measurement",
-            "W",
-        ),
-        ("childrenPVPower_kW", "Children PV power", "power", "measurement", "kW"),
-        ("actualPowerL4_W", "Actual power L4", "power", "measurement", "W"),
-        ("voltageL4N_V", "Voltage L4N", "voltage", "measurement", "V"),
-        ("current2Tot_A", "Current2 total", "current", "measurement", "A"),
-        ("cell_Temperature_degC", "Cell temperature", "temperature", "measurement", "°C"),
-        ("gainedAbsEnergyTot_Wh", "Gained absolute energy total", "energy", "total_increasing", "Wh"),
-        ("gainedEnergyDeltaTot_Wh", "Gained energy total", "energy", "total", "Wh"),
-        ("gainedDelta_Wh", "Gained", "energy", "total", "Wh"),
-        ("gainedEnergyDelta_kWh", "Gained energy delta", "energy", None, "kWh"),
-        ("storedEnergy_Wh", "Stored energy", "energy", "total", "Wh"),
-        ("reactive_VAr", "Reactive", "reactive_power", "measurement", "var"),
-        ("load_frac", "Load", None, "measurement", "%"),
-        ("_W", "W", "power", "measurement", "W"),
-        ("Delta_Wh", "Delta wh", "energy", "total", "Wh"),
-    ],
-)  # fmt: skip
-def test_derived(
-    field: str,
-    name: str,
-    device_class: str | None,
-    state_class: str | None,
-    unit: str,
-) -> None:
-    """Name, unit and classes of fields that nobody has written down."""
-    description = describe("someMetrics", field)
-    assert description.name == name
-    assert description.device_class == device_class
-    assert description.state_class == state_class
-    assert description.native_unit_of_measurement == unit
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "native"),
-    [
-        ("new_kVA", 1.5, 1500),
-        ("new_kVAr", 1.5, 1500),
-        ("new_kV", 0.4, 400),
-        ("new_frac", 0.07, 7),
-    ],
-)
-def test_derived_factor(field: str, value: float, native: float) -> None:
-    """Units that the oldest Home Assistant lacks are multiplied."""
-    assert describe("someMetrics", field).native(value) == native
-
-
-@pytest.mark.parametrize(
-    ("field", "name"),
-    [
-        ("cycleCount", "Cycle count"),
-        ("W", "W"),
-        ("minimum_min", "Minimum min"),
-        ("constraint_ph1_label", "Constraint ph1 label"),
-        ("x", "X"),
-        ("***", "***"),
-        ("  ", ""),
-        ("errorCODE(2)", "Error CODE(2)"),
-    ],
-)
-def test_unknown_field_without_a_unit(field: str, name: str) -> None:
-    """The first value tells what it is."""
-    assert is_queryable_field(field)
-    description = describe("someMetrics", field)
-    assert description.name == name
-    assert description.kind is Kind.UNDECIDED
-    assert not description.accumulates
-    assert not description.entity_registry_enabled_default
-    for value, kind in (
-        (True, Kind.FLAG),
-        (0, Kind.NUMBER),
-        (1.5, Kind.NUMBER),
-        ("on", Kind.TEXT),
-        ("", Kind.TEXT),
-        (None, Kind.NUMBER),
-    ):
-        decided = description.decided(value)
-        assert decided.kind is kind
-        assert is_consistent(decided)
-        assert (decided.state_class is SensorStateClass.MEASUREMENT) == (
-            kind is Kind.NUMBER
-        )
-        if value not in ("", None):
-            assert decided.native(value) == value
-
-
-@given(field=st.from_regex(r"[a-zA-Z0-9_ \-+*/.²³%()]+", fullmatch=True))
-def test_any_field(field: str) -> None:
-    """Whatever the name, the description holds together."""
-    description = describe("someMetrics", field)
-    assert description.key == field
-    assert is_consistent(description)
-    assert is_consistent(description.decided(1))
-    assert description.translation_key or len(str(description.name)) <= 200
-
-
-@given(
-    value=st.one_of(st.integers(), st.floats(), st.text(), st.booleans(), st.none()),
-    field=st.sampled_from([*FIELDS, "x_frac", "x_kVA", "x"]),
-)
-def test_any_value(value: FieldValue | None, field: str) -> None:
-    """Whatever the value, there is a state of the right type or none."""
-    description = describe("batteryMetrics", field).decided(value)
-    for shown in (description, *directions("batteryMetrics", description)):
-        native = shown.native(value)
-        if native is None:
-            continue
-        if shown.kind is Kind.TEXT:
-            assert isinstance(native, str)
-            assert len(native) <= 255
-            json.dumps(native).encode()
-        elif shown.kind is Kind.FLAG:
-            assert isinstance(native, bool)
-        else:
-            assert usable_number(native) is not None
-            assert len(str(native)) <= 255
-
-
-def test_readable_is_bounded() -> None:
-    """A name of a thousand characters is cut."""
-    assert len(readable("aB" * 1000)) <= 200
 
 
 # Directions

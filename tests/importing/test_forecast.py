@@ -33,8 +33,7 @@ from tests.kit.common import (
     set_up_frozen,
     settle,
 )
-
-from .test_poll import NODE, NOW, only, series, write
+from tests.kit.series import NODE, NOW, only, series, write
 
 GRID = HomeWorld.GRID_METER
 QUERY = "POST /v1/telemetry/query"
@@ -268,9 +267,7 @@ async def test_half_a_tomorrow(
 
 
 async def test_attributes_are_not_recorded(
-    hass: HomeAssistant,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
+    hass: HomeAssistant, user_input: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """Two days of prices a minute would fill the database."""
     entry = await set_up_frozen(hass, freezer, user_input)
@@ -405,7 +402,6 @@ async def test_what_began_the_day_before(
 
 async def test_nobody_waits_for_prices(
     hass: HomeAssistant,
-    simulator: Simulator,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
     monkeypatch: pytest.MonkeyPatch,

@@ -82,10 +82,7 @@ def test_counting_candidates() -> None:
     """A delta can be summed from each series that lists it, the one a minute first."""
     by_second, by_minute = series("rp_one_s", "d_Wh"), series("rp_one_m", "d_Wh")
     other = series("rp_one_m", "d_Wh", measurement="gridMetrics")
-    for each in (
-        node(by_second, by_minute, other),
-        node(other, by_minute, by_second),
-    ):
+    for each in (node(by_second, by_minute, other), node(other, by_minute, by_second)):
         found = counting_candidates(each, "submeteringMetrics", "d_Wh")
         assert found == [by_minute, by_second]
     lonely = node(by_second, series("rp_yearly", "x"))

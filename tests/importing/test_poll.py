@@ -1,29 +1,37 @@
 """What a poll shows: rows of the future, of late and of absent data, and fields that are seldom written."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.eniris.api import TelemetryAnswer, TelemetryQuery
-from custom_components.eniris.const import CONF_IMPORT, CONF_INTERVAL, DOMAIN
-from custom_components.eniris.data import EnirisConfigEntry
+from custom_components.eniris.api import (
+    Device,
+    QueryCost,
+    SeriesInfo,
+    StatementResult,
+    TelemetryAnswer,
+    TelemetryQuery,
+    UnprocessableError,
+)
+from custom_components.eniris.const import CONF_IMPORT, CONF_INTERVAL
 from custom_components.eniris.importing import poll
+from custom_components.eniris.importing.budget.poll_rate import PollRate
 from custom_components.eniris.importing.coordinator import KEPT
+from custom_components.eniris.importing.nodes import Node
+from custom_components.eniris.importing.plan import Preference, plan_queries
+from custom_components.eniris.importing.poll import Poll
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.entity import Entity
 from homeassistant.util import dt as dt_util
-from simulator.model import FieldValue, SeriesKey
+from simulator.model import FieldValue
 from simulator.server import Simulator
-from simulator.store import IncomingPoint
-from simulator.timestamps import datetime_to_ns
 from simulator.world import HomeWorld
 from tests.kit.common import (
     METADATA_POLL,
@@ -34,15 +42,19 @@ from tests.kit.common import (
     settle,
     state_of,
 )
-
-NOW = datetime(2026, 7, 15, 11, 2, 30, tzinfo=UTC)
-SECOND, MINUTE, HOUR = (
-    timedelta(seconds=1),
-    timedelta(minutes=1),
-    timedelta(hours=1),
+from tests.kit.series import (
+    FREQUENCY,
+    HOUR,
+    MINUTE,
+    NODE,
+    NOW,
+    POWER,
+    SECOND,
+    only,
+    series,
+    write,
 )
-NODE = "meter-7"
-POWER, FREQUENCY = "actualPowerTot_W", "frequency_Hz"
+
 PATH = "/v1/telemetry/query"
 
 
@@ -52,47 +64,6 @@ def all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Entity, "entity_registry_enabled_default", property(lambda _: True)
     )
-
-
-def series(policy: str, measurement: str = "submeteringMetrics") -> SeriesKey:
-    """Return a series of the only node."""
-    return SeriesKey(HomeWorld.DATABASE, policy, measurement, (("nodeId", NODE),))
-
-
-def only(simulator: Simulator, *all_series: SeriesKey, fields: Iterable[str]) -> None:
-    """Let the account have one node with some series, which have no rows yet."""
-    for device in simulator.world.devices(NOW):
-        simulator.devices.hide(device["id"])
-    simulator.switches.namespaces |= {
-        (each.database, each.retention_policy) for each in all_series
-    }
-    simulator.devices.add(
-        {
-            "id": 90_001,
-            "lastUpdate": NOW.isoformat(),
-            "properties": {
-                "nodeId": NODE,
-                "nodeType": "powerMeter",
-                "nodeInfluxSeries": [
-                    {
-                        "database": each.database,
-                        "retentionPolicy": each.retention_policy,
-                        "measurement": each.measurement,
-                        "tags": dict(each.tags),
-                        "fields": list(fields),
-                    }
-                    for each in all_series
-                ],
-            },
-        }
-    )
-
-
-def write(
-    simulator: Simulator, key: SeriesKey, moment: datetime, **fields: FieldValue
-) -> None:
-    """Store a row."""
-    simulator.store.write([IncomingPoint(key, datetime_to_ns(moment), fields)])
 
 
 @pytest.mark.parametrize("policy", ["rp_one_s", "rp_one_m", "rp_ten_m"])
@@ -121,7 +92,7 @@ async def test_rows_ahead(
 
 
 @pytest.mark.parametrize("policy", ["rp_one_m", "rp_ten_m", "rp_whatever"])
-@pytest.mark.parametrize("every", [15 * MINUTE, HOUR, 12 * HOUR])
+@pytest.mark.parametrize("every", [15 * MINUTE, 12 * HOUR])
 async def test_price_holds_until_the_next(
     hass: HomeAssistant,
     simulator: Simulator,
@@ -450,7 +421,6 @@ async def test_reload_while_unreachable(
 
 async def test_reads_in_threads(
     hass: HomeAssistant,
-    simulator: Simulator,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
     monkeypatch: pytest.MonkeyPatch,
@@ -461,63 +431,6 @@ async def test_reads_in_threads(
     await advance(hass, freezer)
     assert len(entry.runtime_data.telemetry.data) > 80
     assert state_of(hass, entry, HomeWorld.GRID_METER, POWER) != STATE_UNAVAILABLE
-
-
-def clock_issue(hass: HomeAssistant, entry: EnirisConfigEntry) -> ir.IssueEntry | None:
-    """Return the repair issue of a clock that differs."""
-    return ir.async_get(hass).async_get_issue(DOMAIN, f"clock_{entry.entry_id}")
-
-
-@pytest.mark.parametrize("error", [timedelta(hours=3), timedelta(minutes=-10)])
-async def test_our_clock_is_wrong(
-    hass: HomeAssistant,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    error: timedelta,
-) -> None:
-    """Polls go by the service's time after some answers, an issue tells of it, and both end by themselves."""
-    true = error
-
-    def parse_date(_headers: object) -> datetime:
-        return (dt_util.utcnow() - true).replace(microsecond=0)
-
-    monkeypatch.setattr("custom_components.eniris.api.session.parse_date", parse_date)
-    freezer.move_to(NOW)
-    only(simulator, series("rp_one_s"), series("rp_one_m"), fields=[POWER])
-    entry = await set_up_frozen(hass, freezer, user_input, None)
-    assert clock_issue(hass, entry) is None
-    for number in range(6):
-        freezer.tick(POLL)
-        moment = dt_util.utcnow() - true - 2 * SECOND
-        write(simulator, series("rp_one_s"), moment, **{POWER: float(number)})
-        await advance(hass, freezer, timedelta())
-    issue = clock_issue(hass, entry)
-    assert issue is not None
-    assert not issue.is_fixable
-    assert issue.translation_placeholders is not None
-    seconds = float(issue.translation_placeholders["seconds"])
-    assert seconds == pytest.approx(abs(error).total_seconds(), abs=2)
-    assert float(state_of(hass, entry, NODE, POWER)) == 5
-    assert (
-        entry.runtime_data.telemetry.poll.queries[0].series
-        == (entry.runtime_data.nodes.data.by_id[NODE].device.series[0])
-    )
-    for odd in (timedelta(), timedelta(days=3)):
-        # One odd date changes nothing
-        true = odd
-        await advance(hass, freezer)
-        true = error
-        assert clock_issue(hass, entry) is not None
-        await advance(hass, freezer)
-    true = timedelta()
-    for number in range(6):
-        freezer.tick(POLL)
-        write(simulator, series("rp_one_s"), dt_util.utcnow(), **{POWER: float(number)})
-        await advance(hass, freezer, timedelta())
-    assert clock_issue(hass, entry) is None
-    assert float(state_of(hass, entry, NODE, POWER)) == 5
 
 
 async def test_counter_that_shows_zero(
@@ -626,3 +539,87 @@ async def test_sums_of_unforeseen_shape(
     await advance(hass, freezer)
     assert float(state_of(hass, entry, NODE, delta)) == 4
     assert lines() == 1
+
+
+@pytest.mark.expected_log("Eniris refuses submeteringMetrics")
+async def test_policy_that_is_refused(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A field is read from the next retention policy where the finest is refused."""
+    freezer.move_to(NOW)
+    by_second, by_minute = series("rp_one_s"), series("rp_one_m")
+    by_second = by_second._replace(database="elsewhere")
+    only(simulator, by_second, by_minute, fields=[POWER])
+    # As a namespace that the account may not read, or that is not there any more
+    simulator.switches.namespaces -= {(by_second.database, by_second.retention_policy)}
+    write(simulator, by_minute, NOW - MINUTE, **{POWER: 1.0})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    for _ in range(15):
+        freezer.tick(POLL)
+        write(simulator, by_minute, dt_util.utcnow() - SECOND, **{POWER: 2.0})
+        await advance(hass, freezer, timedelta())
+    assert float(state_of(hass, entry, NODE, POWER)) == 2
+
+
+@pytest.mark.parametrize("count", [3, 5])
+async def test_more_parts_than_queries(count: int) -> None:
+    """Each poll asks something, however many parts it takes to read everything."""
+    asked: list[int] = []
+
+    class Service:
+        async def query_telemetry(self, queries: Any) -> TelemetryAnswer:
+            if len(queries) > 1:
+                raise UnprocessableError(422, "too dear")
+            asked.append(len(queries))
+            return TelemetryAnswer(
+                [StatementResult([])] * len(queries),
+                QueryCost(60.0, 40.0, 60.0) if queries else QueryCost(),
+            )
+
+    rate = PollRate(timedelta(seconds=60))
+    service: Any = Service()
+    poll = Poll(service, rate, Preference.FRESHEST, {})
+    poll.queries = plan_queries(
+        Node(
+            Device(
+                str(number),
+                series=(SeriesInfo("db", "rp_one_m", "m", (("n", "n"),), ("a_W",)),),
+            ),
+            None,
+        )
+        for number in range(count)
+    )
+    for _ in range(12):
+        await poll.async_ask((), (), NOW)
+        assert rate.between_polls >= timedelta(seconds=45)
+        assert rate.is_slowed
+    assert asked == [1] * 12
+
+
+@pytest.mark.expected_log("Eniris refuses submeteringMetrics")
+async def test_pause_beside_a_policy_that_is_refused(
+    hass: HomeAssistant,
+    simulator: Simulator,
+    user_input: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """After data of the finest policy was missing for minutes, it is read again at once where the next is refused."""
+    freezer.move_to(NOW)
+    by_second = series("rp_one_s")
+    by_minute = series("rp_one_m")._replace(database="elsewhere")
+    only(simulator, by_second, by_minute, fields=[POWER])
+    simulator.switches.namespaces -= {(by_minute.database, by_minute.retention_policy)}
+    write(simulator, by_second, NOW - SECOND, **{POWER: 1.0})
+    entry = await set_up_frozen(hass, freezer, user_input, None)
+    for _ in range(3):
+        await advance(hass, freezer)
+    seen = []
+    for _ in range(10):
+        freezer.tick(POLL)
+        write(simulator, by_second, dt_util.utcnow() - SECOND, **{POWER: 2.0})
+        await advance(hass, freezer, timedelta())
+        seen.append(state_of(hass, entry, NODE, POWER))
+    assert STATE_UNAVAILABLE not in seen[2:], seen

@@ -149,6 +149,26 @@ async def test_stored_form(hass: HomeAssistant, with_source: bool) -> None:
     assert again.value(KEY) == 3.25
 
 
+async def test_hour_that_was_stored_before_it_was_over(hass: HomeAssistant) -> None:
+    """More of it may have been shown: the total is not known before that hour was read again, the present one aside."""
+    totals = new_totals(hass)
+    await want(totals, KEY)
+    now = at(NOON + 60)
+    [query] = totals.queries(NODES, now)
+    totals.take([(query, answer(3.25))], now, now)
+    await totals.async_save()
+    later = NOON + HOUR + 600
+    again = new_totals(hass, later)
+    await again.async_load(MockConfigEntry(entry_id="entry", unique_id="1"))
+    await want(again, KEY, now=later)
+    present, before = again.queries(NODES, at(later))
+    assert (present.span.start, before.span.start) == (NOON + HOUR, NOON)
+    again.take([(present, answer(1.0))], at(later), at(later))
+    assert again.value(KEY) is None
+    again.take([(before, answer(5.0))], at(later), at(later))
+    assert again.value(KEY) == 6.0
+
+
 def ask(totals: Totals, now: int, told: int | None) -> None:
     """Let a poll pass in which each span has an energy of 1 Wh, if it is not in the future."""
     queries = totals.queries(NODES, at(now))

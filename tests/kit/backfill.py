@@ -209,10 +209,22 @@ def history(home: Home, made: ConfigSubentry) -> tuple[str, dict[str, Any]]:
     }
 
 
+def is_history_shown(home: Home, made: ConfigSubentry) -> bool:
+    """Tell whether an export has the sensor of its past."""
+    entities = er.async_entries_for_config_entry(
+        er.async_get(home.hass), home.entry.entry_id
+    )
+    return any(
+        each.config_subentry_id == made.subentry_id
+        and each.translation_key == "history"
+        for each in entities
+    )
+
+
 def device_id(home: Home, made: ConfigSubentry) -> str:
     """Return the device of an export."""
     entity = er.async_get(home.hass).async_get(
-        home.entity_id(made, "sensor", "history")
+        home.entity_id(made, "sensor", "waiting")
     )
     assert entity is not None
     assert entity.device_id is not None

@@ -151,8 +151,8 @@ class Home:
 
     @property
     def writes(self) -> list[LoggedRequest]:
-        """The write requests, oldest first."""
-        return self.simulator.log.find(WRITE)
+        """The write requests, oldest first, but for the empty one with which a form tries the address."""
+        return [each for each in self.simulator.log.find(WRITE) if each.received_bytes]
 
     def points(self, **wanted: Any) -> list[StoredPoint]:
         """Return what the service has stored."""
@@ -279,13 +279,20 @@ class Dialog:
     async def submit(self, user_input: Mapping[str, Any]) -> Any:
         """Submit the form that is shown."""
         assert self.result["type"] is FlowResultType.FORM, self.result
-        return await self._configure(user_input)
+        return await self._configure({self._name(k): v for k, v in user_input.items()})
 
     async def choose(self, option: str) -> Any:
         """Choose from the menu that is shown."""
         assert self.result["type"] is FlowResultType.MENU, self.result
         assert option in self.result["menu_options"]
-        return await self._configure({"next_step_id": option})
+        result = await self._configure({"next_step_id": option})
+        return await self.write() if option == "trial" else result
+
+    async def end(self) -> Any:
+        """Go on after a trial that worked."""
+        self.expect("written")
+        [option] = self.result["menu_options"]
+        return await self.choose(option)
 
     async def _configure(self, user_input: Mapping[str, Any]) -> Any:
         subentries = self.home.hass.config_entries.subentries
@@ -305,13 +312,37 @@ class Dialog:
         self.expect("attributes" if attributes else "fields")
         return self.result
 
+    def _name(self, key: str) -> str:
+        """Return what the form calls a field: an entity by its name, with its id where two have the same."""
+        state = self.home.hass.states.get(key)
+        names = {each.schema for each in self.result["data_schema"].schema}
+        called = [str(state.name), f"{state.name} ({key})"] if state else []
+        for name in (key, *called):
+            if name in names:
+                return name
+        return key
+
+    def _keys(self, by_name: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a form shows by entity id, where its fields have the names of entities."""
+        if self.result["type"] is not FlowResultType.FORM:
+            return dict(by_name)
+        ids = {self._name(id_): id_ for id_ in self.home.hass.states.async_entity_ids()}
+        return {ids.get(name, name): value for name, value in by_name.items()}
+
     async def to_trial(self, fields: Mapping[str, str]) -> Any:
         """Go from the choice of names to the trial and what comes of it, with every change sent."""
         await self.submit(fields)
         self.expect("when")
         await self.choose("change")
         self.expect("change")
-        return await self.submit({CONF_SHORTEST: 0, CONF_HEARTBEAT: 0})
+        await self.submit({CONF_SHORTEST: 0, CONF_HEARTBEAT: 0})
+        return await self.write()
+
+    async def write(self) -> Any:
+        """Agree to a trial, if one is offered."""
+        if self.result.get("step_id") == "trial":
+            await self.choose("write")
+        return self.result
 
     async def to_end_of_trial(
         self, fields: Mapping[str, str], where: Mapping[str, Any] = WHERE
@@ -324,19 +355,19 @@ class Dialog:
     def expect(self, step: str, errors: Mapping[str, str] | None = None) -> None:
         """Be on a step, and be told of these errors."""
         assert self.result.get("step_id") == step, self.result
-        assert (self.result.get("errors") or {}) == (errors or {})
+        assert self._keys(self.result.get("errors") or {}) == (errors or {})
 
     @property
     def shown(self) -> dict[str, Any]:
         """What the fields of the form hold before the user types."""
-        return suggested(self.result["data_schema"])
+        return self._keys(suggested(self.result["data_schema"]))
 
     def options(self, field: str) -> list[str]:
         """Return what a field of the form offers."""
         [selector] = [
             selector
             for key, selector in self.result["data_schema"].schema.items()
-            if key.schema == field
+            if key.schema == self._name(field)
         ]
         return [
             option["value"] if isinstance(option, dict) else option

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 import time
+from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from pytest_homeassistant_custom_component.common import async_capture_events
@@ -65,7 +66,7 @@ async def pass_time(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     until: Callable[[], object],
-    step: float = 0.5,
+    step: float = 2,
     steps: int = 3000,
 ) -> None:
     """Let time pass, a step of so many seconds after the other, until something is true."""
@@ -169,3 +170,24 @@ def account_state(hass: HomeAssistant, entry: EnirisConfigEntry, key: str) -> St
     state = hass.states.get(entity_id)
     assert state
     return state
+
+
+def was_imported(hass: HomeAssistant, entry: EnirisConfigEntry) -> bool:
+    """Tell whether an import of the past is or was shown."""
+    unique_id = f"{entry.unique_id}_history_progress"
+    return bool(er.async_get(hass).async_get_entity_id("sensor", "eniris", unique_id))
+
+
+async def import_since(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    entry: EnirisConfigEntry,
+    start: datetime,
+) -> Mapping[str, Any]:
+    """Import the past of everything since `start`, and return what the event says."""
+    return (await import_past(hass, freezer, entry, start)).data
+
+
+async def counted_by(hass: HomeAssistant, entity_id: str) -> dict[datetime, float]:
+    """Return what an entity counted in each hour."""
+    return changes(await kept(hass, entity_id))

@@ -25,6 +25,9 @@ ENGLISH: Mapping[str, Any] = json.loads(
     (Path(eniris.__file__).parent / "translations" / "en.json").read_text("utf-8")
 )
 
+_NAMED_BY_ENTITIES = ("attributes", "fields")
+"""Steps the fields of which have the names of entities."""
+
 _KINDS: dict[str, str] = {}
 """Of what each repair dialog is, by its flow id, since its issue may be gone before it ends."""
 
@@ -110,7 +113,11 @@ def _problems(flow: Any, result: Mapping[str, Any]) -> Iterator[str]:
         used += [
             texts["error"].get(key) for key in (result.get("errors") or {}).values()
         ]
-        if result["type"] is FlowResultType.FORM and result["data_schema"] is not None:
+        if (
+            result["type"] is FlowResultType.FORM
+            and result["data_schema"] is not None
+            and result["step_id"] not in _NAMED_BY_ENTITIES
+        ):
             used += _texts_of_fields(result["data_schema"], step)
     if None in used:
         yield "Something has no text"
@@ -126,8 +133,7 @@ def _texts_of_fields(schema: vol.Schema, step: Mapping[str, Any]) -> Iterator[An
             part = step.get("sections", {}).get(str(key), {})
             yield part.get("name")
             yield from _texts_of_fields(value.schema, part)
-        elif "." not in str(key):
-            # A field that stands for an entity is named by that
+        else:
             yield step.get("data", {}).get(str(key))
             yield step.get("data_description", {}).get(str(key))
         if isinstance(value, SelectSelector) and "translation_key" in value.config:

@@ -193,12 +193,6 @@ PLANS = (
         Rule(interval=_s(60), heartbeat=_s(900)),
         ((CHARGE, 5), (WARMTH, 3)),
     ),
-    Plan(
-        REFUSED,
-        MINUTES,
-        "refusedMetrics",
-        Rule(shortest=_s(600)),
-        ((POWER_W, 3),),
-    ),
+    Plan(REFUSED, MINUTES, "refusedMetrics", Rule(shortest=_s(600)), ((POWER_W, 3),)),
 )
 """The service has the fields of `refused` with another type: they wait until that ends."""

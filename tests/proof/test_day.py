@@ -747,10 +747,7 @@ class Day:
     def issues(self) -> set[tuple[str | None, str | None]]:
         """Return what repair issues there are, and of which fields."""
         return {
-            (
-                issue.translation_key,
-                (issue.translation_placeholders or {}).get("field"),
-            )
+            (issue.translation_key, (issue.translation_placeholders or {}).get("field"))
             for (domain, _), issue in ir.async_get(self.hass).issues.items()
             if domain == DOMAIN and issue.active
         }

@@ -52,8 +52,7 @@ class Fix:
         issue = self.issue(kind)
         assert issue.is_fixable
         await self._post(
-            "/api/repairs/issues/fix",
-            {"handler": DOMAIN, "issue_id": issue.issue_id},
+            "/api/repairs/issues/fix", {"handler": DOMAIN, "issue_id": issue.issue_id}
         )
         if step is not None:
             self.expect(step)

@@ -135,11 +135,7 @@ async def test_an_answer_below_the_limit(
     ids=["not_at_all", "cut_off", "last_cut_off", "unknown", "twice"],
 )
 async def test_an_answer_that_is_compressed_badly(
-    http: aiohttp.ClientSession,
-    stub: StubServer,
-    body: bytes,
-    encoding: str,
-    says: str,
+    http: aiohttp.ClientSession, stub: StubServer, body: bytes, encoding: str, says: str
 ) -> None:
     """It is an answer that the service does not promise."""
     stub.respond = lambda _: answer(body, encoding)
@@ -225,9 +221,7 @@ async def test_a_header_that_is_too_large(
         assert not [secret for secret in SECRETS if secret in shown], name
 
 
-async def test_an_answer_that_is_no_http(
-    http: aiohttp.ClientSession, socket_enabled: None
-) -> None:
+async def test_an_answer_that_is_no_http(http: aiohttp.ClientSession) -> None:
     """A server that sends the request back as its answer brings no token into an error."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -315,8 +309,7 @@ def respond_to(path: str, body: bytes) -> Callable[[Received], web.Response]:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b'{"device": [nan]}', b"[" * 200_000, b"\xff\xfe{}", b'{"device": ["a]}'],
+    "body", [b'{"device": [nan]}', b"[" * 200_000, b"\xff\xfe{}", b'{"device": ["a]}']
 )
 async def test_text_that_is_no_json(
     http: aiohttp.ClientSession, stub: StubServer, body: bytes

@@ -141,8 +141,7 @@ async def test_reconfiguring(
     simulator.log.reset()
     before = dict(entry.data)
     result = await hass.config_entries.flow.async_init(
-        DOMAIN,
-        context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id},
+        DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
     )
     result = await hass.config_entries.flow.async_configure(
         result["flow_id"], {"next_step_id": "addresses"}

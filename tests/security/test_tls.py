@@ -235,11 +235,7 @@ async def test_no_call_reaches_it(hass: HomeAssistant, serve: Serve, kind: str) 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.usefixtures("trusted")
 async def test_the_form_says_so(
-    hass: HomeAssistant,
-    serve: Serve,
-    simulator: Simulator,
-    user_input: dict[str, Any],
-    kind: str,
+    hass: HomeAssistant, serve: Serve, user_input: dict[str, Any], kind: str
 ) -> None:
     """Each of the three addresses is told apart from a host that is not there."""
     make, says = BAD[kind]
@@ -276,10 +272,7 @@ async def test_with_a_certificate_that_is_trusted_it_works(
 
 @pytest.mark.expected_log("fetching Eniris .*certificate")
 async def test_a_certificate_that_is_trusted_no_more(
-    hass: HomeAssistant,
-    serve: Serve,
-    simulator: Simulator,
-    user_input: dict[str, Any],
+    hass: HomeAssistant, serve: Serve, user_input: dict[str, Any]
 ) -> None:
     """An account that worked sends nothing to a server that took the place of the real one."""
     result = await submit(hass, await start_flow(hass), user_input)

@@ -114,6 +114,14 @@ def test_no_noise() -> None:
     assert convert_to_field(57, "x_frac", "%") == 0.57
 
 
+def test_pressure_and_volume() -> None:
+    """What is sent under these names is in their unit, whatever unit an entity changes to."""
+    assert convert_to_field(2500, "x_bar", "hPa") == 2.5
+    assert convert_to_field(1.5, "x_m3", "m³") == 1.5
+    assert convert_to_field(1.5, "x_L", "m³") == 1500.0
+    assert convert_to_field(250, "x_m3", "L") == 0.25
+
+
 @pytest.mark.parametrize(
     ("name", "unit"),
     [

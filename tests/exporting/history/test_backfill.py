@@ -8,7 +8,6 @@ from unittest.mock import Mock
 
 import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
-from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from custom_components.eniris.const import CONF_HISTORY, DOMAIN, EVENT_HISTORY_EXPORTED
@@ -17,7 +16,6 @@ from custom_components.eniris.exporting.config import BackfillRange
 from custom_components.eniris.exporting.history import recorder
 from custom_components.eniris.exporting.outbox import batches
 from custom_components.eniris.exporting.outbox.live import load_rejects
-from custom_components.eniris.services import SERVICE_EXPORT_HISTORY
 from homeassistant.components.recorder import history as recorder_history
 from homeassistant.components.recorder.db_schema import RecorderRuns
 from homeassistant.const import MATCH_ALL
@@ -41,7 +39,7 @@ from tests.kit.backfill import (
     export,
     history,
     hold,
-    power,
+    is_history_shown,
     record,
     seen,
 )
@@ -50,7 +48,6 @@ from tests.kit.exports import INGRESS, POWER, START, Dialog, Home
 REFUSED = pytest.mark.expected_log("The past of House .* refused")
 
 
-HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 
 
@@ -107,7 +104,7 @@ async def test_nothing_asked(home: Home) -> None:
     made = await home.add_export({POWER: FIELD})
     await home.wait(12)
     assert seen(home) == {before(hours=1): 4000.0}
-    assert history(home, made)[0] == "unknown"
+    assert not is_history_shown(home, made)
 
 
 @pytest.mark.parametrize(("past", "first"), [("week", 7), ("month", 30), ("year", 365)])
@@ -149,21 +146,6 @@ async def test_action_up_to_now(home: Home) -> None:
     local = dt_util.as_local(before(hours=1.5)).replace(tzinfo=None)
     await ask(home, made, start=local)
     assert seen(home) == {before(hours=1): 4000.0, START: 7000.0}
-
-
-async def test_units(home: Home) -> None:
-    """Each source is converted from its own unit; a name without one has the entity's own."""
-    home.hass.states.async_set(POWER, "5000", {**KW, "unit_of_measurement": "W"})
-    await add_means(home.hass, "hour", POWER, "kW", {before(days=3): 2.0})
-    await home.add_export({POWER: "power"}, **PAST, tags={"serialNr": "2"})
-    await home.wait(6)
-    await export(home)
-    assert seen(home)[before(days=3)] == 2000.0
-    assert seen(home)[before(hours=4)] == 2500.0
-    assert seen(home)[START] == 5000.0
-    assert seen(home, "power")[before(days=3)] == 2000.0
-    assert seen(home, "power")[before(hours=4)] == 2.5
-    assert seen(home, "power")[START] == 5000.0
 
 
 async def test_meter(home: Home) -> None:
@@ -247,64 +229,6 @@ async def test_kinds_of_values(home: Home) -> None:
     assert history(home, made)[1]["unusable"] == 1
 
 
-async def test_shortest_distance(home: Home) -> None:
-    """Changes that follow too quickly are left out as those of the present are."""
-    await record(
-        home.hass,
-        home.freezer,
-        [
-            (before(days=1, seconds=-second), POWER, str(second), KW)
-            for second in range(0, 7200, 10)
-        ],
-    )
-    home.freezer.move_to(START)
-    await export(home, shortest=60)
-    times = [time for time in seen(home) if before(days=1) <= time < before(hours=22)]
-    assert times == [
-        before(days=1, seconds=-second) for second in (0, *range(50, 7200, 60))
-    ]
-
-
-async def test_heartbeat(home: Home) -> None:
-    """A value that did not change is repeated as that of the present is."""
-    await export(home, heartbeat=1800, enabled=False)
-    values = seen(home)
-    assert [
-        (minute, values[before(hours=5, minutes=-minute)])
-        for minute in range(0, 300, 30)
-        if before(hours=5, minutes=-minute) in values
-    ] == [
-        *((0, 1000.0), (30, 1000.0), (60, 2500.0), (90, 2500.0)),
-        *((180, 3000.0), (210, 3000.0), (240, 4000.0), (270, 4000.0)),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("aggregate", "wanted"),
-    [
-        (
-            "last",
-            {-4.5: 1.0, -4: 1.0, -3.5: 2.5, -3: 2.5, -2.5: None, -1.5: 3.5, -0.5: 4.0},
-        ),
-        ("mean", {-5: 1.0, -4: 2.5, -2.5: None, -2: 3.25, -1.5: 3.5, -1: 4.0}),
-        ("min", {-5: 1.0, -2: 3.0, -1.5: 3.5, -1: 4.0, -8: 107.0}),
-        ("max", {-5: 1.0, -2: 3.5, -1.5: 3.5, -1: 4.0, -8: 109.0}),
-    ],
-)
-async def test_intervals(home: Home, aggregate: str, wanted: dict[float, Any]) -> None:
-    """Intervals are summed up as those of the present are."""
-    await record(home.hass, home.freezer, power((1.75, "3.5")))
-    home.freezer.move_to(START)
-    await export(
-        home, mode="interval", interval=1800, aggregate=aggregate, enabled=False
-    )
-    values = seen(home)
-    assert {hour: values.get(START + hour * HOUR) for hour in wanted} == {
-        hour: value and value * 1000 for hour, value in wanted.items()
-    }
-    assert all(time.minute in (0, 30) for time in values if time >= before(hours=5))
-
-
 async def test_outage(home: Home) -> None:
     """What Home Assistant was when it did not run nobody knows."""
 
@@ -321,45 +245,6 @@ async def test_outage(home: Home) -> None:
         for quarter in range(1, 9)
         if before(minutes=15 * (8 - quarter)) in values
     ] == [1, 5, 6]
-
-
-async def test_power_cut(home: Home) -> None:
-    """Between the last thing that was written before a crash and the next start, nobody measured."""
-
-    def add_runs() -> None:
-        with session_scope(hass=home.hass) as session:
-            session.execute(update(RecorderRuns).values(start=before(hours=1)))
-            session.add(
-                RecorderRuns(
-                    start=before(hours=12), end=before(hours=1), closed_incorrect=True
-                )
-            )
-
-    await get_instance(home.hass).async_add_executor_job(add_runs)
-    await export(
-        home,
-        mode="interval",
-        interval=600,
-        aggregate="last",
-        heartbeat=0,
-        enabled=False,
-    )
-    times = [time for time in seen(home) if time > before(hours=5)]
-    assert max(time for time in times if time < before(hours=1)) == before(hours=3)
-    assert min(time for time in times if time > before(hours=3)) == before(minutes=50)
-
-
-async def test_words_and_numbers(home: Home) -> None:
-    """Of an entity that shows words, also those are sent as words that look like numbers."""
-    states: list[Row] = [
-        (before(minutes=60 - number), "sensor.mixed", state, {})
-        for number, state in enumerate(["auto", "7", "auto", "8", "manual", "9"] * 5)
-    ]
-    await record(home.hass, home.freezer, states)
-    home.freezer.move_to(START)
-    made = await export(home, {"sensor.mixed": "mixed"}, enabled=False)
-    assert list(seen(home, "mixed").values()) == [row[2] for row in states]
-    assert history(home, made)[1]["refused"] == 0
 
 
 @REFUSED
@@ -430,27 +315,6 @@ async def test_outage_of_the_service(home: Home) -> None:
     assert history(home, made)[0] == "100.0"
 
 
-async def test_asked_twice(home: Home) -> None:
-    """A range that waits already is not sent again; another one waits for its turn."""
-    made = await home.add_export({POWER: FIELD}, enabled=False)
-    events = async_capture_events(home.hass, EVENT_HISTORY_EXPORTED)
-    queued = []
-    for hours in (5, 5, 3, 24):
-        response = await home.hass.services.async_call(
-            DOMAIN,
-            SERVICE_EXPORT_HISTORY,
-            {"device_id": device_id(home, made), "start": before(hours=hours)},
-            blocking=True,
-            return_response=True,
-        )
-        assert response is not None
-        queued.append(response["queued"])
-    assert queued == [True, False, False, True]
-    await home.settle()
-    assert [event.data["stored"] for event in events] == [4, 33]
-    assert history(home, made)[1]["start"] == before(hours=24).isoformat()
-
-
 @pytest.mark.expected_log("cannot be uploaded at present")
 async def test_removed(home: Home) -> None:
     """With an export goes what was to be sent of its past."""
@@ -515,16 +379,6 @@ async def test_error(
     assert len(seen(home, "broken_W")) == 1
 
 
-async def test_recorder_has_nothing(home: Home) -> None:
-    """Without anything recorded it is over at once."""
-    home.hass.states.async_set("sensor.new", "on")
-    made = await home.add_export({"sensor.new": "new"}, enabled=False)
-    await ask(home, made, start=before(hours=5), end=before(hours=4))
-    await ask(home, made, start=before(hours=4), end=before(hours=3))
-    assert history(home, made)[0] == "100.0"
-    assert history(home, made)[1]["stored"] == 0
-
-
 async def test_attributes_are_not_recorded(home: Home) -> None:
     """How far it has come is for the eye."""
     made = await export(home)
@@ -539,9 +393,8 @@ async def test_offered(home: Home) -> None:
     events = async_capture_events(home.hass, EVENT_HISTORY_EXPORTED)
     dialog = Dialog(home)
     await dialog.to_end_of_trial({POWER: FIELD})
-    dialog.expect("written")
-    assert not dialog.result["last_step"]
-    await dialog.submit({})
+    assert dialog.result["menu_options"] == ["history"]
+    await dialog.end()
     dialog.expect("history")
     assert dialog.result["last_step"]
     assert dialog.shown == {CONF_HISTORY: "nothing"}
@@ -558,9 +411,8 @@ async def test_offered(home: Home) -> None:
     await home.wait(6)
     await dialog.open(made)
     await dialog.choose("trial")
-    dialog.expect("written")
-    assert dialog.result["last_step"]
-    await dialog.submit({})
+    assert dialog.result["menu_options"] == ["save"]
+    await dialog.end()
     assert dialog.result["type"] is FlowResultType.ABORT
     await home.wait(6)
     assert home.exports[0].data[CONF_HISTORY] == "week"
@@ -579,7 +431,7 @@ async def test_offer_declined(home: Home) -> None:
     [made] = home.exports
     assert CONF_HISTORY not in made.data
     await home.wait(6)
-    assert history(home, made)[0] == "unknown"
+    assert not is_history_shown(home, made)
 
 
 @pytest.mark.parametrize(
@@ -603,7 +455,7 @@ async def test_what_is_wrong_with_a_range(
     assert err.value.translation_key == key
     assert async_get_exception_message(DOMAIN, key) != key
     await home.settle()
-    assert history(home, made)[0] == "unknown"
+    assert not is_history_shown(home, made)
 
 
 async def test_wrong_device(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -98,6 +99,12 @@ async def test_power_cut(hass: HomeAssistant, freezer: FrozenDateTimeFactory) ->
     await states(hass, freezer, 5.5, 0.5)
     await states(hass, freezer, 4.5, entity_id="sensor.other")
     assert await outages(hass, (6, 1, True), (1, None, False)) == [(4.5, 1)]
+
+
+async def test_marked(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
+    """A run that is said to have crashed did, also where its end is not the next start to the microsecond."""
+    await states(hass, freezer, 4.5)
+    assert await outages(hass, (6, 1.001, True), (1, None, False)) == [(4.5, 1)]
 
 
 async def test_not_marked(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
@@ -206,6 +213,18 @@ async def test_oldest(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> No
     assert entity.states == entity.borders["5minute"] == before(hours=2)
     assert entity.borders["hour"] == before(hours=5)
     assert (entity.unit, entity.is_meter) == ("kW", False)
+
+
+async def test_oldest_of_a_meter(hass: HomeAssistant) -> None:
+    """Its statistics say what it showed at the end of an interval: what is coarser is used up to that."""
+    for period, hours in (("5minute", 5), ("hour", 9)):
+        row = (before(hours=hours), {"state": 1.0, "sum": 1.0})
+        await get_instance(hass).async_add_executor_job(
+            partial(add_statistics, hass, period, POWER, "kWh", [row], is_meter=True)
+        )
+    entity = (await coverage(hass)).entities[POWER]
+    assert entity.is_meter
+    assert entity.borders["hour"] == before(hours=5) + timedelta(minutes=5)
 
 
 def test_was_off() -> None:

@@ -102,14 +102,6 @@ async def test_move_to_what_waits_already(outbox: Outbox) -> None:
     assert len(await contents(outbox, TARGET)) == 4
 
 
-async def test_move_nothing(outbox: Outbox) -> None:
-    """From where nothing ever was."""
-    await fill(outbox)
-    before = await contents(outbox, TARGET)
-    assert await outbox.correct(move, WriteTarget("a", "b", "c"), NEW) == 0
-    assert await contents(outbox, TARGET) == before
-
-
 async def test_move_what_is_blocked(outbox: Outbox) -> None:
     """Another target may keep another type, so that it is tried again."""
     await block(outbox)
@@ -156,16 +148,6 @@ async def test_a_move_that_ends_in_the_middle(outbox: Outbox) -> None:
     assert await outbox.correct(move, TARGET, NEW) == 3
 
 
-async def test_discard(outbox: Outbox) -> None:
-    """What waits for a target goes and counts as dropped; other targets stay."""
-    await fill(outbox)
-    assert await outbox.correct(discard, TARGET) == 3
-    assert outbox.targets() == {OTHER_TARGET}
-    figures = await outbox.refresh_figures()
-    assert (figures["export"].waiting, figures["export"].dropped) == (1, 2)
-    assert (figures["second"].waiting, figures["second"].dropped) == (0, 1)
-
-
 def _block(rows: Rows, *samples: Sample) -> None:
     rows.insert(rows.block_field(HOT, "409 no").queue_id, to_blocks(samples))
 
@@ -179,15 +161,6 @@ async def block(outbox: Outbox) -> None:
         sample(2, 3.0, "hot", export_id="second"),
     )
     await put(outbox, sample(3, 4.0, "other"))
-
-
-async def test_count_blocked(outbox: Outbox) -> None:
-    """By export, what came in just now included."""
-    await block(outbox)
-    outbox.add(to_blocks([sample(4, 5.0, "hot")]))
-    outbox.memory.hold(outbox.blocked)
-    assert await count_blocked(outbox, [HOT]) == {"export": 3, "second": 1}
-    assert await count_blocked(outbox, []) == {}
 
 
 async def test_rename(outbox: Outbox) -> None:
@@ -224,24 +197,6 @@ async def test_rename_all_types(outbox: Outbox) -> None:
     assert await outbox.correct(rename_blocked, [HOT, words], "hotter", ()) == 4
     assert not outbox.blocked
     assert {each.field for each in await waiting(outbox, TARGET)} == {"other", "hotter"}
-
-
-async def test_discard_blocked(outbox: Outbox) -> None:
-    """It counts as dropped; what came in before it was known that it is refused goes, too."""
-    await block(outbox)
-    await outbox.store.run(
-        lambda rows: rows.insert(
-            rows.live_queue(TARGET), to_blocks([sample(4, 5.0, "hot")])
-        )
-    )
-    assert await outbox.correct(discard_blocked, [HOT], {"export"}) == 1
-    assert HOT in outbox.blocked
-    assert await outbox.correct(discard_blocked, [HOT], ()) == 3
-    assert not outbox.blocked
-    assert [each.field for each in await waiting(outbox, TARGET)] == ["other"]
-    figures = await outbox.refresh_figures()
-    assert (figures["export"].waiting, figures["export"].dropped) == (1, 3)
-    assert (figures["second"].waiting, figures["second"].dropped) == (0, 1)
 
 
 async def test_discard_with_blocked_fields(outbox: Outbox) -> None:

@@ -1,11 +1,10 @@
 """The outbox: nothing on disk while a target works, on disk within two seconds when it does not, and lost never."""
 
 import asyncio
+from datetime import timedelta
 import os
 from pathlib import Path
-import time
 
-from freezegun.api import FrozenDateTimeFactory
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed_exact
 
@@ -17,7 +16,6 @@ from custom_components.eniris.exporting.outbox.batches import (
     Entry,
     FieldKey,
     Reject,
-    Sample,
     Settlement,
     TooOld,
     make_batch,
@@ -26,10 +24,11 @@ from custom_components.eniris.exporting.outbox.batches import (
 )
 from custom_components.eniris.exporting.outbox.live import discard_rejects, load_rejects
 from custom_components.eniris.exporting.outbox.memory import MEMORY_LIMIT
-from custom_components.eniris.exporting.outbox.outbox import Outbox, async_delete_outbox
+from custom_components.eniris.exporting.outbox.outbox import Outbox
 from custom_components.eniris.exporting.outbox.rows import Rows
 from custom_components.eniris.exporting.outbox.store import OutboxError
 from homeassistant.core import CoreState, HomeAssistant
+from homeassistant.util import dt as dt_util
 from simulator.server import Simulator
 from tests.exporting.conftest import (
     OTHER_TARGET,
@@ -263,6 +262,23 @@ async def test_two_opens_of_one_file(
     await third.close()
 
 
+async def test_added_after_the_end(
+    outbox: Outbox, hass: HomeAssistant, path: Path
+) -> None:
+    """What comes when an outbox is closed waits in memory for the next one, and nothing complains meanwhile."""
+    await outbox.close()
+    # So that it would go to the disk at once
+    outbox.failing.add(TARGET)
+    outbox.add(to_blocks([sample(1)]))
+    async_fire_time_changed_exact(hass, dt_util.utcnow() + timedelta(seconds=5))
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert outbox.problem is None
+    again = Outbox(hass, path)
+    await again.open()
+    assert len(again.memory) == 1
+    await again.close()
+
+
 async def test_other_files_do_not_wait(
     outbox: Outbox, hass: HomeAssistant, tmp_path: Path
 ) -> None:
@@ -418,14 +434,6 @@ async def test_outbox_that_is_not_open(hass: HomeAssistant, tmp_path: Path) -> N
     await outbox.close()
 
 
-async def test_delete(outbox: Outbox, hass: HomeAssistant, path: Path) -> None:
-    """Nothing is left of an account that is removed."""
-    await put(outbox, sample(0))
-    await outbox.close()
-    await async_delete_outbox(hass, path)
-    assert state_of_files(path) == []
-
-
 # What became of a batch
 
 
@@ -495,11 +503,7 @@ async def test_rejects_and_too_old(outbox: Outbox) -> None:
     assert {
         (each.sample.value, each.reason)
         for each in await outbox.store.run(load_rejects)
-    } == {
-        (0.0, "409 too old"),
-        (1.0, "409 too old"),
-        (2.0, "409 no"),
-    }
+    } == {(0.0, "409 too old"), (1.0, "409 too old"), (2.0, "409 no")}
     assert await outbox.store.run(discard_rejects) == 3
     assert await outbox.store.run(load_rejects) == []
     assert await figures(outbox) == (0, 1, 3, 0)
@@ -622,25 +626,7 @@ async def test_disk_that_fails_at_the_wrong_moment(outbox: Outbox) -> None:
 # Figures
 
 
-async def test_figures(outbox: Outbox) -> None:
-    """Each export has its own, in memory and on disk alike."""
-    assert await outbox.refresh_figures() == {}
-    await put(outbox, sample(7), sample(3, export_id="b"), sample(8))
-    outbox.add(to_blocks([sample(9), sample(1, export_id="b")]))
-    its = await outbox.refresh_figures()
-    assert (its["export"].waiting, its["export"].oldest) == (3, at(7))
-    assert (its["b"].waiting, its["b"].oldest) == (2, at(1))
-    assert its["b"].last_upload is None
-    found: list[Sample] = await drain(outbox, TARGET)
-    assert len(found) == 3
-    its = await outbox.refresh_figures()
-    assert (its["export"].waiting, its["export"].oldest) == (1, at(9))
-    assert (its["b"].waiting, its["b"].uploaded) == (1, 1)
-
-
-async def test_figures_cost_little(
-    outbox: Outbox, freezer: FrozenDateTimeFactory
-) -> None:
+async def test_figures_cost_little(outbox: Outbox) -> None:
     """However much waits: as many statements as there are exports and queues, and none of them scans."""
     for n in range(300):
         await put(outbox, sample(n, export_id="ab"[n % 2]))
@@ -658,27 +644,3 @@ async def test_figures_cost_little(
 
 
 # Backups
-
-
-async def test_at_rest(running: UploaderKit, path: Path, received: Received) -> None:
-    """Nothing is written meanwhile; values go up from memory, and those that cannot wait there."""
-    outbox, clock = running.outbox, running.clock
-    await put(outbox, sample(-1, series=to_target(OTHER_TARGET)))
-    outbox.failing.add(OTHER_TARGET)
-    async with outbox.store.at_rest():
-        before = state_of_files(path)
-        for n in range(10):
-            running.add(sample(n))
-            clock.freezer.tick(1)
-            async_fire_time_changed_exact(running.hass)
-            for _ in range(200):
-                if received.values()[-1:] == [(n, 1.0)]:
-                    break
-                # What waits for the file is never done, and the loop's clock stands still
-                await asyncio.to_thread(time.sleep, 0.01)
-        assert received.values()[-10:] == [(n, 1.0) for n in range(10)]
-        assert files_are_as(path, before)
-    await clock.advance(10)
-    assert len(received.points()) == 11
-    its = await outbox.refresh_figures()
-    assert (its["export"].waiting, its["export"].uploaded) == (0, 11)

@@ -19,7 +19,6 @@ from custom_components.eniris.exporting.outbox.batches import (
     Reject,
     Sample,
     to_blocks,
-    to_us,
 )
 from custom_components.eniris.exporting.outbox.figures import load_figures
 from custom_components.eniris.exporting.outbox.live import add_rejects, load_rejects
@@ -208,30 +207,6 @@ def test_names_come_back(names: list[str]) -> None:
         again = reopened(rows)
         assert rows_of(again, TARGET) == [given]
         assert load_rejects(again) == [Reject(given, names[3])]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE block SET data = x'00' WHERE id = ?",
-        "UPDATE block SET data = '[[1],[0],[null]]' WHERE id = ?",
-        "UPDATE block SET data = zeroblob(100) WHERE id = ?",
-        "UPDATE block SET series_id = 99 WHERE id = ?",
-        "UPDATE block SET export_id = 99 WHERE id = ?",
-    ],
-)
-def test_damaged_row(rows: Rows, change: str) -> None:
-    """A row that cannot be what was put there is told from those that can."""
-    for n in range(3):
-        put(rows, sample(n))
-    ids = [block.row.id for block in rows.read(rows.live_queue(TARGET))]
-    rows.db.execute(
-        change.replace("'[[", "CAST('[[").replace("]]'", "]]' AS BLOB)"), (ids[1],)
-    )
-    found = rows.read(rows.live_queue(TARGET))
-    assert next(found).times == [to_us(at(0))]
-    with pytest.raises(UselessFileError):
-        next(found)
 
 
 def test_damaged_tags(rows: Rows) -> None:

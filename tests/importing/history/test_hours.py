@@ -15,11 +15,8 @@ from custom_components.eniris.api.telemetry import (
     encode_queries,
     parse_statements,
 )
-from custom_components.eniris.importing.catalogue import (
-    FieldDescription,
-    describe,
-    directions,
-)
+from custom_components.eniris.field_description import FieldDescription
+from custom_components.eniris.importing.catalogue import describe, directions
 from custom_components.eniris.importing.history.hours import (
     HOUR,
     HourQuery,
@@ -180,19 +177,13 @@ NAMES = ("sum", "min", "max", "mean", "min_1", "max_1")
         ([None, 1, 2, None, None, None], {COUNTER: (1, 2)}),
         ([None] * 6, {}),
         # An hour in which nothing flowed is known; half of what is wanted is of no use
-        (
-            [0, None, 7, 0.5, 0.5, None],
-            {DELTA: (0,), COUNTER: None, CHARGE: None},
-        ),
+        ([0, None, 7, 0.5, 0.5, None], {DELTA: (0,), COUNTER: None, CHARGE: None}),
         # Nonsense
         (
             ["12", True, 2, 1, 1, 1],
             {DELTA: None, COUNTER: None, CHARGE: (100, 100, 100)},
         ),
-        (
-            [1e300, 1, 2, 0, 0, 0],
-            {DELTA: None, COUNTER: (1, 2), CHARGE: (0, 0, 0)},
-        ),
+        ([1e300, 1, 2, 0, 0, 0], {DELTA: None, COUNTER: (1, 2), CHARGE: (0, 0, 0)}),
         # Not as wide as what was asked for
         ([12.5, 1000, 1012.5, 0.5, 0.25], dict.fromkeys((DELTA, COUNTER, CHARGE))),
         (

@@ -15,7 +15,6 @@ from custom_components.eniris.data import EnirisConfigEntry
 from custom_components.eniris.importing.history.importer import EVENT_IMPORTED
 from custom_components.eniris.importing.plan import FieldKey
 from homeassistant.components.recorder.core import Recorder
-from homeassistant.components.recorder.statistics import StatisticsRow
 from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -48,8 +47,6 @@ NOW = datetime(2026, 10, 27, 11, 42, 30, tzinfo=UTC)
 BEFORE_CHANGE = datetime(2026, 10, 23, 22, tzinfo=UTC)
 
 NET = "netEnergy_kWh"
-
-type Rows = dict[str, dict[datetime, StatisticsRow]]
 
 
 @pytest.fixture(autouse=True)
@@ -425,40 +422,6 @@ async def test_meter_that_runs_back(
     )
 
 
-async def test_negative_and_missing(
-    recorder_mock: Recorder,
-    hass: HomeAssistant,
-    user_input: dict[str, Any],
-    freezer: FrozenDateTimeFactory,
-    meter: Simulator,
-) -> None:
-    """Negative energy is counted as such, and an hour without a value has no row."""
-    start = NOW.replace(minute=0, second=0) - 40 * HOUR
-    for hour, energy in ((0, 5.0), (1, -3.0), (4, 0.0), (30, 2.5)):
-        measure(
-            meter, start + hour * HOUR + MINUTE, **{IMPORTED: energy, POWER: energy}
-        )
-    measure(meter, NOW - MINUTE, **{IMPORTED: 1.0, POWER: 1.0})
-    entry = await set_up(hass, freezer, user_input)
-    await live_with(hass, freezer, meter, NOW + 32 * MINUTE, **{IMPORTED: 0.0})
-    await import_past(hass, freezer, entry, start - DAY)
-    entity_id = entity_id_of(hass, entry, METER, IMPORTED)
-    power_id = entity_id_of(hass, entry, METER, POWER)
-    found = await rows(hass, [entity_id, power_id], LONG_AGO)
-    assert changes(found[entity_id]) == pytest.approx(
-        {
-            start: 5,
-            start + HOUR: -3,
-            start + 4 * HOUR: 0,
-            start + 30 * HOUR: 2.5,
-            start + 40 * HOUR: 1,
-        },
-        abs=1e-3,
-    )
-    assert start + HOUR in found[power_id]
-    assert start + 2 * HOUR not in found[power_id]
-
-
 async def test_late_rows_are_not_doubled(
     recorder_mock: Recorder,
     hass: HomeAssistant,
@@ -535,37 +498,35 @@ async def test_entity_that_never_begins(
     }
 
 
-async def test_renamed_entity(
+async def test_negative_and_missing(
     recorder_mock: Recorder,
     hass: HomeAssistant,
-    simulator: Simulator,
     user_input: dict[str, Any],
     freezer: FrozenDateTimeFactory,
     meter: Simulator,
 ) -> None:
-    """The statistic is that of the entity, whatever it is called, and in the unit that it has."""
-    hour = NOW.replace(minute=0, second=0)
-    measure(meter, hour - 3 * HOUR, **{IMPORTED: 100.0})
-    measure(meter, NOW - MINUTE, **{IMPORTED: 10.0})
+    """Negative energy is counted as such, and an hour without a value has no row."""
+    start = NOW.replace(minute=0, second=0) - 40 * HOUR
+    for hour, energy in ((0, 5.0), (1, -3.0), (4, 0.0), (30, 2.5)):
+        measure(
+            meter, start + hour * HOUR + MINUTE, **{IMPORTED: energy, POWER: energy}
+        )
+    measure(meter, NOW - MINUTE, **{IMPORTED: 1.0, POWER: 1.0})
     entry = await set_up(hass, freezer, user_input)
-    registry = er.async_get(hass)
-    entity_id = entity_id_of(hass, entry, METER, IMPORTED)
-    registry.async_update_entity(entity_id, new_entity_id="sensor.shed")
-    registry.async_update_entity_options(
-        "sensor.shed", "sensor", {"unit_of_measurement": "MWh"}
-    )
     await live_with(hass, freezer, meter, NOW + 32 * MINUTE, **{IMPORTED: 0.0})
-    state = hass.states.get("sensor.shed")
-    assert state
-    assert state.attributes["unit_of_measurement"] == "MWh"
-    await import_past(hass, freezer, entry, hour - 5 * HOUR)
-    counted = changes((await rows(hass, ["sensor.shed"], LONG_AGO))["sensor.shed"])
-    assert counted == pytest.approx({hour - 3 * HOUR: 100, hour: 10}, abs=1e-3)
-    # Another unit from now on: the recorder keeps the one that it began with
-    registry.async_update_entity_options(
-        "sensor.shed", "sensor", {"unit_of_measurement": "Wh"}
+    await import_past(hass, freezer, entry, start - DAY)
+    entity_id = entity_id_of(hass, entry, METER, IMPORTED)
+    power_id = entity_id_of(hass, entry, METER, POWER)
+    found = await rows(hass, [entity_id, power_id], LONG_AGO)
+    assert changes(found[entity_id]) == pytest.approx(
+        {
+            start: 5,
+            start + HOUR: -3,
+            start + 4 * HOUR: 0,
+            start + 30 * HOUR: 2.5,
+            start + 40 * HOUR: 1,
+        },
+        abs=1e-3,
     )
-    await live_with(hass, freezer, meter, NOW + 50 * MINUTE, **{IMPORTED: 0.0})
-    await import_past(hass, freezer, entry, hour - 8 * HOUR)
-    counted = changes((await rows(hass, ["sensor.shed"], LONG_AGO))["sensor.shed"])
-    assert counted == pytest.approx({hour - 3 * HOUR: 100, hour: 10}, abs=1e-3)
+    assert start + HOUR in found[power_id]
+    assert start + 2 * HOUR not in found[power_id]

@@ -77,10 +77,7 @@ def steps_of(
         ({0: (100, 110)}, [(0, 10, 110)]),
         ({-1: (95,), 0: (100, 110)}, [(0, 15, 110)]),
         # Between two hours, too, and over a gap
-        (
-            {-1: (90, 100), 0: (100, 110), 1: (112, 112)},
-            [(0, 10, 110), (1, 2, 112)],
-        ),
+        ({-1: (90, 100), 0: (100, 110), 1: (112, 112)}, [(0, 10, 110), (1, 2, 112)]),
         ({5: (150, 160), 0: (100, 110)}, [(0, 10, 110), (5, 50, 160)]),
         # Another meter: between two hours, and within one that is known value by value
         ({-1: (900_000,), 0: (3, 9)}, [(0, 9, 9)]),
@@ -156,11 +153,7 @@ def test_meter_steps(
         ({-1: (1e7,), 0: (1e7 + 1, 1.05e7, 1e7 + 2)}, None, [(0, 2, 1e7 + 2)]),
         ({-1: (1e7,), 0: (1e7 + 1, 1e7 + 1)}, 1e7 + 1 - 1e-8, [(0, 1, 1e7 + 1)]),
         # In a meter that was exchanged a while ago, and while one shows too little
-        (
-            {-1: (900,), 0: (5, *range(6, 20), 99_999, 20)},
-            None,
-            [(0, 20, 20)],
-        ),
+        ({-1: (900,), 0: (5, *range(6, 20), 99_999, 20)}, None, [(0, 20, 20)]),
         ({-1: (100,), 0: (101, 0, 0, 0, 0, 5000, 0, 102)}, None, [(0, 2, 102)]),
         # Back, but for what it shows less precisely
         ({-1: (100.9,), 0: (101.3, 0, 101, 103.3)}, None, [(0, 2.4, 103.3)]),
@@ -280,10 +273,7 @@ def test_balance_counts_each_difference_once(
     has_first=st.booleans(),
 )
 def test_counter_counts_each_rise_once(
-    rises: list[int],
-    new: int,
-    misread: dict[int, tuple[int, int]],
-    has_first: bool,
+    rises: list[int], new: int, misread: dict[int, tuple[int, int]], has_first: bool
 ) -> None:
     """However often a meter is misread, for a row or two, and exchanged once, the hours count what flowed."""
     shown, values, counted = 100_000, [100_000 if has_first else 0], 0
@@ -356,10 +346,7 @@ def test_first_rows() -> None:
     """The first rows of all begin at zero; without a row behind them nothing is shifted."""
     steps = {0: (5.0, 105.0), 2 * HOUR: (7.0, 112.0)}
     rows, shift = sum_rows(steps, [], DAY)
-    assert rows == {
-        0: {"state": 105, "sum": 5},
-        2 * HOUR: {"state": 112, "sum": 12},
-    }
+    assert rows == {0: {"state": 105, "sum": 5}, 2 * HOUR: {"state": 112, "sum": 12}}
     assert shift == 0
 
 

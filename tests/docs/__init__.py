@@ -1,0 +1,1 @@
+"""What stands beside the integration: documents, blueprints, the collection of calls."""
