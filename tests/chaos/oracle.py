@@ -7,7 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final
 
 from .exports import Exported
@@ -18,6 +20,9 @@ from .past import judge_past, problem_of_past
 
 _SETTLING: Final = 4 * SECOND
 """What is left out at both ends of a time in which all intervals have to be there."""
+
+_TOO_FAR_AHEAD: Final = 3600 * SECOND
+"""The service takes no times beyond."""
 
 _TIME_RANGE: Final = "outside the allowed time range"
 
@@ -126,6 +131,12 @@ class Judge:
             current = Period(period.start, end)
             yield current
 
+    @cached_property
+    def _clock(self) -> int:
+        """What the wall clock is ahead of the other one before any fault sets it."""
+        first = min(self._run.journal.values, key=attrgetter("at"))
+        return first.key.wall - first.at
+
     def _span_of(self, at: int) -> _Span | None:
         index = bisect_right(self._span_starts, at) - 1
         if index >= 0 and at <= self._spans[index].end:
@@ -206,6 +217,9 @@ class Judge:
                 return "in memory without a disk at the end of a process"
         if any(damage.explains(key, at) for damage in self._run.damages):
             return "in a damaged outbox"
+        if key.wall - at - self._clock > _TOO_FAR_AHEAD:
+            # The service refuses each for its time, and of what is refused the newest thousand are kept
+            return "sampled by a clock that was too far ahead"
         return None
 
     def _ends_in_memory(self, span: _Span) -> list[int]:
