@@ -132,7 +132,11 @@ async def home(
     more=st.none() | values,
 )
 async def test_damaged_nodes(
-    home: _Home, damage: st.DataObject, nodes: list[str], with_reload: bool, more: Any
+    home: _Home,
+    damage: st.DataObject,
+    nodes: list[str],
+    with_reload: bool,
+    more: Any,
 ) -> None:
     """Nodes of which anything is wrong cost the others nothing, at a set-up and later."""
     devices = home.simulator.devices
